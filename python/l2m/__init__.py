@@ -1,0 +1,12 @@
+"""l2m: how much long-range information a sequence carries, and how much memory a model needs to hold it.
+
+Method: Chen, Mayné i Comas, Jin, Luo, Soljačić, "L²M: Mutual Information Scaling Law for Long-Context Language Modeling",
+NeurIPS 2025 (arXiv 2503.04725). All values are in nats; `.to("bits")` converts.
+"""
+
+from l2m._core import __version__
+from l2m.corpus import Corpus
+from l2m.errors import InputError
+from l2m.records import Record, load
+
+__all__ = ["Corpus", "InputError", "Record", "__version__", "load"]

@@ -1,0 +1,4 @@
+from l2m.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""The command line. Each command is a function in a module of its own, imported only when it runs."""
+
+import sys
+from typing import NoReturn
+
+COMMANDS: dict[str, str] = {}
+"""command name -> one line of help; `l2m.cli.NAME:NAME` (dashes as underscores) is the function."""
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run one command. Exit status: 0 done, 1 measured but with a negative outcome, 2 bad input, 130 stopped by Ctrl-C."""
+    from cyclopts import App
+
+    from l2m._core import __version__
+    from l2m.errors import InputError
+
+    app = App(
+        name="l2m",
+        version=__version__,
+        help="How much long-range information a sequence carries, and how much memory a model needs to hold it.",
+    )
+    for name, summary in COMMANDS.items():
+        function = name.replace("-", "_")
+        app.command(f"l2m.cli.{function}:{function}", name=name, help=summary)
+    try:
+        app(arguments, exit_on_error=False, print_error=False)
+    except InputError as error:
+        stop(str(error), 2)
+    except KeyboardInterrupt:
+        stop("stopped; the same command goes on from here", 130)
+    except OSError as error:
+        stop(f"{error.filename or 'system'}: {error.strerror or error}", 2)
+    sys.exit(0)
+
+
+def stop(message: str, status: int) -> NoReturn:
+    print(f"l2m: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)

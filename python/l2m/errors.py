@@ -1,0 +1,8 @@
+"""The one exception for bad input."""
+
+
+class InputError(ValueError):
+    """Input that cannot be used: names the file or argument, what it held and what is expected.
+
+    The command line prints it as one line and exits with status 2.
+    """

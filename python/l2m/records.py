@@ -1,0 +1,162 @@
+"""Results as records: frozen, with value, error, units and the settings that made them; saved as JSON, loaded by kind."""
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from l2m.errors import InputError
+from l2m.files import read_json, write_json
+
+SCHEMA = 1
+_KINDS: dict[str, type["Record"]] = {}
+_NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Record:
+    """Base of every result.
+
+    A subclass is a frozen dataclass whose fields are numbers, strings, arrays, mappings, tuples or other records. It names
+    the fields that hold information (`information_fields`, scaled by `to`) and products of two of them
+    (`squared_fields`: covariances).
+    """
+
+    kind: ClassVar[str] = ""
+    information_fields: ClassVar[tuple[str, ...]] = ()
+    squared_fields: ClassVar[tuple[str, ...]] = ()
+
+    unit: str = dataclasses.field(default="nats", kw_only=True)
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict, kw_only=True)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.kind:
+            _KINDS[cls.kind] = cls
+
+    def to(self, unit: str) -> Self:
+        """The same result in "nats" or "bits" (1 nat = 1/ln 2 bits).
+
+        Raises:
+            InputError: another unit.
+        """
+        if unit not in ("nats", "bits"):
+            raise InputError(f"unit: {unit!r}; expected 'nats' or 'bits'")
+        if unit == self.unit:
+            return self
+        factor = 1 / math.log(2) if unit == "bits" else math.log(2)
+        changes: dict[str, Any] = {"unit": unit}
+        for power, names in ((1, self.information_fields), (2, self.squared_fields)):
+            for name in names:
+                value = getattr(self, name)
+                if value is not None:
+                    changes[name] = value.to(unit) if isinstance(value, Record) else value * factor**power
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: arrays as {"dtype", "shape", "data"}, non-finite numbers as "nan", "inf", "-inf"."""
+        fields = {field.name: _encode(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        return {"kind": self.kind, "schema": SCHEMA, **fields}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """Inverse of `to_dict`."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        unknown, missing = set(value) - names - {"kind", "schema"}, names - set(value)
+        if unknown or missing:
+            raise InputError(f"{cls.kind}: fields {sorted(unknown)} unknown, {sorted(missing)} missing")
+        return cls(**{name: _decode(value[name]) for name in names})
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write as JSON, atomically; `l2m.load` reads it back to the same values, bit by bit."""
+        write_json(path, self.to_dict())
+
+    def __repr__(self) -> str:
+        parts = []
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray) and value.size > 6:
+                shown = f"<{value.dtype} {'x'.join(map(str, value.shape))}>"
+            elif isinstance(value, np.ndarray):
+                shown = np.array2string(value, precision=4, separator=", ")
+            elif isinstance(value, float):
+                shown = f"{value:.6g}"
+            elif field.name == "settings":
+                continue
+            else:
+                shown = repr(value)
+            parts.append(f"{field.name}={shown}")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Read any saved record; a corpus or score folder opens as what it is.
+
+    Raises:
+        InputError: no such file, not a record, or a record of a newer schema.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _load_folder(path)
+    value = read_json(path)
+    kind = value.get("kind") if isinstance(value, dict) else None
+    if kind not in _KINDS:
+        raise InputError(f"{path}: kind {kind!r}; expected a record saved by l2m, one of {', '.join(sorted(_KINDS))}")
+    if value.get("schema") != SCHEMA:
+        raise InputError(f"{path}: schema {value.get('schema')!r}; this version of l2m reads schema {SCHEMA}")
+    return _KINDS[kind].from_dict(value)
+
+
+def _load_folder(path: Path) -> Any:
+    from l2m.corpus import Corpus
+
+    if (path / "corpus.json").exists():
+        return Corpus.open(path)
+    if (path / "scores.json").exists():
+        from l2m.scoring import Scores
+
+        return Scores.open(path)
+    raise InputError(
+        f"{path}: a folder without corpus.json or scores.json; expected a saved record, corpus or score folder"
+    )
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.to_dict()
+    if isinstance(value, np.ndarray):
+        data = value.ravel().tolist()
+        return {"dtype": value.dtype.str, "shape": list(value.shape), "data": [_encode(item) for item in data]}
+    if isinstance(value, np.generic):
+        return _encode(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _encode(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_encode(item) for item in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"cannot save a {type(value).__name__}: {json.dumps(str(value))}")
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"dtype", "shape", "data"}:
+            data = [_NON_FINITE.get(item, item) if isinstance(item, str) else item for item in value["data"]]
+            return np.array(data, dtype=np.dtype(value["dtype"])).reshape(value["shape"])
+        if value.get("kind") in _KINDS and "schema" in value:
+            return _KINDS[value["kind"]].from_dict(value)
+        return {key: _decode(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return tuple(_decode(item) for item in value)
+    if isinstance(value, str):
+        return _NON_FINITE.get(value, value)
+    return value
