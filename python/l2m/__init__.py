@@ -6,7 +6,19 @@ NeurIPS 2025 (arXiv 2503.04725). All values are in nats; `.to("bits")` converts.
 
 from l2m._core import __version__
 from l2m.corpus import Corpus
+from l2m.entropy import ENTROPY_ESTIMATORS, Estimate, Fingerprint, entropy, fingerprint
 from l2m.errors import InputError
 from l2m.records import Record, load
 
-__all__ = ["Corpus", "InputError", "Record", "__version__", "load"]
+__all__ = [
+    "ENTROPY_ESTIMATORS",
+    "Corpus",
+    "Estimate",
+    "Fingerprint",
+    "InputError",
+    "Record",
+    "__version__",
+    "entropy",
+    "fingerprint",
+    "load",
+]
