@@ -5,9 +5,11 @@ NeurIPS 2025 (arXiv 2503.04725). All values are in nats; `.to("bits")` converts.
 """
 
 from l2m._core import __version__
+from l2m.condition import Threshold, Verdict, condition
 from l2m.corpus import Corpus
 from l2m.entropy import ENTROPY_ESTIMATORS, Estimate, Fingerprint, entropy, fingerprint
 from l2m.errors import InputError
+from l2m.history_state import HistoryState, history_state
 from l2m.records import Record, load
 
 __all__ = [
@@ -15,10 +17,15 @@ __all__ = [
     "Corpus",
     "Estimate",
     "Fingerprint",
+    "HistoryState",
     "InputError",
     "Record",
+    "Threshold",
+    "Verdict",
     "__version__",
+    "condition",
     "entropy",
     "fingerprint",
+    "history_state",
     "load",
 ]

@@ -1,0 +1,152 @@
+"""History state: hand-computed configs, what transformers itself allocates, laws that hold for every config."""
+
+import json
+import warnings
+
+import l2m
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from l2m.history_state import family, recurrent
+
+SMOLLM2 = {
+    "model_type": "llama", "num_hidden_layers": 30, "hidden_size": 576, "num_attention_heads": 9,
+    "num_key_value_heads": 3, "vocab_size": 49152, "max_position_embeddings": 8192, "torch_dtype": "bfloat16",
+}  # fmt: skip
+MAMBA_130M = {
+    "model_type": "mamba", "num_hidden_layers": 24, "hidden_size": 768, "state_size": 16, "expand": 2,
+    "conv_kernel": 4, "vocab_size": 50280,
+}  # fmt: skip
+MISTRAL_7B = {
+    "model_type": "mistral", "num_hidden_layers": 32, "hidden_size": 4096, "num_attention_heads": 32,
+    "num_key_value_heads": 8, "sliding_window": 4096, "vocab_size": 32000,
+}  # fmt: skip
+JAMBA = {
+    "model_type": "jamba", "num_hidden_layers": 32, "hidden_size": 4096, "num_attention_heads": 32,
+    "num_key_value_heads": 8, "attn_layer_period": 8, "attn_layer_offset": 4, "mamba_expand": 2, "mamba_d_state": 16,
+    "mamba_d_conv": 4, "vocab_size": 65536,
+}  # fmt: skip
+
+
+def test_grouped_attention_by_hand() -> None:
+    state = l2m.history_state(SMOLLM2)
+    at = state.at(1000)
+    assert at.total == at.attention == 30 * 2 * 3 * 64 * 1000
+    assert (at.recurrent, at.convolution, at.bytes) == (0, 0, 2 * at.total)
+    assert at.per_layer.tolist() == [2 * 3 * 64 * 1000] * 30
+    assert (state.growth_exponent, state.saturation_length) == (1.0, np.inf)
+    assert state.at([1, 2, 4]).total.tolist() == [11520, 23040, 46080]
+
+
+def test_mamba_by_hand() -> None:
+    state = l2m.history_state(MAMBA_130M)
+    at = state.at(5000)
+    assert at.recurrent == 24 * 2 * 768 * 16  # the paper's count: layers * 2 hidden * 16
+    assert at.convolution == 24 * 2 * 768 * 4
+    assert at.least == at.recurrent + 24 * 2 * 768 * 3
+    assert (state.growth_exponent, state.saturation_length) == (0.0, 1.0)
+
+
+def test_sliding_window_by_hand() -> None:
+    state = l2m.history_state(MISTRAL_7B)
+    assert state.at([4094, 4095, 4096, 10**6]).total.tolist() == [
+        32 * 2 * 8 * 128 * n for n in (4094, 4095, 4095, 4095)
+    ]
+    assert (state.growth_exponent, state.saturation_length, state.windows) == (0.0, 4095.0, (4095,))
+
+
+def test_hybrid_by_hand() -> None:
+    at = l2m.history_state(JAMBA).at(100)
+    assert at.attention == 4 * 2 * 8 * 128 * 100
+    assert at.recurrent == 28 * 8192 * 16
+    assert at.convolution == 28 * 8192 * 4
+    assert np.flatnonzero(at.per_layer == 2 * 8 * 128 * 100).tolist() == [4, 12, 20, 28]
+    assert l2m.history_state(JAMBA).growth_exponent == 1.0
+
+
+def test_precisions() -> None:
+    assert l2m.history_state(SMOLLM2, dtype="float32").at(10).bits == 32 * 115200
+    mixed = l2m.history_state(JAMBA, dtype="float32", cache_dtype="int4").at(100)
+    assert mixed.bits == 4 * mixed.attention + 32 * (mixed.recurrent + mixed.convolution)
+    assert l2m.history_state(SMOLLM2, cache_dtype=4.5).at(10).bits == 4.5 * 115200
+    with pytest.raises(l2m.InputError, match=r"cache_dtype: 'int3'; expected"):
+        l2m.history_state(SMOLLM2, cache_dtype="int3")
+
+
+@given(st.integers(1, 6), st.integers(1, 8), st.integers(1, 4), st.integers(1, 10**6), st.integers(1, 10**6))
+def test_monotone_and_linear(layers: int, heads: int, groups: int, n: int, m: int) -> None:
+    config = {
+        "model_type": "llama", "num_hidden_layers": layers, "hidden_size": 16 * heads * groups,
+        "num_attention_heads": heads * groups, "num_key_value_heads": heads,
+    }  # fmt: skip
+    state = l2m.history_state(config)
+    assert state.at(n + m).total == state.at(n).total + state.at(m).total
+    wider = l2m.history_state({**config, "hidden_size": 3 * config["hidden_size"]})
+    assert wider.at(n).total == 3 * state.at(n).total
+
+
+def test_lengths_that_need_a_word() -> None:
+    with pytest.warns(UserWarning, match="10,000 tokens, but the model has 8,192 positions"):
+        assert l2m.history_state(SMOLLM2).at(10_000).total == 115_200_000
+    with pytest.warns(UserWarning, match="length 0"):
+        assert l2m.history_state(SMOLLM2).at(0).total == 0
+    for bad in (-1, 1.5, "many", []):
+        with pytest.raises(l2m.InputError, match="length"):
+            l2m.history_state(SMOLLM2).at(bad)
+
+
+def test_bad_configs(tmp_path) -> None:
+    cases = {
+        "width that the heads divide": {**SMOLLM2, "hidden_size": 577},
+        "multiple of the key-value heads": {**SMOLLM2, "num_key_value_heads": 4},
+        "encoder-decoder": {**SMOLLM2, "is_encoder_decoder": True},
+        "model_type 'none'": {"model_type": "none"},
+        "expected a config, a dict": 3,
+        "no such file or folder": "/nowhere/at/all",
+        "no config.json": str(tmp_path),
+    }
+    for words, model in cases.items():
+        with pytest.raises(l2m.InputError, match=words):
+            l2m.history_state(model)
+
+
+def test_from_folder_config_object_and_module(tmp_path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(SMOLLM2))
+    expected = l2m.history_state(SMOLLM2).at(77).total
+    assert (
+        l2m.history_state(tmp_path).at(77).total == l2m.history_state(tmp_path / "config.json").at(77).total == expected
+    )
+
+    import torch
+    import transformers
+
+    config = transformers.LlamaConfig(**{k: v for k, v in SMOLLM2.items() if k not in ("model_type", "torch_dtype")})
+    assert l2m.history_state(config).at(77).total == expected
+    with torch.device("meta"):
+        model = transformers.LlamaForCausalLM(config)
+    assert l2m.history_state(model).at(77).total == expected
+
+
+def test_class_defaults_fill_what_a_dict_leaves_out() -> None:
+    assert l2m.history_state({"model_type": "mamba"}).at(1).total == 32 * 2 * 768 * (16 + 4)
+
+
+def test_saved_and_loaded(tmp_path) -> None:
+    state = l2m.history_state(JAMBA, cache_dtype="int8")
+    state.save(tmp_path / "state.json")
+    loaded = l2m.load(tmp_path / "state.json")
+    assert loaded.at(500).bits == state.at(500).bits
+    assert loaded.growth == "linear"
+
+
+def test_own_architecture() -> None:
+    @family("delay_line", source="this test")
+    def delay_line(config):
+        for layer in range(config.num_hidden_layers):
+            yield recurrent(layer, config.hidden_size * config.delay)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        state = l2m.history_state({"model_type": "delay_line", "num_hidden_layers": 2, "hidden_size": 8, "delay": 5})
+    assert (state.at(1).total, state.source) == (80, "this test")
