@@ -17,6 +17,7 @@
 //! Modules, from data to result:
 //!
 //! - [`corpus`]: tokens and document bounds, ids to frequency ranks
+//! - [`text`]: shingles of text, for near-duplicates
 //! - [`fingerprint`]: "how many symbols occurred n times", the currency between counting and entropies
 //! - [`pairs`], [`ngrams`]: counting, as tasks over ranges of first tokens whose results add
 //! - [`null_model`]: the expected information of independent sequences with the observed margins
@@ -38,5 +39,6 @@ pub mod pairs;
 pub mod power_law;
 #[cfg(feature = "python")]
 mod python;
+pub mod text;
 
 pub use error::{Error, Result};

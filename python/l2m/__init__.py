@@ -1,7 +1,7 @@
 """l2m: how much long-range information a sequence carries, and how much memory a model needs to hold it.
 
-Method: Chen, Mayné i Comas, Jin, Luo, Soljačić, "L²M: Mutual Information Scaling Law for Long-Context Language Modeling",
-NeurIPS 2025 (arXiv 2503.04725). All values are in nats; `.to("bits")` converts.
+Method: Chen, Mayné i Comas, Jin, Luo, Soljačić, "L²M: Mutual Information Scaling Law for Long-Context Language
+Modeling", NeurIPS 2025 (arXiv 2503.04725). All values are in nats; `.to("bits")` converts.
 """
 
 from l2m._core import __version__
@@ -10,7 +10,9 @@ from l2m.corpus import Corpus
 from l2m.entropy import ENTROPY_ESTIMATORS, Estimate, Fingerprint, entropy, fingerprint
 from l2m.errors import InputError
 from l2m.history_state import HistoryState, history_state
+from l2m.near_duplicates import near_duplicates
 from l2m.records import Record, load
+from l2m.tokenize import tokenize
 
 __all__ = [
     "ENTROPY_ESTIMATORS",
@@ -28,4 +30,6 @@ __all__ = [
     "fingerprint",
     "history_state",
     "load",
+    "near_duplicates",
+    "tokenize",
 ]

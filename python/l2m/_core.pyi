@@ -20,3 +20,8 @@ def entropy_estimators() -> list[str]:
 # --- fits ---
 
 # --- gaussian ---
+
+# --- text ---
+
+def shingle_hashes(text: str, width: int, bound: int) -> NDArray[np.uint64]:
+    """Sorted distinct hashes, at most `bound`, of all runs of `width` bytes of `text` without ASCII white space."""

@@ -29,7 +29,7 @@ class Corpus:
         offsets: int64, (documents + 1).
 
     Raises:
-        InputError: ids that are not integers, negative or above 2^32 - 1; offsets that do not increase or do not span the tokens.
+        InputError: ids that are not integers, negative or above 2^32 - 1; offsets that decrease or do not span the tokens.
     """
 
     def __init__(
@@ -73,17 +73,20 @@ class Corpus:
         return self.tokens[self.offsets[index] : self.offsets[index + 1]]
 
     def __repr__(self) -> str:
-        return f"Corpus({self.tokens.size:,} tokens, {len(self):,} documents, vocab_size={self.vocab_size:,}, tokenizer={self.tokenizer['name']!r})"
+        return (
+            f"Corpus({self.tokens.size:,} tokens, {len(self):,} documents, vocab_size={self.vocab_size:,}, "
+            f"tokenizer={self.tokenizer['name']!r})"
+        )
 
     @property
     def hash(self) -> str:
-        """BLAKE3 over ids (as little-endian uint32) and offsets: the same for the same tokens, whatever the folder or width."""
+        """BLAKE3 over ids (as little-endian uint32) and offsets: the same for the same tokens, whatever folder and width."""
         if self._hash is None:
             from blake3 import blake3
 
             digest = blake3(self.offsets.astype("<i8").tobytes())
             for start in range(0, self.tokens.size, 1 << 22):
-                digest.update(np.ascontiguousarray(self.tokens[start : start + (1 << 22)], dtype="<u4"))
+                digest.update(self.tokens[start : start + (1 << 22)].astype("<u4").tobytes())
             self._hash = digest.hexdigest()
         return self._hash
 
@@ -132,14 +135,13 @@ class Corpus:
                 raise InputError(
                     f"{file}: its checksum differs from corpus.json: damaged or cut short; tokenize the corpus again"
                 )
-        corpus = cls(
+        return cls(
             np.load(folder / "tokens.npy", mmap_mode="r", allow_pickle=False),
             np.load(folder / "offsets.npy", allow_pickle=False),
             manifest["vocab_size"],
             documents=read_json(folder / "documents.json"),
             tokenizer=manifest["tokenizer"],
         )
-        return corpus
 
 
 def write_manifest(folder: Path, *, vocab_size: int, tokenizer: Mapping[str, Any], tokens: int, **extra: Any) -> None:

@@ -16,8 +16,8 @@ from l2m.errors import InputError
 def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary file beside `path`; on a clean exit it is synced and renamed to `path`, else removed.
 
-    A reader sees the old content or the new, never a part. After a crash the temporary file (`.NAME.PID.tmp`) may remain;
-    nothing reads it.
+    A reader sees the old content or the new, never a part. After a crash the temporary file (`.NAME.PID.tmp`) may
+    remain; nothing reads it.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

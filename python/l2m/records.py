@@ -1,4 +1,4 @@
-"""Results as records: frozen, with value, error, units and the settings that made them; saved as JSON, loaded by kind."""
+"""Results as records: frozen, with value, error, unit and the settings that made them; saved as JSON, loaded by kind."""
 
 import dataclasses
 import json
@@ -22,8 +22,8 @@ _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 class Record:
     """Base of every result.
 
-    A subclass is a frozen dataclass whose fields are numbers, strings, arrays, mappings, tuples or other records. It names
-    the fields that hold information (`information_fields`, scaled by `to`) and products of two of them
+    A subclass is a frozen dataclass whose fields are numbers, strings, arrays, mappings, tuples or other records. It
+    names the fields that hold information (`information_fields`, scaled by `to`) and products of two of them
     (`squared_fields`: covariances).
     """
 

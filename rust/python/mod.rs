@@ -8,6 +8,7 @@ mod errors;
 mod fits;
 mod gaussian;
 mod run;
+mod text;
 
 #[pymodule(gil_used = false)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -15,5 +16,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     counting::register(module)?;
     entropy::register(module)?;
     fits::register(module)?;
-    gaussian::register(module)
+    gaussian::register(module)?;
+    text::register(module)
 }

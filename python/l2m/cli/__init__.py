@@ -3,28 +3,37 @@
 import sys
 from typing import NoReturn
 
-COMMANDS: dict[str, str] = {}
+SUMMARY = "How much long-range information a sequence carries, and how much memory a model needs to hold it."
+COMMANDS: dict[str, str] = {
+    "tokenize": "Text files and folders to a corpus of token ids.",
+}
 """command name -> one line of help; `l2m.cli.NAME:NAME` (dashes as underscores) is the function."""
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run one command. Exit status: 0 done, 1 measured but with a negative outcome, 2 bad input, 130 stopped by Ctrl-C."""
-    from cyclopts import App
+    """Run one command. Exit status: 0 done, 2 bad input, 130 stopped by Ctrl-C."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("--help", "-h"):
+        # Written here because importing cyclopts and rich takes longer than the 0.5 s a list of commands should take.
+        width = max(map(len, COMMANDS))
+        lines = (f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items())
+        print(
+            "Usage: l2m COMMAND\n", SUMMARY, "\nCommands:", *lines, "\nl2m COMMAND --help tells its options.", sep="\n"
+        )
+        sys.exit(0)
+
+    from cyclopts import App, CycloptsError
 
     from l2m._core import __version__
     from l2m.errors import InputError
 
-    app = App(
-        name="l2m",
-        version=__version__,
-        help="How much long-range information a sequence carries, and how much memory a model needs to hold it.",
-    )
+    app = App(name="l2m", version=__version__, help=SUMMARY, help_format="plaintext")
     for name, summary in COMMANDS.items():
         function = name.replace("-", "_")
         app.command(f"l2m.cli.{function}:{function}", name=name, help=summary)
     try:
         app(arguments, exit_on_error=False, print_error=False)
-    except InputError as error:
+    except (InputError, CycloptsError) as error:
         stop(str(error), 2)
     except KeyboardInterrupt:
         stop("stopped; the same command goes on from here", 130)
@@ -34,5 +43,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def stop(message: str, status: int) -> NoReturn:
+    """Print one line on stderr and exit."""
     print(f"l2m: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status)

@@ -1,0 +1,10 @@
+"""What commands print: words for people, or one JSON object."""
+
+import json as json_module
+from collections.abc import Mapping
+from typing import Any
+
+
+def print_result(result: Mapping[str, Any], json: bool, words: str) -> None:
+    """Print `result` as one JSON object where `json` is asked for, else `words`."""
+    print(json_module.dumps(result, ensure_ascii=False, allow_nan=False) if json else words)
