@@ -1,9 +1,6 @@
 """Single files from the Hugging Face hub: from its cache where they are there, with one clear error where they are not."""
 
-import socket
-import urllib.request
 from pathlib import Path
-from urllib.parse import urlparse
 
 from l2m.errors import InputError
 
@@ -35,6 +32,10 @@ def hub_file(argument: str, name: str, file: str, revision: str | None = None) -
 
 def require_hub(argument: str, name: str) -> None:
     """Fail at once where the hub's host has no address: the hub's own client tries for half a minute before it says so."""
+    import socket
+    import urllib.request
+    from urllib.parse import urlparse
+
     from huggingface_hub import constants
 
     if urllib.request.getproxies():
