@@ -11,6 +11,7 @@ from l2m.entropy import ENTROPY_ESTIMATORS, Estimate, Fingerprint, entropy, fing
 from l2m.errors import InputError
 from l2m.history_state import HistoryState, history_state
 from l2m.near_duplicates import near_duplicates
+from l2m.power_law import PowerLaw, fit_power_law
 from l2m.records import Record, load
 from l2m.tokenize import tokenize
 
@@ -21,6 +22,7 @@ __all__ = [
     "Fingerprint",
     "HistoryState",
     "InputError",
+    "PowerLaw",
     "Record",
     "Threshold",
     "Verdict",
@@ -28,6 +30,7 @@ __all__ = [
     "condition",
     "entropy",
     "fingerprint",
+    "fit_power_law",
     "history_state",
     "load",
     "near_duplicates",
