@@ -6,7 +6,6 @@ import math
 import l2m
 import numpy as np
 import pytest
-
 from test_history_state import JAMBA, MAMBA_130M, MISTRAL_7B, SMOLLM2
 
 

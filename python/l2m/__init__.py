@@ -5,6 +5,7 @@ Modeling", NeurIPS 2025 (arXiv 2503.04725). All values are in nats; `.to("bits")
 """
 
 from l2m._core import __version__
+from l2m.bipartite import BipartiteCurve, bipartite
 from l2m.condition import Threshold, Verdict, condition
 from l2m.corpus import Corpus
 from l2m.entropy import ENTROPY_ESTIMATORS, Estimate, Fingerprint, entropy, fingerprint
@@ -13,10 +14,12 @@ from l2m.history_state import HistoryState, history_state
 from l2m.near_duplicates import near_duplicates
 from l2m.power_law import PowerLaw, fit_power_law
 from l2m.records import Record, load
+from l2m.scoring import Scores, score
 from l2m.tokenize import tokenize
 
 __all__ = [
     "ENTROPY_ESTIMATORS",
+    "BipartiteCurve",
     "Corpus",
     "Estimate",
     "Fingerprint",
@@ -24,9 +27,11 @@ __all__ = [
     "InputError",
     "PowerLaw",
     "Record",
+    "Scores",
     "Threshold",
     "Verdict",
     "__version__",
+    "bipartite",
     "condition",
     "entropy",
     "fingerprint",
@@ -34,5 +39,6 @@ __all__ = [
     "history_state",
     "load",
     "near_duplicates",
+    "score",
     "tokenize",
 ]

@@ -7,8 +7,6 @@ holds is kept once, as safetensors + config.json + tokenizer.json, under the use
 
 import dataclasses
 import os
-import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
@@ -106,16 +104,18 @@ class ModelSource:
                 raise InputError(f"start_token: {token!r}; expected a token of {self.name}")
             return int(number), str(name), "named by the user"
         named = self._named_start_token(tokenizer)
-        if named is not None and not is_chat_control(named):
-            return int(tokenizer.token_to_id(named)), named, "the model's own"
+        number = None if named is None else tokenizer.token_to_id(named)
+        if named is not None and number is not None and not is_chat_control(named):
+            return number, named, "the model's own"
         because = (
             f"stands in: the model names {named!r}, a chat-control token"
             if named
             else "stands in: the model names none"
         )
         for name in START_TOKENS:
-            if tokenizer.token_to_id(name) is not None:
-                return int(tokenizer.token_to_id(name)), name, because
+            number = tokenizer.token_to_id(name)
+            if number is not None:
+                return int(number), name, because
         raise InputError(
             f"{self.name}: start token {named!r}; expected one that begins a text: name it with start_token"
         )
@@ -218,6 +218,9 @@ def _cache() -> Path:
 @contextmanager
 def _new_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder that becomes `folder` when the block ends well, unless another process made one meanwhile."""
+    import shutil
+    import tempfile
+
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:

@@ -1,0 +1,130 @@
+"""What a score store holds, as arrays: the log-probabilities every estimator reads."""
+
+import os
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from l2m.errors import InputError
+from l2m.scoring.store import Store
+
+
+class Scores:
+    """Token-wise log-probabilities, read from a folder that `l2m.score` wrote.
+
+    Windows are the rows of every array; what has not been scored yet is NaN.
+
+    Attributes:
+        folder: where they are kept.
+        settings: the corpus, the model and how windows were cut.
+        documents: int64, (windows,): the document each window is from.
+        starts: int64, (windows,): its first token within the document.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.folder = store.folder
+        self.settings = store.settings
+        count = 1 + max((max(piece.info["windows"]) for piece in store.pieces()), default=-1)
+        if count == 0:
+            raise InputError(f"{self.folder}: nothing has been scored yet")
+        self.documents = np.full(count, -1, np.int64)
+        self.starts = np.full(count, -1, np.int64)
+        for piece in store.pieces():
+            self.documents[piece.info["windows"]] = piece.info["documents"]
+            self.starts[piece.info["windows"]] = piece.info["starts"]
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> "Scores":
+        """Read a score folder.
+
+        Raises:
+            InputError: not a score folder, nothing scored yet, or a damaged file.
+        """
+        return cls(Store(path).open())
+
+    def __len__(self) -> int:
+        """The number of windows."""
+        return self.documents.size
+
+    def __repr__(self) -> str:
+        return f"Scores({self.folder}, {len(self)} windows of {self.length} tokens, splits {list(self.splits)}, {self.shuffles} shuffles)"
+
+    @property
+    def length(self) -> int:
+        """Tokens per window."""
+        return int(self.settings["length"])
+
+    @property
+    def splits(self) -> tuple[int, ...]:
+        """Every l for which log q(Y) has been scored."""
+        return tuple(sorted(self._marginal))
+
+    @property
+    def shuffles(self) -> int:
+        """Shuffled partners per window."""
+        return len(self.partners)
+
+    @cached_property
+    def conditional(self) -> NDArray[np.float32]:
+        """(windows, length): log q(w_i | start, w_1 .. w_{i-1})."""
+        values = np.full((len(self), self.length), np.nan, np.float32)
+        for piece in self._store.pieces(("conditional",)):
+            values[piece.info["windows"]] = piece.values[""]
+        return values
+
+    def marginal(self, split: int) -> NDArray[np.float32]:
+        """(windows, tokens of the longest Y): log q(y_j | start, y_1 .. y_{j-1}) of the Y that follows `split`."""
+        return self._known(self._marginal, split)
+
+    def shuffled(self, split: int, shuffle: int) -> NDArray[np.float32]:
+        """(windows, tokens of the longest Y): log q(y'_j | start, X, y'_1 .. y'_{j-1}) of the partner's Y."""
+        return self._known(self._shuffled.get(shuffle, {}), split)
+
+    @cached_property
+    def partners(self) -> tuple[NDArray[np.int64], ...]:
+        """For each shuffle the partners' documents, (windows,); -1 where not scored."""
+        found: dict[int, NDArray[np.int64]] = {}
+        for piece in self._store.pieces(("shuffled",)):
+            row = found.setdefault(piece.info["shuffle"], np.full(len(self), -1, np.int64))
+            row[piece.info["windows"]] = piece.info["partners"]
+        return tuple(found[shuffle] for shuffle in sorted(found))
+
+    def self_tests(self) -> list[dict[str, Any]]:
+        """What the self-tests measured, one entry per kind of machine that scored."""
+        return self._store.self_tests()
+
+    @property
+    def noise_floor(self) -> float | None:
+        """Largest difference, in nats, between two ways to compute the same log-probability."""
+        return max((test["noise_floor"] for test in self.self_tests() if test["noise_floor"] is not None), default=None)
+
+    def _known(self, arrays: dict[int, NDArray[np.float32]], split: int) -> NDArray[np.float32]:
+        if split not in arrays:
+            raise InputError(f"split: {split} has not been scored; {self.folder} holds {sorted(arrays)}")
+        return arrays[split]
+
+    @cached_property
+    def _marginal(self) -> dict[int, NDArray[np.float32]]:
+        return self._gather("marginal").get(None, {})
+
+    @cached_property
+    def _shuffled(self) -> dict[int | None, dict[int, NDArray[np.float32]]]:
+        return self._gather("shuffled")
+
+    def _gather(self, kind: str) -> dict[int | None, dict[int, NDArray[np.float32]]]:
+        """shuffle -> split -> array. Where a longer Y was scored later, its values stand."""
+        pieces = sorted(self._store.pieces((kind,)), key=lambda piece: max(v.shape[1] for v in piece.values.values()))
+        arrays: dict[int | None, dict[int, NDArray[np.float32]]] = {}
+        for piece in pieces:
+            of_shuffle = arrays.setdefault(piece.info.get("shuffle"), {})
+            for name, values in piece.values.items():
+                split, size = int(name), values.shape[1]
+                array = of_shuffle.get(split, np.empty((len(self), 0), np.float32))
+                if array.shape[1] < size:
+                    padding = np.full((len(self), size - array.shape[1]), np.nan, np.float32)
+                    array = of_shuffle[split] = np.concatenate([array, padding], 1)
+                array[piece.info["windows"], :size] = values
+        return arrays
