@@ -294,14 +294,15 @@ impl Ranked {
             return Err(Error::invalid("y", format!("{} values", y.len()), format!("{}, as many as x", x.len())));
         }
         let (first, second) = (Alphabet::of(x, monitor)?, Alphabet::of(y, monitor)?);
-        let all = [0..x.len()];
+        let everything = 0..x.len();
+        let all = std::slice::from_ref(&everything);
         let ranks = if first.len().max(second.len()) <= u16::LIMIT {
             Ranks::Narrow(Sides {
-                first: first.ranks(x, &all, monitor)?,
-                second: Some(second.ranks(y, &all, monitor)?),
+                first: first.ranks(x, all, monitor)?,
+                second: Some(second.ranks(y, all, monitor)?),
             })
         } else {
-            Ranks::Wide(Sides { first: first.ranks(x, &all, monitor)?, second: Some(second.ranks(y, &all, monitor)?) })
+            Ranks::Wide(Sides { first: first.ranks(x, all, monitor)?, second: Some(second.ranks(y, all, monitor)?) })
         };
         let bound = |group: usize| (x.len() as u128 * group as u128 / groups as u128) as usize;
         let segments = (0..groups)

@@ -80,6 +80,7 @@ pub fn count(
     monitor: &Monitor,
 ) -> Result<Vec<JointCounts>> {
     let range = range.start.min(corpus.first.len())..range.end.min(corpus.first.len());
+    monitor.set_total(corpus.first.frequencies[range.clone()].iter().sum::<u64>() * distances.len() as u64);
     let increments = match estimator {
         Some(estimator) if corpus.groups > 1 => Some(Increments::new(summand(estimator)?)),
         _ => None,

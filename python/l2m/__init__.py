@@ -16,6 +16,7 @@ from l2m.power_law import PowerLaw, fit_power_law
 from l2m.records import Record, load
 from l2m.scoring import Scores, score
 from l2m.tokenize import tokenize
+from l2m.two_point import TwoPointCurve, mutual_information, two_point
 
 __all__ = [
     "ENTROPY_ESTIMATORS",
@@ -29,6 +30,7 @@ __all__ = [
     "Record",
     "Scores",
     "Threshold",
+    "TwoPointCurve",
     "Verdict",
     "__version__",
     "bipartite",
@@ -38,7 +40,9 @@ __all__ = [
     "fit_power_law",
     "history_state",
     "load",
+    "mutual_information",
     "near_duplicates",
     "score",
     "tokenize",
+    "two_point",
 ]

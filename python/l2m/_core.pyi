@@ -1,5 +1,6 @@
 """The Rust core. Private: the modules of `l2m` are its public face."""
 
+from collections.abc import Callable
 from typing import final
 
 import numpy as np
@@ -14,6 +15,59 @@ __all__ = [
 __version__: str
 
 # --- counting (pairs, n-grams, null model) ---
+
+_Entries = tuple[NDArray[np.uint64], NDArray[np.uint64]]
+_Segments = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
+@final
+class PairCounter:
+    """A corpus as frequency ranks, its documents in the order of their jackknife groups."""
+
+    def __new__(
+        cls,
+        tokens: NDArray[np.integer],
+        segments: _Segments,
+        groups: int,
+        arrangement: str,
+        seed: int,
+        threads: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> PairCounter:
+        """`segments`: start, end, limit and group of first tokens. `arrangement`: given, shuffled or cross-document."""
+
+    @staticmethod
+    def paired(x: NDArray[np.integer], y: NDArray[np.integer], groups: int, threads: int | None = None) -> PairCounter:
+        """Two arrays of equal length, any integer types, as pairs (x[i], y[i]) in `groups` contiguous blocks."""
+
+    @property
+    def distinct(self) -> int:
+        """How many different first tokens there are."""
+
+    @property
+    def frequencies(self) -> NDArray[np.uint64]:
+        """How often each of them occurs, by rank."""
+
+    def count(
+        self,
+        distances: list[int],
+        low: int,
+        high: int,
+        estimator: str | None = None,
+        threads: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[tuple[_Entries, list[int]]]:
+        """By distance, over first ranks low..high: (n, pairs of tokens that occurred n times) and, by group, how much
+        sum n g(n) shrinks without it, in units of 2^-28."""
+
+    def margins(
+        self, distances: list[int], estimator: str, with_null: bool, threads: int | None = None
+    ) -> list[tuple[_Entries, _Entries, list[int], list[tuple[float, float, float]]]]:
+        """By distance: fingerprints of both margins, pairs by group, and (entropy_x, entropy_y, expected joint entropy of
+        independent tokens) for all pairs and without each group."""
+
+def expected_joint_entropy(x: _Entries, y: _Entries, estimator: str, exact: bool = False) -> float:
+    """Expected entropy in nats of pairs with these margins, given as (n, symbols), under independence; `exact`: the slow
+    oracle."""
 
 # --- entropy ---
 

@@ -31,6 +31,8 @@ fn contiguous(name: &'static str) -> Error {
 
 type Entries<'py> = (Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>);
 
+type MarginsOf<'py> = (Entries<'py>, Entries<'py>, Vec<u64>, Vec<(f64, f64, f64)>);
+
 fn entries<'py>(py: Python<'py>, fingerprint: &Fingerprint) -> Entries<'py> {
     let (counts, symbols): (Vec<u64>, Vec<u64>) = fingerprint.iter().unzip();
     (counts.into_pyarray(py), symbols.into_pyarray(py))
@@ -47,7 +49,8 @@ struct PairCounter {
 
 #[pymethods]
 impl PairCounter {
-    /// `segments`: (4, n) as rows start, end, limit, group.
+    /// `segments`: start, end, limit and group of first tokens, ordered by group.
+    #[allow(clippy::too_many_arguments)] // the signature Python sees
     #[new]
     #[pyo3(signature = (tokens, segments, groups, arrangement, seed, threads=None, progress=None))]
     fn new(
@@ -130,7 +133,8 @@ impl PairCounter {
         self.corpus.first.frequencies.clone().into_pyarray(py)
     }
 
-    /// By distance: (n, pairs of tokens that occurred n times), removed[group] as floats.
+    /// By distance: (n, pairs of tokens that occurred n times), and what each group removes from sum f(n).
+    #[allow(clippy::too_many_arguments)]
     #[pyo3(signature = (distances, low, high, estimator=None, threads=None, progress=None))]
     fn count<'py>(
         &self,
@@ -159,7 +163,7 @@ impl PairCounter {
         estimator: &str,
         with_null: bool,
         threads: Option<usize>,
-    ) -> PyResult<Vec<(Entries<'py>, Entries<'py>, Vec<u64>, Vec<(f64, f64, f64)>)>> {
+    ) -> PyResult<Vec<MarginsOf<'py>>> {
         let estimator: Estimator = estimator.parse()?;
         let margins = interruptible(py, None, |monitor| {
             with_threads(threads, || pairs::margins(&self.corpus, &distances, estimator, with_null, monitor))

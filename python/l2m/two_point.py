@@ -1,0 +1,584 @@
+"""Two-point information: how much a token tells about the token d places later, with its null, levels and error bars."""
+
+import dataclasses
+import heapq
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from l2m import _core
+from l2m.corpus import Corpus
+from l2m.entropy import Estimate
+from l2m.errors import InputError
+from l2m.records import Record
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
+
+    from l2m.power_law import PowerLaw
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Progress = Callable[[int, int], None]
+
+ENOUGH_GROUPS = 8
+"""A distance enters a fit only if at least this many jackknife groups contribute pairs; fewer documents: blocks instead."""
+
+FIXED_SHARE = 0.5
+"""The documents of a fit hold at least this share of all tokens: fits reach as far as that allows."""
+
+REMOVED_UNIT = 2.0**-28
+"""Unit of the integers in which a counting task returns by how much sum f(n) shrinks without a group."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class TwoPointCurve(Record):
+    """Information between tokens at distance d, over pairs inside documents. One entry per distance; nan: no pairs there.
+
+    Attributes:
+        distance: int64, d.
+        information: raw - null. Zero in expectation for independent tokens; a value <= 0 is a legal observation. What
+            remains is a downward error proportional to the information itself, 11 to 16 % at 1e8 pairs (see `subsamples`).
+        stderr: delete-one-group jackknife over documents (delete-m_j weights, a null per replicate); sampling only.
+        covariance: (distances, distances), of the same jackknife; None without groups.
+        raw: entropy_x + entropy_y - entropy_xy.
+        null: expectation of `raw` for independent tokens with these margins; zero with null="none".
+        pairs, distinct: uint64, pairs and different pairs.
+        entropy_x, entropy_y, entropy_xy: entropies of first token, second token and pair.
+        within_document: information after the tokens were shuffled inside every document, null subtracted: what merely
+            being in one document tells. None where it was left out.
+        within_document_stderr: its jackknife standard error.
+        cross_document: information between the first token and one drawn from other documents, null subtracted: zero up to
+            noise, a check. None where it was left out.
+        documents: int64, documents that contribute pairs.
+        contributing: int64, jackknife groups that contribute pairs.
+        replicates: (groups, distances), information without each group; None without groups.
+        group_pairs: (groups, distances), pairs of each group.
+        fixed: the same curve over the one set of documents that a fit uses (those that contribute at every distance
+            fitted); None where these are all documents.
+    """
+
+    kind: ClassVar[str] = "two-point"
+    information_fields: ClassVar[tuple[str, ...]] = (
+        "information",
+        "stderr",
+        "raw",
+        "null",
+        "entropy_x",
+        "entropy_y",
+        "entropy_xy",
+        "within_document",
+        "within_document_stderr",
+        "cross_document",
+        "replicates",
+        "fixed",
+    )
+    squared_fields: ClassVar[tuple[str, ...]] = ("covariance",)
+
+    distance: Integers
+    information: Floats
+    stderr: Floats
+    covariance: Floats | None
+    raw: Floats
+    null: Floats
+    pairs: NDArray[np.uint64]
+    distinct: NDArray[np.uint64]
+    entropy_x: Floats
+    entropy_y: Floats
+    entropy_xy: Floats
+    within_document: Floats | None
+    within_document_stderr: Floats | None
+    cross_document: Floats | None
+    documents: Integers
+    contributing: Integers
+    replicates: Floats | None
+    group_pairs: NDArray[np.uint64] | None
+    fixed: "TwoPointCurve | None" = None
+
+    def __len__(self) -> int:
+        """The number of distances."""
+        return self.distance.size
+
+    @property
+    def fittable(self) -> NDArray[np.bool_]:
+        """Distances that may enter a fit: enough groups contribute (without groups: any pairs), by the same documents."""
+        enough = self.pairs > 0 if self.replicates is None else self.contributing >= ENOUGH_GROUPS
+        same = self.documents == self.documents.max(initial=0) if self.replicates is not None else enough
+        return enough & same
+
+    def fit(
+        self,
+        *,
+        offset: bool | Literal["free", "bounded"] = True,
+        offset_bounds: tuple[float, float] | None = None,
+        method: Literal["ols", "wls", "gls", "robust", "nonlinear"] | None = None,
+        min_distance: int = 1,
+        max_distance: int | None = None,
+    ) -> "PowerLaw":
+        """Fit amplitude * d**exponent + offset over the distances that one set of documents carries.
+
+        By default in linear space with weights 1/stderr^2, any sign of the offset, everything refitted in every jackknife
+        replicate. Compare the offset with `within_document`: what is left at any distance is the documents' identity.
+        `.resolved` is False, and the exponent nan, where the amplitude is within 2 standard errors of 0.
+
+        Args:
+            offset, offset_bounds, method: see `l2m.fit_power_law`; method None: "wls", without groups "ols". The paper's own
+                fit is offset="bounded", method="ols" of a curve with margins="corpus", null="none".
+            min_distance, max_distance: fit only these.
+
+        Raises:
+            InputError: fewer distances than the law has parameters, with at least 8 contributing groups each.
+        """
+        from l2m.power_law import fit_power_law
+
+        curve = self.fixed or self
+        most = curve.distance.max() if max_distance is None else max_distance
+        kept = curve.fittable & (curve.distance >= min_distance) & (curve.distance <= most)
+        needed = 3 if offset else 2
+        if kept.sum() < needed:
+            raise InputError(
+                f"distances: {int(kept.sum())} at which at least {ENOUGH_GROUPS} groups of the same documents have pairs;"
+                f" expected {needed} or more for a fit"
+            )
+        jackknife: dict[str, Any] = {}
+        if curve.replicates is not None and curve.group_pairs is not None:
+            # A group without pairs anywhere (in the fixed set) left nothing out: it is no replicate.
+            sizes = curve.group_pairs[:, kept].sum(axis=1).astype(float)
+            present = sizes > 0
+            jackknife = {
+                "stderr": curve.stderr[kept],
+                "covariance": curve.covariance[np.ix_(kept, kept)] if curve.covariance is not None and method == "gls" else None,
+                "replicates": curve.replicates[np.ix_(present, kept)],
+                "group_weights": sizes[present] / sizes.sum(),
+            }
+        law = fit_power_law(
+            curve.distance[kept],
+            curve.information[kept],
+            offset=offset,
+            offset_bounds=offset_bounds,
+            method=method or ("wls" if jackknife else "ols"),
+            **jackknife,
+        )
+        within = curve.within_document
+        about = {
+            "distances": curve.distance[kept],
+            "documents": int(curve.documents[kept].min()),
+            "groups": curve.settings["groups"],
+            "within_document": None if within is None else float(within[kept].mean()),
+        }
+        return dataclasses.replace(law, unit=self.unit, settings={**law.settings, **about})
+
+    def plot(self, axes: "Axes | None" = None, law: "PowerLaw | None" = None) -> "Axes":
+        """Information, within-document level and, where given, a law with its 95 % band, on log-log axes.
+
+        A value <= 0 is drawn as an open triangle at the lower edge, its upper error bar kept.
+        """
+        from l2m.plots import curve_axes
+
+        curve = self.fixed or self
+        axes = curve_axes(axes, xlabel="distance d (tokens)", ylabel=f"two-point information ({self.unit})")
+        positive = curve.information > 0
+        error = np.where(np.isfinite(curve.stderr), curve.stderr, 0)
+        lower = np.minimum(error, curve.information * (1 - 1e-3))
+        axes.errorbar(
+            curve.distance[positive],
+            curve.information[positive],
+            yerr=np.stack([lower, error])[:, positive],
+            fmt="o",
+            color="C0",
+            markersize=4,
+            capsize=2,
+            label="I(d), null subtracted" if self.settings["null"] == "exact" else "I(d)",
+        )
+        if curve.within_document is not None:
+            axes.plot(
+                curve.distance, curve.within_document, "--", color="C1", linewidth=1, label="shuffled within documents"
+            )
+        if law is not None:
+            x = np.geomspace(law.x.min(), law.x.max(), 200)
+            name = f"fit, exponent {law.exponent:.2f}" if law.resolved else "fit: no law resolved"
+            axes.plot(x, law.predict(x), color="C0", linewidth=1, label=name)
+            axes.fill_between(x, *law.band(x), color="C0", alpha=0.15, linewidth=0)
+        negative = np.isfinite(curve.information) & ~positive
+        if negative.any():
+            floor = axes.get_ylim()[0]
+            axes.plot(curve.distance[negative], np.full(negative.sum(), floor), "v", color="C0", fillstyle="none", label="<= 0")
+        axes.legend(frameon=False, fontsize="small")
+        return axes
+
+    def to_frame(self) -> "DataFrame":
+        """One row per distance."""
+        from pandas import DataFrame
+
+        columns = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if isinstance(getattr(self, field.name), np.ndarray) and getattr(self, field.name).shape == (len(self),)
+        }
+        return DataFrame(columns)
+
+
+def two_point(
+    corpus: Corpus | ArrayLike | Sequence[ArrayLike],
+    distances: Iterable[int] | None = None,
+    *,
+    estimator: str = "grassberger",
+    margins: str = "pairs",
+    null: str = "exact",
+    groups: int | None = 32,
+    within_document: bool = True,
+    cross_document: bool = False,
+    fixed_documents: bool = True,
+    threads: int | None = None,
+    memory: int | str | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> TwoPointCurve:
+    """Mutual information between tokens d apart (paper section 2, "Two-point"), in nats.
+
+    Args:
+        corpus: a corpus, or what `Corpus` takes: one array of ids, or a list of arrays, one a document. Pairs never cross
+            a document.
+        distances: whole numbers >= 1; None: 1, 2, 4, ..., 8192 as far as at least 8 groups have pairs.
+        estimator: of the three entropies; one of `l2m.ENTROPY_ESTIMATORS`. The exact null and error bars need one that is a
+            sum over symbols ("grassberger", "plug-in").
+        margins: "pairs": entropies of first and second token from the pairs themselves; "corpus": the paper's
+            2 H_1 - H_d, with H_1 over the whole corpus.
+        null: "exact": subtract the expectation for independent tokens with the observed margins (Vinh, Epps & Bailey 2010);
+            "none": subtract nothing, as the paper does, which leaves a floor for the fit's offset to take.
+        groups: jackknife groups of whole documents, balanced by tokens. With fewer than 8 documents the groups are
+            contiguous blocks of tokens instead (`settings["groups"]` says which). None: no error bars.
+        within_document: also measure the level after shuffling inside documents. Costs as much as the curve.
+        cross_document: also measure pairs across documents, a check of the null.
+        fixed_documents: where documents run out as the distance grows, also measure over the one set of documents a fit
+            uses (`.fixed`).
+        threads: None: all cores. Never changes the result.
+        memory: for the counting, bytes or e.g. "2GiB"; None: what full speed needs. Never changes the result.
+        seed: of the shuffles.
+        progress: called as progress(done, total), in pairs.
+
+    Raises:
+        InputError: distances that are not whole numbers >= 1 or repeat, an unknown choice, a corpus without any pair where
+            distances are to be chosen, groups < 2, memory below what is needed (the message says how much).
+    """
+    corpus = corpus if isinstance(corpus, Corpus) else Corpus(corpus)
+    job = _Job(corpus, distances, estimator, margins, null, groups, threads, memory, seed, progress)
+    curve = job.curve(within_document=within_document, cross_document=cross_document)
+    keep = job.fixed_documents() if fixed_documents and groups is not None else None
+    if keep is not None:
+        reach = int(np.diff(corpus.offsets)[keep].min())
+        near = [distance for distance in job.distances if distance < reach]
+        part = _Job(corpus.select(keep), near, estimator, margins, null, groups, threads, memory, seed, progress)
+        curve = dataclasses.replace(curve, fixed=part.curve(within_document=within_document, cross_document=False))
+    return curve
+
+
+def mutual_information(
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    estimator: str = "grassberger",
+    null: str = "exact",
+    groups: int | None = 32,
+    threads: int | None = None,
+) -> Estimate:
+    """Mutual information of two sequences of labels observed together, I(X; Y) in nats.
+
+    Args:
+        x, y: integers of any type and sign, one dimension, the same length. Not copied where they are contiguous.
+        estimator, null: as in `two_point`.
+        groups: the standard error is a jackknife over that many contiguous blocks (pairs need not be independent as long as
+            blocks are). None: no standard error.
+
+    Raises:
+        InputError: not integers, different lengths, no pairs, an unknown choice.
+    """
+    first, second = _labels(x, "x"), _labels(y, "y")
+    if first.size != second.size:
+        raise InputError(f"y: {second.size} values; expected {first.size}, as many as x")
+    if first.size == 0:
+        raise InputError("x: no values; expected at least one pair")
+    _check_choices(estimator=estimator, margins="pairs", null=null, groups=groups)
+    blocks = 1 if groups is None else min(groups, first.size)
+    counter = _core.PairCounter.paired(first, second, blocks, threads)
+    sample = _measure(counter, [0], estimator, "pairs", null, threads, None)
+    stderr = _jackknife(sample)[0][0] if blocks > 1 else float("nan")
+    settings = {"pairs": first.size, "distinct": int(sample.distinct[0]), "null": null, "groups": blocks}
+    return Estimate(
+        float(sample.information[0]),
+        float(stderr),
+        estimator,
+        settings={**settings, "null_level": float(sample.null[0])},
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sample:
+    """Everything measured on one arrangement of the tokens; arrays over distances, replicates and group_pairs by group."""
+
+    information: Floats
+    raw: Floats
+    null: Floats
+    pairs: NDArray[np.uint64]
+    distinct: NDArray[np.uint64]
+    entropy_x: Floats
+    entropy_y: Floats
+    entropy_xy: Floats
+    replicates: Floats
+    group_pairs: NDArray[np.uint64]
+
+
+def _measure(
+    counter: "_core.PairCounter",
+    distances: list[int],
+    estimator: str,
+    margins: str,
+    null: str,
+    threads: int | None,
+    progress: Progress | None,
+) -> _Sample:
+    """Count and combine: entropies from fingerprints, replicates from what each group removes."""
+    sides = counter.margins(distances, estimator, null == "exact", threads)
+    whole = counter.margins([0], estimator, False, threads)[0] if margins == "corpus" else None
+    group_pairs = np.array([side[2] for side in sides], np.uint64).T
+    groups = group_pairs.shape[0]
+    joint = counter.count(distances, 0, counter.distinct, estimator if groups > 1 else None, threads, progress)
+    pairs = group_pairs.sum(axis=0)
+    columns: dict[str, list[float]] = {"x": [], "y": [], "xy": [], "null_xy": [], "distinct": []}
+    replicates = np.full((groups, len(distances)), np.nan)
+    for index, (side, ((counts, symbols), removed)) in enumerate(zip(sides, joint, strict=True)):
+        total = int(pairs[index])
+        columns["distinct"].append(int(symbols.sum()))
+        if total == 0:
+            for name in ("x", "y", "xy", "null_xy"):
+                columns[name].append(np.nan)
+            continue
+        levels = np.array(side[3])
+        if whole is not None:
+            levels[:, 0] = levels[:, 1] = np.array(whole[3])[:, 0]
+        entropy_xy = _core.entropy(counts, symbols, estimator)[0]
+        for name, value in zip(("x", "y", "xy", "null_xy"), (*levels[0, :2], entropy_xy, levels[0, 2]), strict=True):
+            columns[name].append(float(value))
+        if groups > 1:
+            left = (total - group_pairs[:, index].astype(np.int64)).astype(float)
+            summed = total * (np.log(total) - entropy_xy) - np.array([float(value) for value in removed]) * REMOVED_UNIT
+            with np.errstate(divide="ignore", invalid="ignore"):
+                without = np.log(left) - summed / left
+            independent = levels[1:, 2] if null == "exact" else levels[1:, 0] + levels[1:, 1]
+            replicates[:, index] = independent - without
+    x, y, xy = (np.array(columns[name]) for name in ("x", "y", "xy"))
+    level = x + y - np.array(columns["null_xy"]) if null == "exact" else np.where(pairs > 0, 0.0, np.nan)
+    raw = x + y - xy
+    return _Sample(
+        raw - level, raw, level, pairs, np.array(columns["distinct"], np.uint64), x, y, xy, replicates, group_pairs
+    )
+
+
+def _jackknife(sample: _Sample) -> tuple[Floats, Floats]:
+    """Standard errors and covariance of the information: delete-m_j jackknife (Busing, Meijer & van der Leeden 1999).
+
+    With h_j = n / m_j: pseudo-values h_j t - (h_j - 1) t_(j); their scatter about the jackknife estimate, each squared and
+    divided by h_j - 1, averaged. For groups of equal size this is (G-1)/G sum (t_(j) - mean)^2.
+    """
+    sizes = sample.group_pairs.astype(float)
+    deviations = np.zeros_like(sample.replicates)
+    stderr = np.full(sample.information.size, np.nan)
+    for column in range(sample.information.size):
+        present = sizes[:, column] > 0
+        number = int(present.sum())
+        if number < 2:
+            deviations[:, column] = np.nan
+            continue
+        share = sizes[present, column] / sizes[:, column].sum()
+        theta, without = sample.information[column], sample.replicates[present, column]
+        pseudo = theta / share - (1 / share - 1) * without
+        estimate = number * theta - ((1 - share) * without).sum()
+        deviations[present, column] = (pseudo - estimate) / np.sqrt((1 / share - 1) * number)
+        stderr[column] = np.sqrt((deviations[present, column] ** 2).sum())
+    return stderr, deviations.T @ deviations
+
+
+class _Job:
+    """One corpus at some distances: how it is cut into groups, and its measurement in each arrangement."""
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        distances: Iterable[int] | None,
+        estimator: str,
+        margins: str,
+        null: str,
+        groups: int | None,
+        threads: int | None,
+        memory: int | str | None,
+        seed: int,
+        progress: Progress | None,
+    ) -> None:
+        _check_choices(estimator=estimator, margins=margins, null=null, groups=groups)
+        if not 0 <= seed < 1 << 64:
+            raise InputError(f"seed: {seed}; expected 0 to 2^64 - 1")
+        self.corpus, self.estimator, self.margins, self.null, self.seed = corpus, estimator, margins, null, seed
+        self.threads, self.memory, self.progress = threads, memory, progress
+        self.lengths = np.diff(corpus.offsets)
+        nearest = 1
+        if distances is not None:
+            self.distances = _check_distances(distances)
+            nearest = min(self.distances)
+        self.unit, self.segments, self.groups = _segments(corpus.offsets, groups, nearest)
+        if distances is None:
+            self.distances = self._default_distances()
+
+    def _contributing(self, distance: int) -> int:
+        """Groups with pairs at this distance."""
+        start, end, limit, group = self.segments
+        return np.unique(group[np.minimum(end, limit - distance) > start]).size
+
+    def _default_distances(self) -> list[int]:
+        powers = [1 << power for power in range(14) if (self.lengths > 1 << power).any()]
+        if not powers:
+            raise InputError(
+                f"corpus: {self.corpus.tokens.size} tokens in {len(self.corpus)} documents, without any pair;"
+                " expected a document of two tokens or more"
+            )
+        needed = ENOUGH_GROUPS if self.groups >= ENOUGH_GROUPS else 1
+        return [power for power in powers if self._contributing(power) >= needed] or powers
+
+    def fixed_documents(self) -> list[int] | None:
+        """The documents of a fit: those longer than the largest distance at which documents that long hold half of all
+        tokens and fill 8 groups. None where that is every document with a pair, or no such distance exists."""
+        if self.unit == "none":
+            return None
+        needed = ENOUGH_GROUPS if self.unit == "documents" else 1
+        for distance in sorted(self.distances, reverse=True):
+            long = self.lengths > distance
+            if long.sum() >= needed and self.lengths[long].sum() >= FIXED_SHARE * self.lengths.sum():
+                every = (self.lengths > min(self.distances)).sum() == long.sum()
+                return None if every else [int(index) for index in np.flatnonzero(long)]
+        return None
+
+    def _sample(self, arrangement: str) -> _Sample:
+        counter = _core.PairCounter(
+            np.ascontiguousarray(self.corpus.tokens), self.segments, self.groups, arrangement, self.seed, self.threads
+        )
+        return _measure(counter, self.distances, self.estimator, self.margins, self.null, self.threads, self.progress)
+
+    def curve(self, *, within_document: bool, cross_document: bool) -> TwoPointCurve:
+        sample = self._sample("given")
+        jackknifed = self.groups > 1
+        stderr, covariance = _jackknife(sample) if jackknifed else (np.full(len(self.distances), np.nan), None)
+        within = self._sample("shuffled") if within_document else None
+        across = self._sample("cross-document") if cross_document else None
+        distances = np.array(self.distances, np.int64)
+        settings = {
+            "estimator": self.estimator,
+            "margins": self.margins,
+            "null": self.null,
+            "groups": {"unit": self.unit, "number": self.groups},
+            "seed": self.seed,
+            "tokens": self.corpus.tokens.size,
+            "documents": len(self.corpus),
+            "vocab_size": self.corpus.vocab_size,
+            "tokenizer": self.corpus.tokenizer["name"],
+        }
+        return TwoPointCurve(
+            distance=distances,
+            information=sample.information,
+            stderr=stderr,
+            covariance=covariance,
+            raw=sample.raw,
+            null=sample.null,
+            pairs=sample.pairs,
+            distinct=sample.distinct,
+            entropy_x=sample.entropy_x,
+            entropy_y=sample.entropy_y,
+            entropy_xy=sample.entropy_xy,
+            within_document=None if within is None else within.information,
+            within_document_stderr=_jackknife(within)[0] if within is not None and jackknifed else None,
+            cross_document=None if across is None else across.information,
+            documents=np.array([(self.lengths > distance).sum() for distance in self.distances], np.int64),
+            contributing=(sample.group_pairs > 0).sum(axis=0).astype(np.int64),
+            replicates=sample.replicates if jackknifed else None,
+            group_pairs=sample.group_pairs if jackknifed else None,
+            settings=settings,
+        )
+
+
+def _segments(
+    offsets: Integers, groups: int | None, nearest: int
+) -> tuple[str, tuple[Integers, Integers, Integers, Integers], int]:
+    """(what a group consists of, (start, end, limit, group) of first tokens ordered by group, number of groups).
+
+    Whole documents, the longest first into the lightest group; contiguous blocks of equal size where fewer than 8 documents
+    have pairs at the nearest distance.
+    """
+    starts, ends = offsets[:-1], offsets[1:]
+    lengths = ends - starts
+    some = np.flatnonzero(lengths > 0)
+    starts, ends, lengths = starts[some], ends[some], lengths[some]
+    if groups is None:
+        return "none", (starts, ends, ends.copy(), np.zeros(some.size, np.int64)), 1
+    contributing = int((lengths > nearest).sum())
+    if contributing >= ENOUGH_GROUPS:
+        number = min(groups, contributing)
+        group = np.zeros(some.size, np.int64)
+        heap = [(0, index) for index in range(number)]
+        for document in np.argsort(-lengths, kind="stable"):
+            weight, lightest = heap[0]
+            group[document] = lightest
+            heapq.heapreplace(heap, (weight + int(lengths[document]), lightest))
+        order = np.argsort(group, kind="stable")
+        return "documents", (starts[order], ends[order], ends[order], group[order]), number
+    number = max(1, min(groups, int(lengths.sum())))
+    # A block border inside a document cuts it into two segments with the same limit.
+    cuts = np.linspace(0, int(offsets[-1]), number + 1).astype(np.int64)
+    borders = np.unique(np.concatenate([starts, cuts[:-1]]))
+    document = np.searchsorted(starts, borders, side="right") - 1
+    inside = (document >= 0) & (borders < offsets[-1])
+    borders, document = borders[inside], document[inside]
+    limit = ends[document]
+    end = np.minimum(np.append(borders[1:], offsets[-1]), limit)
+    group = np.minimum(np.searchsorted(cuts, borders, side="right") - 1, number - 1)
+    return "blocks", (borders, end, limit, group.astype(np.int64)), number
+
+
+def _check_choices(*, estimator: str, margins: str, null: str, groups: int | None) -> None:
+    from l2m.entropy import ENTROPY_ESTIMATORS
+
+    if not isinstance(estimator, str) or not any(_plain(estimator) == _plain(name) for name in ENTROPY_ESTIMATORS):
+        raise InputError(f"estimator: {estimator!r}; expected one of {', '.join(ENTROPY_ESTIMATORS)}")
+    if margins not in ("pairs", "corpus"):
+        raise InputError(f"margins: {margins!r}; expected 'pairs' or 'corpus'")
+    if null not in ("exact", "none"):
+        raise InputError(f"null: {null!r}; expected 'exact' or 'none'")
+    if groups is not None and (isinstance(groups, bool) or not isinstance(groups, (int, np.integer)) or groups < 2):
+        raise InputError(f"groups: {groups!r}; expected a whole number of 2 or more, or None for no error bars")
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+def _check_distances(distances: Iterable[int]) -> list[int]:
+    values = np.asarray(list(distances) if not isinstance(distances, np.ndarray) else distances)
+    if values.ndim != 1 or values.size == 0 or values.dtype.kind not in "iu":
+        raise InputError(f"distances: {values.dtype} of shape {values.shape}; expected whole numbers of 1 or more")
+    result = [int(value) for value in values]
+    if min(result) < 1 or max(result) >= 1 << 62:
+        raise InputError(f"distances: {min(result)} to {max(result)}; expected whole numbers of 1 or more")
+    if len(set(result)) < len(result):
+        raise InputError(f"distances: {result}; expected each distance once")
+    return result
+
+
+def _labels(values: ArrayLike, name: str) -> NDArray[Any]:
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise InputError(f"{name}: an array of shape {array.shape}; expected one dimension")
+    if array.size and array.dtype.kind not in "iub":
+        raise InputError(f"{name}: dtype {array.dtype}; expected integers")
+    if array.dtype.kind == "b" or not array.size:
+        array = array.astype(np.uint8)
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
