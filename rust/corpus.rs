@@ -297,10 +297,7 @@ impl Ranked {
         let everything = 0..x.len();
         let all = std::slice::from_ref(&everything);
         let ranks = if first.len().max(second.len()) <= u16::LIMIT {
-            Ranks::Narrow(Sides {
-                first: first.ranks(x, all, monitor)?,
-                second: Some(second.ranks(y, all, monitor)?),
-            })
+            Ranks::Narrow(Sides { first: first.ranks(x, all, monitor)?, second: Some(second.ranks(y, all, monitor)?) })
         } else {
             Ranks::Wide(Sides { first: first.ranks(x, all, monitor)?, second: Some(second.ranks(y, all, monitor)?) })
         };

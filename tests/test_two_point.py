@@ -3,12 +3,11 @@
 import math
 from collections import Counter
 
+import l2m
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-import l2m
 
 documents_of_ids = st.lists(
     st.lists(st.integers(0, 5), max_size=30).map(lambda ids: np.array(ids, np.int64)), min_size=1, max_size=12
@@ -168,9 +167,7 @@ def test_documents_with_their_own_words_leave_a_level_after_shuffling():
     documents = []
     for document in range(24):
         own = random.random(2000) < 0.5
-        documents.append(
-            np.where(own, 100 + document * 2 + random.integers(0, 2, 2000), random.integers(0, 10, 2000))
-        )
+        documents.append(np.where(own, 100 + document * 2 + random.integers(0, 2, 2000), random.integers(0, 10, 2000)))
     curve = l2m.two_point(documents, [1, 10, 100])
     # p(both own, same document) = 1/4: I = E log p(x,y)/p(x)p(y) = 1/4 log 24.
     truth = math.log(24) / 4
@@ -273,8 +270,7 @@ def test_mutual_information_of_two_arrays(pairs, first, second):
 
 def test_mutual_information_subtracts_what_scikit_learn_expects():
     from sklearn.metrics import mutual_info_score
-    from sklearn.metrics.cluster import expected_mutual_information
-    from sklearn.metrics.cluster import contingency_matrix
+    from sklearn.metrics.cluster import contingency_matrix, expected_mutual_information
 
     random = np.random.default_rng(8)
     x, y = random.integers(0, 12, 300), random.integers(0, 9, 300)

@@ -8,9 +8,12 @@ from numpy.typing import NDArray
 
 __all__ = [
     "CurveFitter",
+    "PairCounter",
     "__version__",
     "entropy",
     "entropy_estimators",
+    "expected_joint_entropy",
+    "shingle_hashes",
 ]
 __version__: str
 

@@ -150,7 +150,9 @@ class TwoPointCurve(Record):
             present = sizes > 0
             jackknife = {
                 "stderr": curve.stderr[kept],
-                "covariance": curve.covariance[np.ix_(kept, kept)] if curve.covariance is not None and method == "gls" else None,
+                "covariance": curve.covariance[np.ix_(kept, kept)]
+                if curve.covariance is not None and method == "gls"
+                else None,
                 "replicates": curve.replicates[np.ix_(present, kept)],
                 "group_weights": sizes[present] / sizes.sum(),
             }
@@ -176,10 +178,14 @@ class TwoPointCurve(Record):
 
         A value <= 0 is drawn as an open triangle at the lower edge, its upper error bar kept.
         """
-        from l2m.plots import curve_axes
-
         curve = self.fixed or self
-        axes = curve_axes(axes, xlabel="distance d (tokens)", ylabel=f"two-point information ({self.unit})")
+        if axes is None:
+            from matplotlib.figure import Figure
+
+            axes = Figure(figsize=(6.4, 4.2), layout="constrained").add_subplot()
+        axes.set(
+            xscale="log", yscale="log", xlabel="distance d (tokens)", ylabel=f"two-point information ({self.unit})"
+        )
         positive = curve.information > 0
         error = np.where(np.isfinite(curve.stderr), curve.stderr, 0)
         lower = np.minimum(error, curve.information * (1 - 1e-3))
@@ -205,7 +211,14 @@ class TwoPointCurve(Record):
         negative = np.isfinite(curve.information) & ~positive
         if negative.any():
             floor = axes.get_ylim()[0]
-            axes.plot(curve.distance[negative], np.full(negative.sum(), floor), "v", color="C0", fillstyle="none", label="<= 0")
+            axes.plot(
+                curve.distance[negative],
+                np.full(negative.sum(), floor),
+                "v",
+                color="C0",
+                fillstyle="none",
+                label="<= 0",
+            )
         axes.legend(frameon=False, fontsize="small")
         return axes
 
