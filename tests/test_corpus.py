@@ -4,11 +4,12 @@ import json
 import re
 from pathlib import Path
 
-import l2m
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+import l2m
 from l2m.sources import Document
 
 BOTH_WIDTHS = st.lists(st.lists(st.integers(0, 70_000), max_size=20), min_size=1, max_size=5)

@@ -3,11 +3,12 @@
 import json
 import warnings
 
-import l2m
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+import l2m
 from l2m.history_state import family, recurrent
 
 SMOLLM2 = {

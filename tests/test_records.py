@@ -6,13 +6,14 @@ import math
 from pathlib import Path
 from typing import ClassVar
 
-import l2m
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from l2m.files import atomic_write
 from numpy.typing import NDArray
+
+import l2m
+from l2m.files import atomic_write
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

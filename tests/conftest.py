@@ -1,0 +1,63 @@
+"""Small real things that several tests share."""
+
+import os
+from pathlib import Path
+
+# The tests measure correctness, not speed; more threads than the machine has cores only slow small tensors down.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+settings.register_profile("l2m", deadline=None, derandomize=True)
+settings.load_profile("l2m")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a random 2-layer Llama with a byte-level BPE tokenizer: the real loading path at the least size."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny-llama")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(some_texts(4), trainer)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<|endoftext|>", eos_token="<|endoftext|>"
+    ).save_pretrained(folder)
+    torch.manual_seed(1)
+    config = LlamaConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def some_texts(documents: int, *, words: int = 600, seed: int = 0) -> list[str]:
+    """Documents of made-up words in sentences: each keeps to a topic, so that information reaches across it."""
+    random = np.random.default_rng(seed)
+    vocabulary = ["".join(random.choice(list("abcdefgh"), size=random.integers(2, 6))) for _ in range(200)]
+    texts = []
+    for _ in range(documents):
+        weights = random.dirichlet(np.full(200, 0.05))
+        chosen = random.choice(vocabulary, size=words, p=weights)
+        texts.append(" ".join(f"{word.capitalize()}." if i % 9 == 8 else word for i, word in enumerate(chosen)))
+    return texts
