@@ -41,5 +41,11 @@ lint: setup  ## Formatting, clippy, ruff, mypy, stubs
 	$(BIN)/mypy
 	MYPYPATH=python $(BIN)/python -m mypy.stubtest l2m._core
 
+bench: setup  ## Benchmarks beside what users pick today, full scale (SCALE=--smoke: minutes); docs/benchmarks.md says which data
+	for script in benches/*.py; do $(BIN)/python $$script $(SCALE) || exit 1; done
+
+validate: setup  ## Sweeps too long for the tests
+	$(BIN)/python -m pytest -m slow
+
 clean:  ## Remove what was built
 	rm -rf .venv target docs/_build python/l2m/_core*.so

@@ -130,6 +130,9 @@ def measure(
         longest = int(np.diff(corpus.offsets).max())
         if longest < length:
             raise InputError(f"TEXT: the longest document has {longest:,} tokens; a window needs {length:,} (--length)")
+        for distance in distances or ():
+            if not 1 <= distance < longest:
+                raise InputError(f"distances: {distance}; expected 1 to {longest - 1:,}, below the longest document")
         others = {
             name: _tokenized(
                 sources, source, out / "domains" / str(number), f"tokenizing {name}", duplicates=duplicates

@@ -58,6 +58,13 @@ class Record:
                     changes[name] = value.to(unit) if isinstance(value, Record) else value * factor**power
         return dataclasses.replace(self, **changes)
 
+    def columns(self) -> dict[str, np.ndarray]:
+        """The one-dimensional arrays as long as the first of them, by field name: the rows of a table."""
+        arrays = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        flat = {name: value for name, value in arrays.items() if isinstance(value, np.ndarray) and value.ndim == 1}
+        size = next((value.size for value in flat.values()), 0)
+        return {name: value for name, value in flat.items() if value.size == size}
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: arrays as {"dtype", "shape", "data"}, non-finite numbers as "nan", "inf", "-inf"."""
         fields = {field.name: _encode(getattr(self, field.name)) for field in dataclasses.fields(self)}
