@@ -76,7 +76,7 @@ def measure(
         if not (name and equals and path):
             raise InputError(f"domain: {entry!r}; expected NAME=PATH")
         domains[name] = Path(path)
-    options = {
+    options: dict[str, Any] = {
         "length": length, "windows": windows, "distances": distances, "glob": glob, "duplicates": duplicates, "title": title,
         "device": device, "dtype": dtype, "revision": revision, "max_batch_tokens": max_batch_tokens, "threads": threads,
         "seed": seed,
