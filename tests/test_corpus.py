@@ -104,12 +104,12 @@ def test_bpe_ids_are_those_of_tokenizers_and_control_tokens_are_text(tmp_path: P
 
 
 def test_ids_come_from_tokenizers_where_fastokens_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from l2m.tokenize import _HuggingFaceEncoder
+    from l2m.tokenize import HuggingFaceEncoder
 
     folder = bpe_folder(tmp_path)
     right = l2m.tokenize("the cat sat", folder)
     wrong = (np.array([1, 2, 3], np.uint32), np.array([0, 3]))
-    monkeypatch.setattr(_HuggingFaceEncoder, "_encode_fast", lambda self, texts: wrong)
+    monkeypatch.setattr(HuggingFaceEncoder, "_encode_fast", lambda self, texts: wrong)
     checked = l2m.tokenize("the cat sat", folder)
     assert checked.tokenizer["encoder"] == "tokenizers"
     assert checked.tokens.tolist() == right.tokens.tolist()

@@ -127,7 +127,7 @@ import os, signal, sys
 sys.argv = sys.argv[1:]
 # Imported once; each attempt is a fork of this process that kills itself at its n-th step.
 import l2m.cli, l2m.files, l2m.measure, l2m.report, l2m.scoring, torch, transformers, matplotlib.figure, jinja2
-from l2m.tokenize import _HuggingFaceEncoder
+from l2m.tokenize import HuggingFaceEncoder
 torch.set_num_threads(1)
 
 def killed_at(step):
@@ -142,7 +142,7 @@ def killed_at(step):
         return wrapped
     os.replace = killing(os.replace)
     os.rename = killing(os.rename)
-    _HuggingFaceEncoder.encode = killing(_HuggingFaceEncoder.encode)
+    HuggingFaceEncoder.encode = killing(HuggingFaceEncoder.encode)
     transformers.LlamaForCausalLM.forward = killing(transformers.LlamaForCausalLM.forward)
 
 step = 0
@@ -198,7 +198,8 @@ def test_ctrl_c_stops_within_a_second_and_says_how_to_go_on(texts: Path, tiny_mo
     ("changes", "message"),
     [
         ({"length": 1024}, "length: 1024 tokens; .* reads at most 512"),
-        ({"length": 500, "windows": 1000}, "windows"),
+        ({"windows": 1000}, "windows: 1000; expected 1 to"),
+        ({"length": 3}, "length: 3; expected 4"),
         ({"distances": [0, 1]}, "distances"),
         ({"distances": [1, 100_000]}, "distances"),
         ({"model": "no/such-model"}, "no/such-model"),

@@ -22,8 +22,10 @@ from l2m.progress import progress_bar
 from l2m.records import Record, load
 from l2m.scoring import score
 from l2m.scoring.models import ModelSource, resolve_model
+from l2m.scoring.run import split_spans
+from l2m.scoring.windows import SENTENCE_REACH
 from l2m.sources import Sources
-from l2m.tokenize import tokenize
+from l2m.tokenize import HuggingFaceEncoder, tokenize
 from l2m.two_point import TwoPointCurve, two_point
 
 WINDOWS = 40
@@ -87,7 +89,7 @@ def measure(
     out: str | os.PathLike[str],
     *,
     length: int = 1024,
-    windows: int = WINDOWS,
+    windows: int | None = None,
     distances: Sequence[int] | None = None,
     beside: Mapping[str, Any] | None = None,
     domains: Mapping[str, Sources] | None = None,
@@ -111,7 +113,8 @@ def measure(
         model: a causal language model: hub name, folder, GGUF file, or a package that carries one.
         out: folder for the corpus, the scores, results.json, the curves as CSV, the figures and report.html.
         length: tokens in a window, past and future together; splits are l = 2, 4, ..., length / 2 with L = 2 l.
-        windows: at most so many windows are scored in all, spread evenly over the documents.
+        windows: how many are scored in all: one of each document, then a second of each, and so on. Default: 40, or fewer
+            where the text has no room for so many.
         distances: for the two-point information; default 1, 2, 4, ...
         beside: name -> model config, judged beside the scored model; default `BESIDE`.
         domains: name -> sources whose two-point information is measured beside the text's.
@@ -127,12 +130,18 @@ def measure(
         raise InputError(f"length: {length} tokens; {model} reads at most {source.context}")
     with _nothing_left_behind(out):
         corpus = _tokenized(texts, source, out / "corpus", "tokenizing", glob=glob, duplicates=duplicates)
-        longest = int(np.diff(corpus.offsets).max())
+        lengths = np.diff(corpus.offsets)
+        longest = int(lengths.max())
+        split_spans(length, None, (2,))
         if longest < length:
             raise InputError(f"TEXT: the longest document has {longest:,} tokens; a window needs {length:,} (--length)")
         for distance in distances or ():
             if not 1 <= distance < longest:
                 raise InputError(f"distances: {distance}; expected 1 to {longest - 1:,}, below the longest document")
+        room = int((1 + (lengths - length) // (length + SENTENCE_REACH))[lengths >= length].sum())
+        if windows is not None and not 1 <= windows <= room:
+            raise InputError(f"windows: {windows}; expected 1 to {room:,}, as many as the text has room for")
+        windows = min(WINDOWS, room) if windows is None else windows
         others = {
             name: _tokenized(
                 sources, source, out / "domains" / str(number), f"tokenizing {name}", duplicates=duplicates
@@ -165,7 +174,7 @@ def measure(
     ]
     with progress_bar(f"scoring with {source.name}", "tokens") as progress:
         scores = score(
-            corpus, source, out=out / "scores", length=length, ratios=(2,), shuffles=0, windows=windows,
+            corpus, model, revision=revision, out=out / "scores", length=length, ratios=(2,), shuffles=0, windows=windows,
             device=device, dtype=dtype, max_batch_tokens=max_batch_tokens, seed=seed, progress=progress,
         )  # fmt: skip
     curve = bipartite(scores)
@@ -174,7 +183,7 @@ def measure(
     result = Measurement(
         title=name,
         summary=_summary(measured[0], law, verdicts),
-        model={"name": source.name, "hash": source.hash, **scores.describe()},
+        model={"name": source.name, **scores.settings["model"], "noise_floor": scores.noise_floor},
         domains=tuple(measured),
         bipartite=curve,
         law=law,
@@ -187,8 +196,9 @@ def measure(
 
 
 def _tokenized(texts: Sources, source: ModelSource, out: Path, label: str, **options: Any) -> Corpus:
+    encoder = HuggingFaceEncoder(source.name, source.tokenizer_folder / "tokenizer.json")
     with progress_bar(label, "bytes") as progress:
-        return tokenize(texts, source.tokenizer_folder, out, progress=progress, **options)
+        return tokenize(texts, encoder, out, progress=progress, **options)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ def measure(
     model: str,
     out: Path,
     length: int = 1024,
-    windows: int = 40,
+    windows: int | None = None,
     distances: list[int] | None = None,
     domain: list[str] | None = None,
     glob: str = "*",
@@ -39,7 +39,7 @@ def measure(
     length
         Tokens in a window, past and future together.
     windows
-        At most so many windows are scored, spread evenly over the documents.
+        How many windows are scored: one of each document, then a second of each, ... Default: 40, or as many as fit.
     distances
         Distances of the two-point information. Default: 1, 2, 4, ...
     domain

@@ -16,7 +16,7 @@ from l2m.corpus import Corpus
 from l2m.errors import InputError
 
 # Tokens read to find where a sentence starts: some before the place, so that it is seen how the last one ended.
-_BEFORE, _AFTER = 64, 192
+_BEFORE, SENTENCE_REACH = 64, 192
 
 
 class Windows:
@@ -148,7 +148,7 @@ class Windows:
         import nupunkt
 
         first = max(0, earliest - _BEFORE)
-        ids = tokens[first : earliest + _AFTER].tolist()
+        ids = tokens[first : earliest + SENTENCE_REACH].tolist()
         text = self._decoder.decode(ids, skip_special_tokens=False)
         starts = {begin for begin, _ in nupunkt.sent_spans(text)}
         end = len(self._decoder.decode(ids[: earliest - first], skip_special_tokens=False))
