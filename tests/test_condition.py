@@ -3,9 +3,10 @@
 import dataclasses
 import math
 
-import l2m
 import numpy as np
 import pytest
+
+import l2m
 from test_history_state import JAMBA, MAMBA_130M, MISTRAL_7B, SMOLLM2
 
 

@@ -30,7 +30,8 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def measured(texts: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("measured") / "out"
-    run_command(texts, tiny_model, out)
+    run = run_command(texts, tiny_model, out)
+    assert run.returncode == 0, run.stderr
     return out
 
 

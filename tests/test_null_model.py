@@ -1,10 +1,11 @@
 """The exact permutation null: against scikit-learn, permutations, and the exact sum."""
 
-import l2m
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import l2m
 from l2m import _core
 
 

@@ -1,8 +1,9 @@
 """Scoring: exact sources through the same code as language models, the real backend, the store under every misfortune."""
 
-import l2m
 import numpy as np
 import pytest
+
+import l2m
 from l2m import scoring
 from l2m.bipartite import bipartite
 from l2m.scoring.exact import CopySource, LatentSource, MarkovSource

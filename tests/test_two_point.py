@@ -3,11 +3,12 @@
 import math
 from collections import Counter
 
-import l2m
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import l2m
 
 documents_of_ids = st.lists(
     st.lists(st.integers(0, 5), max_size=30).map(lambda ids: np.array(ids, np.int64)), min_size=1, max_size=12

@@ -47,14 +47,15 @@ Sources: the config.json of state-spaces/mamba-130m-hf, mistralai/Mistral-7B-v0.
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Domain(Record):
-    """Two-point information of one corpus: what it was made of, the curve, the law."""
+    """Two-point information of one corpus: what it was made of, the curve, the law (None: `words` says why)."""
 
     kind: ClassVar[str] = "domain"
 
     name: str
     corpus: Mapping[str, Any]
     curve: TwoPointCurve
-    law: PowerLaw
+    law: PowerLaw | None
+    words: str
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -65,7 +66,8 @@ class Measurement(Record):
         summary: the numbers people quote: alpha, beta, their 95 % intervals, the outcome for the scored model.
         domains: two-point information; the measured text first, then the domains beside it.
         bipartite: bipartite information of the text under the model, one value per split.
-        law: its power law, I = A L^beta (`settings["x"]` says what x is).
+        law: its power law, I = A L^beta (`settings["x"]` says what x is); None where there is none to fit.
+        words: the law in words, or why there is none.
         verdicts: the L²M condition for the scored model first, then the models beside it (see `_judged` for the
             fields); empty where no exponent within (0, 1) was resolved.
         command: the command line that repeats the measurement.
@@ -78,7 +80,8 @@ class Measurement(Record):
     model: Mapping[str, Any]
     domains: tuple[Domain, ...]
     bipartite: BipartiteCurve
-    law: PowerLaw
+    law: PowerLaw | None
+    words: str
     verdicts: tuple[Mapping[str, Any], ...]
     command: str
 
@@ -178,7 +181,7 @@ def measure(
             device=device, dtype=dtype, max_batch_tokens=max_batch_tokens, seed=seed, progress=progress,
         )  # fmt: skip
     curve = bipartite(scores)
-    law = curve.fit()
+    law, words = _fitted(curve)
     verdicts = _verdicts(law, source, BESIDE if beside is None else beside, length)
     result = Measurement(
         title=name,
@@ -187,6 +190,7 @@ def measure(
         domains=tuple(measured),
         bipartite=curve,
         law=law,
+        words=words,
         verdicts=tuple(verdicts),
         command=command,
         settings=run,
@@ -243,7 +247,16 @@ def _domain(
             return two_point(corpus, distances, threads=threads, seed=seed, progress=progress)
 
     curve: TwoPointCurve = _kept(path, count)
-    return Domain(name=name, corpus=_describe(corpus), curve=curve, law=curve.fit())
+    law, words = _fitted(curve)
+    return Domain(name=name, corpus=_describe(corpus), curve=curve, law=law, words=words)
+
+
+def _fitted(curve: TwoPointCurve | BipartiteCurve) -> tuple[PowerLaw | None, str]:
+    try:
+        law: PowerLaw = curve.fit()
+    except InputError as error:
+        return None, f"no law fitted: {error}"
+    return law, law.explain()
 
 
 def _describe(corpus: Corpus) -> dict[str, Any]:
@@ -260,8 +273,10 @@ def _describe(corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def _verdicts(law: PowerLaw, source: ModelSource, beside: Mapping[str, Any], length: int) -> list[dict[str, Any]]:
-    if not (law.resolved and 0 < law.exponent < 1):
+def _verdicts(
+    law: PowerLaw | None, source: ModelSource, beside: Mapping[str, Any], length: int
+) -> list[dict[str, Any]]:
+    if law is None or not (law.resolved and 0 < law.exponent < 1):
         return []
     models = {source.name: source.config, **beside}
     return [_judged(name, condition(law, config, length), length) for name, config in models.items()]
@@ -288,9 +303,9 @@ def _judged(name: str, verdict: Verdict, length: int) -> dict[str, Any]:
     }
 
 
-def _summary(domain: Domain, law: PowerLaw, verdicts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    def exponent(fitted: PowerLaw, sign: int) -> dict[str, Any]:
-        if not fitted.resolved:
+def _summary(domain: Domain, law: PowerLaw | None, verdicts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def exponent(fitted: PowerLaw | None, sign: int) -> dict[str, Any]:
+        if fitted is None or not fitted.resolved:
             return {"value": None, "low": None, "high": None}
         low, high = sorted(sign * bound for bound in fitted.interval("exponent", 0.95))
         return {"value": sign * fitted.exponent, "low": low, "high": high}
@@ -298,7 +313,7 @@ def _summary(domain: Domain, law: PowerLaw, verdicts: Sequence[Mapping[str, Any]
     return {
         "alpha": exponent(domain.law, -1),
         "beta": exponent(law, 1),
-        "amplitude": law.amplitude if law.resolved else None,
+        "amplitude": law.amplitude if law is not None and law.resolved else None,
         "outcome": verdicts[0]["outcome"] if verdicts else None,
     }
 

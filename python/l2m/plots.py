@@ -2,7 +2,10 @@
 
 import io
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from l2m.power_law import PowerLaw
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#20639b", "#d1602a", "#3a7d44", "#7b4fa3", "#6b7280"
 
@@ -36,6 +39,17 @@ def new_axes(width: float = 6.4, height: float = 4.2) -> Any:
         raise InputError("figures need the extra 'plots': pip install 'l2m[plots]'") from None
     with rc_context(_STYLE):
         return Figure(figsize=(width, height), layout="constrained").add_subplot()
+
+
+def draw_law(axes: Any, law: "PowerLaw", color: str = BLUE) -> None:
+    """The fitted curve over the range of its data, with its 95 % band."""
+    import numpy as np
+
+    x = np.geomspace(law.x.min(), law.x.max(), 200)
+    label = f"fit, exponent {law.exponent:.2f}" if law.resolved else "fit: no law resolved"
+    axes.plot(x, law.predict(x), color=color, linewidth=1.2, label=label)
+    axes.fill_between(x, *law.band(x), color=color, alpha=0.15, linewidth=0)
+    axes.legend()
 
 
 def svg(figure: Any) -> str:

@@ -13,9 +13,13 @@ if TYPE_CHECKING:
 
 def figures(result: "Measurement") -> dict[str, str]:
     """The figures of a measurement as SVG: "bipartite", "two_point", and "two_point_N" for the domains beside the text."""
-    drawn = {"bipartite": plots.svg(result.bipartite.plot().figure)}
+    axes = result.bipartite.plot(plots.new_axes())
+    if result.law is not None:
+        plots.draw_law(axes, result.law)
+    drawn = {"bipartite": plots.svg(axes.figure)}
     for number, domain in enumerate(result.domains):
-        drawn["two_point" if number == 0 else f"two_point_{number}"] = plots.svg(domain.curve.plot().figure)
+        axes = domain.curve.plot(plots.new_axes(), domain.law)
+        drawn["two_point" if number == 0 else f"two_point_{number}"] = plots.svg(axes.figure)
     return drawn
 
 

@@ -98,8 +98,8 @@ def show(result: "Measurement", out: Path, json: bool) -> None:
 
     summary = result.summary
     lines = [
-        f"two-point information  I(d) = A d^-alpha + C   {exponent('alpha', summary['alpha'], result.domains[0].law.explain())}",
-        f"bipartite information  I(L) = A L^beta         {exponent('beta ', summary['beta'], result.law.explain())}",
+        f"two-point information  I(d) = A d^-alpha + C   {exponent('alpha', summary['alpha'], result.domains[0].words)}",
+        f"bipartite information  I(L) = A L^beta         {exponent('beta ', summary['beta'], result.words)}",
         *(
             f"L2M condition          {verdict['model']}: {verdict['outcome'].replace('_', ' ')}"
             for verdict in result.verdicts
