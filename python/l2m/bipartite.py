@@ -8,7 +8,7 @@ X is the first l tokens of a window, Y the next (r - 1) l; L = r l (paper, secti
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from l2m.errors import InputError
 from l2m.records import Record
 from l2m.scoring import Scores
+
+if TYPE_CHECKING:
+    from l2m.power_law import PowerLaw
 
 ESTIMATORS = ("direct", "vclub")
 # Below this many documents a jackknife over them has too few groups; windows then stand in, and the curve says so.
@@ -53,7 +56,7 @@ class BipartiteCurve(Record):
     replicates: NDArray[np.float64]
     groups: str
 
-    def fit(self, *, x: str = "length", splits: Sequence[int] | None = None, **options: Any) -> Any:
+    def fit(self, *, x: str = "length", splits: Sequence[int] | None = None, **options: Any) -> "PowerLaw":
         """The power law information = amplitude * x**exponent, refitted jointly in each jackknife replicate.
 
         Args:
@@ -62,21 +65,23 @@ class BipartiteCurve(Record):
             options: passed on to `l2m.fit_power_law`; the method is "ols" in logarithms where every value is positive, else
                 "nonlinear" in the values themselves.
         """
-        from importlib import import_module
+        from l2m.power_law import fit_power_law
 
         if x not in ("length", "split"):
             raise InputError(f"x: {x!r}; expected 'length' or 'split'")
         kept = np.ones(self.split.size, bool) if splits is None else np.isin(self.split, splits)
-        usable = (self.information[kept] > 0).all() and (self.replicates[:, kept] > 0).all()
-        options.setdefault("method", "ols" if usable else "nonlinear")
-        law = import_module("l2m.power_law").fit_power_law(
+        several = len(self.replicates) > 1
+        replicates = self.replicates[:, kept] if several else None
+        positive = (self.information[kept] > 0).all() and (self.replicates[:, kept] > 0).all()
+        options.setdefault("method", "ols" if positive else "nonlinear")
+        law = fit_power_law(
             getattr(self, x)[kept].astype(float),
             self.information[kept],
-            stderr=self.stderr[kept],
-            replicates=self.replicates[:, kept],
+            stderr=self.stderr[kept] if several and (self.stderr[kept] > 0).all() else None,
+            replicates=replicates,
             **options,
         )
-        return dataclasses.replace(law, unit=self.unit, settings={**law.settings, **self.settings, "x": x})
+        return dataclasses.replace(law, unit=self.unit, settings={**self.settings, **law.settings, "x": x})
 
     def to_frame(self) -> Any:
         """A pandas DataFrame: split, length, information, stderr."""

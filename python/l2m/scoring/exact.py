@@ -5,6 +5,7 @@ what the estimators must find: `bipartite_information(split, length)` for "direc
 exceeds it by KL(p(x)p(y) || p(x,y)). `Mixture` is a scorer that is wrong by a known amount.
 """
 
+import os
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,46 @@ class MarkovSource:
     def vclub(self, split: int, length: int) -> float:
         """What vCLUB finds with a perfect model, in nats."""
         return _vclub(self.stationary[:, None] * self.transition)
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write the chain as a language model that `transformers` loads: a Llama without layers.
+
+        With identity embeddings and `lm_head = log P` what follows a token depends on it alone. Ids are the symbols, then
+        the start token <s>, after which the stationary law holds.
+
+        Raises:
+            InputError: a chain with zero probabilities, whose logarithms a model cannot hold.
+        """
+        import torch
+        from tokenizers import Tokenizer
+        from tokenizers.models import WordLevel
+        from tokenizers.pre_tokenizers import WhitespaceSplit
+        from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+        if (self.transition == 0).any():
+            raise InputError(
+                "transition: zero probabilities; expected a chain in which everything can follow everything"
+            )
+        width = self.vocab_size + 1
+        never = -30.0
+        logits = np.full((width, width), never)
+        logits[:-1, :-1], logits[-1, :-1] = np.log(self.transition), np.log(self.stationary)
+        config = LlamaConfig(
+            vocab_size=width, hidden_size=width, num_hidden_layers=0, num_attention_heads=1, num_key_value_heads=1,
+            head_dim=2, intermediate_size=1, max_position_embeddings=1 << 16, rms_norm_eps=1e-12, bos_token_id=width - 1,
+            eos_token_id=None, tie_word_embeddings=False,
+        )  # fmt: skip
+        model = LlamaForCausalLM(config)
+        with torch.no_grad():
+            model.model.embed_tokens.weight.copy_(torch.eye(width))
+            # The norm makes the root mean square of a unit vector 1: its length sqrt(width).
+            model.model.norm.weight.fill_(width**-0.5)
+            model.lm_head.weight.copy_(torch.tensor(logits.T))
+        model.save_pretrained(folder)
+        words = {str(symbol): symbol for symbol in range(self.vocab_size)}
+        tokenizer = Tokenizer(WordLevel({**words, "<s>": self.vocab_size}, unk_token="<s>"))
+        tokenizer.pre_tokenizer = WhitespaceSplit()
+        PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>").save_pretrained(folder)
 
 
 class LatentSource:

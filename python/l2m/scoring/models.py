@@ -303,22 +303,22 @@ def _load_tokenizer(folder: Path, name: str, **options: Any) -> Any:
 
 def _from_hub(name: str, revision: str | None) -> ModelSource:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    from l2m.hub import require_hub
+
+    # Weights wait for `load`: tokenizing needs only the small files.
+    small = ["*.json", "*.model", "*.txt", "*.tiktoken"]
     try:
-        # Weights wait for `load`: tokenizing needs only the small files.
-        folder = Path(
-            snapshot_download(name, revision=revision, allow_patterns=["*.json", "*.model", "*.txt", "*.tiktoken"])
-        )
-    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
-        raise InputError(
-            f"model: {name!r} is no folder, GGUF file or package, nor a model on the hub ({_line(error)})"
-        ) from None
-    except Exception as error:  # no network shows as one of a dozen classes of three HTTP libraries
-        raise InputError(
-            f"model: {name!r} is no folder, GGUF file or installed package, and the hub cannot be reached "
-            f"({type(error).__name__})"
-        ) from None
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=small, local_files_only=True))
+    except HFValidationError:
+        raise InputError(f"model: {name!r}; no such folder, GGUF file or package, and not a hub name") from None
+    except (LocalEntryNotFoundError, OSError):
+        require_hub("model", name)
+        try:
+            folder = Path(snapshot_download(name, revision=revision, allow_patterns=small))
+        except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+            raise InputError(f"model: {name!r} cannot be had from the hub ({_line(error)})") from None
     if not (folder / "config.json").exists():
         raise InputError(f"{name}: no config.json on the hub; expected a transformers model")
     return ModelSource(name, folder, f"hub:{name}@{folder.name}", folder.name)

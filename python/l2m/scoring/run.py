@@ -97,6 +97,7 @@ class Job:
             InputError: values that are not finite, or that depend on later tokens.
         """
         settings = self.scorer_settings
+        name = settings.get("name")
         tolerance = TOLERANCE.get(str(settings.get("dtype")), TOLERANCE["float32"])
         tokens = self.windows.tokens([0, min(1, len(self.windows) - 1)])
         half = min(self.windows.length // 2, max(32, int(getattr(self.scorer, "sliding_window", 0)) + 8))
@@ -106,35 +107,37 @@ class Job:
         full, _ = self._log_prob(tokens)
         single, _ = self._log_prob(tokens[:1])
         prefix, state = self._log_prob(tokens[:, :half])
-        first, _ = self._log_prob(tokens[:, half:], state)
-        again, _ = self._log_prob(tokens[:, half:], state)
+        try:
+            first, _ = self._log_prob(tokens[:, half:], state)
+            again, _ = self._log_prob(tokens[:, half:], state)
+            continued = max(_largest(full[:, half:] - first), _largest(full[:, half:] - again))
+        except Exception as error:  # whatever a model's own code raises when it cannot go on
+            say(f"{name}: cannot continue from a cached state ({type(error).__name__})")
+            continued = np.inf
         differences = {
             "batched against single": _largest(full[:1] - single),
             "prefix of a longer pass": _largest(full[:, :half] - prefix),
-            "continued from a state": max(_largest(full[:, half:] - first), _largest(full[:, half:] - again)),
+            "continued from a state": continued,
         }
         if differences["prefix of a longer pass"] > tolerance:
             raise InputError(
-                f"{settings.get('name')}: later tokens change the odds of earlier ones by "
+                f"{name}: later tokens change the odds of earlier ones by "
                 f"{differences['prefix of a longer pass']:.2g} nats; expected a causal model"
             )
-        if differences["continued from a state"] > tolerance:
+        if continued > tolerance:
             self._recompute = True
-            say(
-                f"{settings.get('name')}: continuing from a cached state is off by "
-                f"{differences['continued from a state']:.2g} nats; shuffled passes are computed in full"
-            )
+            say(f"{name}: continuing from a state is off by {continued:.2g} nats; shuffled passes are computed in full")
         if differences["batched against single"] > tolerance:
             self.budget = 1
             say(
-                f"{settings.get('name')}: in a batch its values move by "
-                f"{differences['batched against single']:.2g} nats; sequences are scored one by one"
+                f"{name}: in a batch its values move by {differences['batched against single']:.2g} nats; "
+                "sequences are scored one by one"
             )
         trusted = [value for name, value in differences.items() if value <= tolerance]
         report = {
             "tokens": int(tokens.size),
             "tolerance": tolerance,
-            "differences": differences,
+            "differences": {key: value if np.isfinite(value) else None for key, value in differences.items()},
             "noise_floor": max(trusted, default=None),
             "recomputed_in_full": self._recompute,
             "one_by_one": differences["batched against single"] > tolerance,
