@@ -1,7 +1,5 @@
 //! "How many symbols occurred n times": enough for every entropy estimator, tiny, and additive over disjoint key ranges.
 
-use std::collections::BTreeMap;
-
 use crate::{Error, Result};
 
 /// Pairs (n, how many symbols occurred n times), n ascending, both positive. Zero counts are not kept.
@@ -22,19 +20,25 @@ impl Fingerprint {
     ///
     /// Fails where the total number of samples does not fit 64 bits.
     pub fn from_entries(entries: impl IntoIterator<Item = (u64, u64)>) -> Result<Self> {
-        let mut merged = BTreeMap::<u64, u64>::new();
+        let mut entries: Vec<(u64, u64)> =
+            entries.into_iter().filter(|&(count, symbols)| count > 0 && symbols > 0).collect();
+        // Mostly in order already, which a sort passes over once.
+        entries.sort_by_key(|entry| entry.0);
         let mut total: u64 = 0;
-        for (count, symbols) in entries {
-            if count == 0 || symbols == 0 {
-                continue;
-            }
+        for &(count, symbols) in &entries {
             total = count
                 .checked_mul(symbols)
                 .and_then(|samples| total.checked_add(samples))
                 .ok_or_else(|| Error::invalid("counts", "a sum above 2^64", "at most 2^64 - 1 samples"))?;
-            *merged.entry(count).or_default() += symbols;
         }
-        Ok(Self { entries: merged.into_iter().collect() })
+        entries.dedup_by(|next, kept| {
+            let same = next.0 == kept.0;
+            if same {
+                kept.1 += next.1;
+            }
+            same
+        });
+        Ok(Self { entries })
     }
 
     /// The fingerprint of two tables over disjoint symbols.
@@ -55,6 +59,11 @@ impl Fingerprint {
     /// How many different symbols occurred.
     pub fn distinct(&self) -> u64 {
         self.iter().map(|(_, symbols)| symbols).sum()
+    }
+
+    /// How many symbols occurred exactly `count` times.
+    pub fn occurring(&self, count: u64) -> u64 {
+        self.entries.binary_search_by_key(&count, |entry| entry.0).map_or(0, |place| self.entries[place].1)
     }
 
     pub fn is_empty(&self) -> bool {

@@ -8,7 +8,15 @@ from l2m._core import __version__
 from l2m.bipartite import BipartiteCurve, bipartite
 from l2m.condition import Threshold, Verdict, condition
 from l2m.corpus import Corpus
-from l2m.entropy import ENTROPY_ESTIMATORS, Estimate, Fingerprint, entropy, fingerprint
+from l2m.entropy import (
+    ENTROPY_ESTIMATORS,
+    EntropyTable,
+    Estimate,
+    Fingerprint,
+    entropy,
+    entropy_table,
+    fingerprint,
+)
 from l2m.errors import InputError
 from l2m.history_state import HistoryState, history_state
 from l2m.near_duplicates import near_duplicates
@@ -22,6 +30,7 @@ __all__ = [
     "ENTROPY_ESTIMATORS",
     "BipartiteCurve",
     "Corpus",
+    "EntropyTable",
     "Estimate",
     "Fingerprint",
     "HistoryState",
@@ -36,6 +45,7 @@ __all__ = [
     "bipartite",
     "condition",
     "entropy",
+    "entropy_table",
     "fingerprint",
     "fit_power_law",
     "history_state",

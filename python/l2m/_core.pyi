@@ -76,11 +76,11 @@ def expected_joint_entropy(x: _Entries, y: _Entries, estimator: str, exact: bool
 
 def entropy(
     counts: NDArray[np.uint64], symbols: NDArray[np.uint64], estimator: str, alphabet: int | None = None
-) -> tuple[float, float]:
-    """(value, stderr) in nats of a fingerprint given as (n, symbols)."""
+) -> tuple[str, float, float]:
+    """(name of the estimator, value, stderr) in nats of a fingerprint given as (n, symbols)."""
 
-def entropy_estimators() -> list[str]:
-    """Names of the estimators, the default first."""
+def entropy_estimators() -> list[tuple[str, bool]]:
+    """(name, whether it uses the alphabet) of every estimator, the default first."""
 
 # --- fits ---
 

@@ -1,7 +1,8 @@
 """Entropies from counts: the fingerprint, every estimator by name, and the estimate they return."""
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,8 +12,10 @@ from l2m import _core
 from l2m.errors import InputError
 from l2m.records import Record
 
-ENTROPY_ESTIMATORS: tuple[str, ...] = tuple(_core.entropy_estimators())
-"""Names for `entropy(..., estimator=)`."""
+_USES_ALPHABET = dict(_core.entropy_estimators())
+
+ENTROPY_ESTIMATORS: tuple[str, ...] = tuple(_USES_ALPHABET)
+"""Names for `entropy(..., estimator=)`; docs/estimators.md says which to use when."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -77,8 +80,8 @@ class Fingerprint(Record):
         total, once, twice = self.total, self.occurring(1), self.occurring(2)
         if once == 0:
             return 1.0
-        if twice == 0:  # f2 is estimated as f1 (f1 - 1) / 2 divided by ...: the bias-corrected form of the same paper
-            return 1 - once / total * ((total - 1) * (once - 1) / ((total - 1) * (once - 1) + 2)) if total > 1 else 0.0
+        if twice == 0:  # the form of the same paper for f2 = 0
+            return 1 - once / total * ((total - 1) * (once - 1) / max((total - 1) * (once - 1) + 2, 1))
         return 1 - once / total * ((total - 1) * once / ((total - 1) * once + 2 * twice))
 
     def __add__(self, other: "Fingerprint") -> "Fingerprint":
@@ -120,11 +123,92 @@ def entropy(
             alphabet smaller than the number of symbols that occurred.
     """
     table = counts if isinstance(counts, Fingerprint) else fingerprint(counts)
-    value, stderr = _core.entropy(table.counts, table.symbols, estimator, alphabet)
+    name, value, stderr = _core.entropy(table.counts, table.symbols, estimator, alphabet)
+    coverage = table.coverage
     return Estimate(
         value,
         stderr,
-        estimator,
+        name,
+        coverage,
+        _warning(name, table.total, table.distinct, stderr, coverage, alphabet),
+        settings={"samples": table.total, "distinct": table.distinct, "alphabet": alphabet},
+    )
+
+
+def _warning(
+    name: str, samples: int, distinct: int, stderr: float, coverage: float, alphabet: int | None
+) -> str:
+    """Why the sample is too small for the estimator; "" where it is not."""
+    bias = (distinct - 1) / (2 * samples)
+    unseen = f"about {100 * (1 - coverage):.0f} % of the probability is in symbols that did not occur"
+    if name == "ansb":
+        if distinct < 0.9 * samples:
+            return f"{distinct} symbols in {samples} samples: ansb holds where almost every symbol occurs once"
+        return ""
+    if name == "plug-in" and bias > max(stderr, 0.01):
+        return f"biased low by {bias:.2g} nats or more, against a standard error of {stderr:.2g}"
+    if coverage < 0.9 and not (_USES_ALPHABET[name] and alphabet is not None):
+        return f"{unseen}: the value is likely too low" if name != "chao-wang-jost" else f"{unseen}: a lower bound"
+    return ""
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class EntropyTable(Record):
+    """Estimates of one entropy side by side.
+
+    Attributes:
+        estimators: names.
+        value, stderr: (estimators,) in `unit`; nan where the estimator has no value for these counts.
+        warnings: one text an estimator, "" where nothing speaks against it.
+        coverage: Good-Turing estimate of the probability of the symbols that occurred.
+    """
+
+    kind: ClassVar[str] = "entropy table"
+    information_fields: ClassVar[tuple[str, ...]] = ("value", "stderr")
+
+    estimators: tuple[str, ...]
+    value: NDArray[np.float64]
+    stderr: NDArray[np.float64]
+    warnings: tuple[str, ...]
+    coverage: float
+
+    def to_frame(self) -> Any:
+        """pandas DataFrame, one row an estimator."""
+        import pandas as pd
+
+        columns = {"value": self.value, "stderr": self.stderr, "warning": list(self.warnings)}
+        return pd.DataFrame(columns, index=pd.Index(self.estimators, name="estimator"))
+
+    def __str__(self) -> str:
+        rows = zip(self.estimators, self.value, self.stderr, self.warnings, strict=True)
+        head = f"{'estimator':<18}{self.unit:>12}{'stderr':>12}"
+        return "\n".join([head, *(f"{n:<18}{v:>12.6f}{e:>12.2g}  {w}".rstrip() for n, v, e, w in rows)])
+
+
+def entropy_table(
+    counts: ArrayLike | Mapping[Any, int] | Fingerprint,
+    estimators: Sequence[str] = ENTROPY_ESTIMATORS,
+    *,
+    alphabet: int | None = None,
+) -> EntropyTable:
+    """Every estimator's entropy of the same counts; arguments as for `entropy`.
+
+    An estimator that is not defined for the counts ("ansb" without coincidences) has nan and says so in its warning.
+    """
+    table = counts if isinstance(counts, Fingerprint) else fingerprint(counts)
+    rows = []
+    for name in estimators:
+        try:
+            rows.append(entropy(table, name, alphabet=alphabet))
+        except InputError as error:
+            if name != "ansb" or table.total == 0:
+                raise
+            rows.append(Estimate(math.nan, math.nan, name, table.coverage, str(error)))
+    return EntropyTable(
+        tuple(row.estimator for row in rows),
+        np.array([row.value for row in rows]),
+        np.array([row.stderr for row in rows]),
+        tuple(row.warning for row in rows),
         table.coverage,
         settings={"samples": table.total, "distinct": table.distinct, "alphabet": alphabet},
     )

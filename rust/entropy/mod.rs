@@ -2,9 +2,19 @@
 //!
 //! All values are in nats. `n` is how often a symbol occurred, `N` the number of samples, `K` the number of symbols.
 
+pub mod ansb;
+pub mod chao_shen;
+pub mod chao_wang_jost;
 pub mod grassberger;
+pub mod grassberger_1988;
+pub mod jackknife;
+pub mod miller_madow;
+pub mod nsb;
 pub mod plug_in;
+pub mod schurmann;
+pub mod shrinkage;
 pub mod special;
+pub mod zhang;
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,17 +34,68 @@ pub struct Entropy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Estimator {
     Grassberger,
+    Grassberger1988,
     PlugIn,
+    MillerMadow,
+    Jackknife,
+    JamesStein,
+    ChaoShen,
+    ChaoWangJost,
+    Schurmann,
+    Zhang,
+    Nsb,
+    Ansb,
+    Jeffreys,
+    Laplace,
+    Perks,
+    Minimax,
 }
 
 impl Estimator {
-    pub const ALL: [Estimator; 2] = [Estimator::Grassberger, Estimator::PlugIn];
+    pub const ALL: [Estimator; 16] = [
+        Estimator::Grassberger,
+        Estimator::Grassberger1988,
+        Estimator::PlugIn,
+        Estimator::MillerMadow,
+        Estimator::Jackknife,
+        Estimator::JamesStein,
+        Estimator::ChaoShen,
+        Estimator::ChaoWangJost,
+        Estimator::Schurmann,
+        Estimator::Zhang,
+        Estimator::Nsb,
+        Estimator::Ansb,
+        Estimator::Jeffreys,
+        Estimator::Laplace,
+        Estimator::Perks,
+        Estimator::Minimax,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
             Estimator::Grassberger => "grassberger",
+            Estimator::Grassberger1988 => "grassberger-1988",
             Estimator::PlugIn => "plug-in",
+            Estimator::MillerMadow => "miller-madow",
+            Estimator::Jackknife => "jackknife",
+            Estimator::JamesStein => "james-stein",
+            Estimator::ChaoShen => "chao-shen",
+            Estimator::ChaoWangJost => "chao-wang-jost",
+            Estimator::Schurmann => "schurmann",
+            Estimator::Zhang => "zhang",
+            Estimator::Nsb => "nsb",
+            Estimator::Ansb => "ansb",
+            Estimator::Jeffreys => "jeffreys",
+            Estimator::Laplace => "laplace",
+            Estimator::Perks => "perks",
+            Estimator::Minimax => "minimax",
         }
+    }
+
+    /// Whether the value depends on how many symbols could occur.
+    pub fn uses_alphabet(self) -> bool {
+        use Estimator::*;
+        matches!(self, JamesStein | Nsb | Jeffreys | Laplace | Perks | Minimax)
     }
 
     /// Value and standard error.
@@ -55,17 +116,34 @@ impl Estimator {
                 format!("at least {distinct}, the symbols that occurred"),
             ));
         }
-        match self {
-            Estimator::Grassberger => Ok(additive(fingerprint, grassberger::deficit)),
-            Estimator::PlugIn => Ok(additive(fingerprint, |_| 0.0)),
-        }
+        let symbols = alphabet.unwrap_or(distinct);
+        let (n, k) = (fingerprint.total() as f64, symbols as f64);
+        Ok(match self {
+            Estimator::Grassberger => additive(fingerprint, grassberger::deficit, 0.0),
+            Estimator::Grassberger1988 => additive(fingerprint, grassberger_1988::deficit, 0.0),
+            Estimator::PlugIn => additive(fingerprint, |_| 0.0, 0.0),
+            Estimator::MillerMadow => miller_madow::estimate(fingerprint),
+            Estimator::Jackknife => jackknife::estimate(fingerprint),
+            Estimator::JamesStein => shrinkage::james_stein(fingerprint, symbols),
+            Estimator::ChaoShen => chao_shen::estimate(fingerprint),
+            Estimator::ChaoWangJost => chao_wang_jost::estimate(fingerprint),
+            Estimator::Schurmann => additive(fingerprint, schurmann::deficit, -zhang::deficit(fingerprint.total())),
+            Estimator::Zhang => additive(fingerprint, zhang::deficit, -zhang::deficit(fingerprint.total())),
+            Estimator::Nsb => nsb::estimate(fingerprint, symbols),
+            Estimator::Ansb => ansb::estimate(fingerprint)?,
+            Estimator::Jeffreys => shrinkage::dirichlet(fingerprint, symbols, 0.5),
+            Estimator::Laplace => shrinkage::dirichlet(fingerprint, symbols, 1.0),
+            Estimator::Perks => shrinkage::dirichlet(fingerprint, symbols, 1.0 / k),
+            Estimator::Minimax => shrinkage::dirichlet(fingerprint, symbols, n.sqrt() / k),
+        })
     }
 
-    /// g of the estimators that are a sum over symbols, H = log N - (1/N) sum n g(n); none for the others.
+    /// g of the estimators for which H = log N - (1/N) sum n g(n) and expectations of n g(n) are wanted (null model).
     pub fn summand(self) -> Option<fn(u64) -> f64> {
         match self {
             Estimator::Grassberger => Some(grassberger::g),
             Estimator::PlugIn => Some(plug_in::g),
+            _ => None,
         }
     }
 }
@@ -91,22 +169,32 @@ impl FromStr for Estimator {
     }
 }
 
-/// H = sum over symbols of (n/N) [log(N/n) + d(n)], and the standard error of a mean over samples,
+/// H = sum over symbols of (n/N) [log(N/n) + d(n)] + constant, and the standard error of a mean over samples,
 /// sqrt(sum (n/N) [log(N/n) + d(n)]^2 - H^2) / sqrt(N).
 ///
 /// d(n) = log n - g(n). Written with log(N/n), not as log N - sum n g(n) / N: the difference of two large numbers would
 /// lose the value where one symbol holds almost all samples.
-fn additive(fingerprint: &Fingerprint, deficit: impl Fn(u64) -> f64) -> Entropy {
+fn additive(fingerprint: &Fingerprint, deficit: impl Fn(u64) -> f64, constant: f64) -> Entropy {
     let samples = fingerprint.total();
-    let weight = |count: u64, symbols: u64| (count as f64 / samples as f64) * symbols as f64;
-    let surprise = |count: u64| log_ratio(samples, count) + deficit(count);
-    let value = fingerprint.iter().map(|(count, symbols)| weight(count, symbols) * surprise(count)).collect::<Sum>();
-    let value = value.total();
-    let variance = fingerprint
+    let influence = |count: u64| log_ratio(samples, count) + deficit(count);
+    let value = weighted_mean(fingerprint, influence) + constant;
+    Entropy { value, stderr: influence_error(fingerprint, influence) }
+}
+
+/// sum over symbols of (n/N) f(n).
+fn weighted_mean(fingerprint: &Fingerprint, f: impl Fn(u64) -> f64) -> f64 {
+    let samples = fingerprint.total() as f64;
+    fingerprint
         .iter()
-        .map(|(count, symbols)| weight(count, symbols) * (surprise(count) - value).powi(2))
-        .collect::<Sum>();
-    Entropy { value, stderr: (variance.total() / samples as f64).sqrt() }
+        .map(|(count, symbols)| (count as f64 / samples) * symbols as f64 * f(count))
+        .collect::<Sum>()
+        .total()
+}
+
+/// Delta method: each sample of a symbol that occurred n times moves the estimate by influence(n) / N, up to a constant.
+fn influence_error(fingerprint: &Fingerprint, influence: impl Fn(u64) -> f64) -> f64 {
+    let mean = weighted_mean(fingerprint, &influence);
+    (weighted_mean(fingerprint, |count| (influence(count) - mean).powi(2)) / fingerprint.total() as f64).sqrt()
 }
 
 /// log(N / n), to full relative precision also where n is almost N.
@@ -118,6 +206,108 @@ fn log_ratio(samples: u64, count: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use proptest::prelude::*;
+
+    fn estimate(estimator: Estimator, counts: impl IntoIterator<Item = u64>) -> Result<Entropy> {
+        estimator.estimate(&Fingerprint::from_counts(counts).unwrap(), None)
+    }
+
+    /// What every estimator promises.
+    macro_rules! contract {
+        ($($name:ident: $estimator:expr),* $(,)?) => { $(
+            mod $name {
+                use super::*;
+
+                #[test]
+                fn an_empty_table_is_refused() {
+                    assert!(estimate($estimator, []).is_err());
+                }
+
+                #[test]
+                fn one_symbol_has_little_entropy_and_no_error() {
+                    for n in [2, 3, 10, 1_000_000, 1_000_000_000_000_000] {
+                        let entropy = estimate($estimator, [n]).unwrap();
+                        // Sums of g(n) need not vanish at n = N: G is 0.37 at n = 3, about 1/2N later.
+                        let slack = if $estimator == Estimator::Ansb { f64::INFINITY } else { 1.2 / n as f64 };
+                        assert!(entropy.value.abs() <= slack, "{n} {entropy:?}");
+                        assert!(entropy.stderr.is_finite() && entropy.stderr >= 0.0, "{n} {entropy:?}");
+                    }
+                }
+
+                #[test]
+                fn an_alphabet_smaller_than_what_occurred_is_refused() {
+                    let fingerprint = Fingerprint::from_counts([3, 2, 1]).unwrap();
+                    assert!($estimator.estimate(&fingerprint, Some(2)).is_err());
+                    let larger = $estimator.estimate(&fingerprint, Some(30)).unwrap();
+                    assert_eq!(larger != $estimator.estimate(&fingerprint, None).unwrap(), $estimator.uses_alphabet());
+                }
+
+                #[test]
+                fn a_large_sample_of_a_known_distribution_gives_its_entropy() {
+                    // Exact counts of p = 1/2, 1/4, ..., 2^-9, 2^-9 in N = 2^40: entropy (2 - 2^-8) log 2.
+                    if $estimator != Estimator::Ansb {
+                        let counts = (1..10).map(|k| 1u64 << (40 - k)).chain([1 << 31]);
+                        let entropy = estimate($estimator, counts).unwrap();
+                        let truth = (2.0 - libm::exp2(-8.0)) * std::f64::consts::LN_2;
+                        // Corrections are of order sqrt(K) / sqrt(N) = 3e-6 for the minimax prior, K / N for the others.
+                        let slack = if $estimator == Estimator::Minimax { 1e-5 } else { 1e-10 };
+                        assert!((entropy.value - truth).abs() < slack, "{entropy:?} {truth}");
+                    }
+                }
+
+                proptest! {
+                    #![proptest_config(ProptestConfig::with_cases(48))]
+                    #[test]
+                    fn order_and_zeros_do_not_matter_and_the_error_is_finite(
+                        counts in prop::collection::vec(0u64..30, 1..40)
+                    ) {
+                        prop_assume!(counts.iter().any(|&n| n > 1));
+                        let entropy = estimate($estimator, counts.iter().copied()).unwrap();
+                        let turned = estimate($estimator, counts.iter().rev().copied().chain([0, 0])).unwrap();
+                        prop_assert_eq!(entropy, turned);
+                        prop_assert!(entropy.value.is_finite() && entropy.stderr.is_finite(), "{:?}", entropy);
+                        prop_assert!(entropy.stderr >= 0.0);
+                    }
+                }
+            }
+        )* };
+    }
+
+    contract! {
+        grassberger: Estimator::Grassberger,
+        grassberger_1988: Estimator::Grassberger1988,
+        plug_in: Estimator::PlugIn,
+        miller_madow: Estimator::MillerMadow,
+        jackknife: Estimator::Jackknife,
+        james_stein: Estimator::JamesStein,
+        chao_shen: Estimator::ChaoShen,
+        chao_wang_jost: Estimator::ChaoWangJost,
+        schurmann: Estimator::Schurmann,
+        zhang: Estimator::Zhang,
+        nsb: Estimator::Nsb,
+        ansb: Estimator::Ansb,
+        jeffreys: Estimator::Jeffreys,
+        laplace: Estimator::Laplace,
+        perks: Estimator::Perks,
+        minimax: Estimator::Minimax,
+    }
+
+    proptest! {
+        #[test]
+        fn corrections_go_where_theory_says(counts in prop::collection::vec(1u64..50, 2..40)) {
+            let value = |estimator| estimate(estimator, counts.iter().copied()).unwrap().value;
+            let plug_in = value(Estimator::PlugIn);
+            prop_assert!(plug_in >= 0.0 && plug_in <= libm::log(counts.len() as f64) + 1e-12);
+            for larger in [Estimator::MillerMadow, Estimator::Jackknife, Estimator::Zhang] {
+                prop_assert!(value(larger) >= plug_in, "{}", larger);
+            }
+            prop_assert!(value(Estimator::ChaoWangJost) >= value(Estimator::Zhang));
+            for drawn_to_uniform in [Estimator::JamesStein, Estimator::Jeffreys, Estimator::Laplace, Estimator::Minimax] {
+                prop_assert!(value(drawn_to_uniform) >= plug_in - 1e-12, "{}", drawn_to_uniform);
+            }
+        }
+    }
 
     #[test]
     fn names_are_read_back_however_they_are_hyphenated() {
