@@ -135,9 +135,7 @@ def entropy(
     )
 
 
-def _warning(
-    name: str, samples: int, distinct: int, stderr: float, coverage: float, alphabet: int | None
-) -> str:
+def _warning(name: str, samples: int, distinct: int, stderr: float, coverage: float, alphabet: int | None) -> str:
     """Why the sample is too small for the estimator; "" where it is not."""
     bias = (distinct - 1) / (2 * samples)
     unseen = f"about {100 * (1 - coverage):.0f} % of the probability is in symbols that did not occur"
