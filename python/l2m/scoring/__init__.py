@@ -72,6 +72,7 @@ def score(
     splits: Sequence[int] | None = None,
     ratios: Sequence[int] = (2, 3, 4),
     shuffles: int = 1,
+    contexts: int = 0,
     windows: int | None = None,
     device: str | None = None,
     dtype: Any = None,
@@ -98,6 +99,8 @@ def score(
         splits: the l of X = first l tokens; default 2, 4, 8, ... up to length / min(ratios).
         ratios: total lengths to measure at each split, as multiples of it: L / l.
         shuffles: K, shuffled partners per window, for vCLUB; 0 for none.
+        contexts: K, contexts from other documents after which the first two tokens of each Y are scored, for the "averaged"
+            correction: 0 for none, else 64 or more. Costs 2 K tokens per window and split besides the passes drawn above.
         windows: how many windows; None for one per document. Several of one document are disjoint.
         device: "cpu", "cuda", ... or a device map; None: a GPU if there is one.
         dtype: torch dtype or its name; None: float32 on a CPU, else the checkpoint's.
@@ -117,7 +120,7 @@ def score(
 
     say = notify or (lambda line: print(f"l2m: {line}", file=sys.stderr))
     job = prepare(
-        corpus, model, out=out, length=length, splits=splits, ratios=ratios, shuffles=shuffles, windows=windows,
+        corpus, model, out=out, length=length, splits=splits, ratios=ratios, shuffles=shuffles, contexts=contexts, windows=windows,
         device=device, dtype=dtype, revision=revision, max_batch_tokens=max_batch_tokens, seed=seed,
         start_token=start_token, shard=shard, say=say,
     )  # fmt: skip

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from l2m.corpus import Corpus
 from l2m.errors import InputError
+from l2m.files import write_json
 from l2m.progress import Progress
 from l2m.scoring.store import Piece, Store
 from l2m.scoring.windows import Windows
@@ -17,26 +18,36 @@ from l2m.scoring.windows import Windows
 # Largest difference, in nats, that the self-test takes for rounding. A state that is lost costs whole nats; float32 over
 # 30 layers leaves 2e-5; bfloat16 keeps 8 bits, so a logit near 20 is known to 0.1.
 TOLERANCE = {"float64": 1e-6, "float32": 5e-4, "float16": 0.1, "bfloat16": 0.75}
+# Fewer contexts than this say less about the start of Y than the start token does. First token of Y, 512 windows,
+# SmolLM2-135M, nats: start token -8.98; K = 2 -10.09; K = 32 -7.76; K = 511 -7.15.
+FEWEST_CONTEXTS = 64
 # A file should hold enough work to be worth a file and little enough to be lost.
 _LARGEST_UNIT = 32
 
 
+Spans = tuple[tuple[int, int], ...]
+"""(split, how many) pairs."""
+
+
 class Wanted(NamedTuple):
-    """What some windows lack: the conditional pass; per split the marginal's length; per shuffle, per split its length."""
+    """What some windows lack: the conditional pass; per split the marginal's length; per shuffle, per split its length;
+    per split the number of contexts."""
 
     conditional: bool
-    marginal: tuple[tuple[int, int], ...]
-    shuffled: tuple[tuple[int, tuple[tuple[int, int], ...]], ...]
+    marginal: Spans
+    shuffled: tuple[tuple[int, Spans], ...]
+    contexts: Spans
 
     def tokens(self, length: int) -> int:
         """Tokens evaluated for one window."""
         first = (
             length if self.conditional else max((split for _, parts in self.shuffled for split, _ in parts), default=0)
         )
-        return first + sum(n for _, n in self.marginal) + sum(n for _, parts in self.shuffled for _, n in parts)
+        shuffled = sum(n for _, parts in self.shuffled for _, n in parts)
+        return first + sum(n for _, n in self.marginal) + shuffled + 2 * sum(n for _, n in self.contexts)
 
     def __bool__(self) -> bool:
-        return self.conditional or bool(self.marginal) or bool(self.shuffled)
+        return self.conditional or bool(self.marginal) or bool(self.shuffled) or bool(self.contexts)
 
 
 class Job:
@@ -162,7 +173,7 @@ class Job:
                 extra = {"shuffle": shuffle, "partners": partners[shuffle].tolist()}
                 yield Piece("shuffled", values, {**info, **extra})
             if lacking.conditional:
-                yield Piece("conditional", {"": conditional}, info)
+                yield Piece("conditional", {"": conditional}, {**info, "bytes": self.windows.bytes(indices)})
         if lacking.marginal:
             values = {str(split): np.empty((len(indices), n), np.float32) for split, n in lacking.marginal}
             for split, n in lacking.marginal:
@@ -174,6 +185,36 @@ class Job:
 
                 self._in_batches(len(indices), n, marginal)
             yield Piece("marginal", values, info)
+        if lacking.contexts:
+            yield Piece("contexts", self._contexts(indices, lacking.contexts, advance), info)
+
+    def _contexts(
+        self, indices: NDArray[np.int64], spans: Spans, advance: Callable[[int], None]
+    ) -> dict[str, NDArray[np.float32]]:
+        """log q(y1 y2 | c) of each window's Y for the first contexts c that are from other documents, (windows, contexts)."""
+        count = max(count for _, count in spans)
+        pieces, documents = self.windows.contexts(count)
+        tokens = self.windows.tokens(indices)
+        values = {str(split): np.empty((len(indices), count), np.float32) for split, _ in spans}
+        given = {str(split): np.empty((len(indices), len(pieces)), np.float32) for split, _ in spans}
+
+        def after(rows: slice) -> None:
+            state = None if self._recompute else self._log_prob(pieces[rows])[1]
+            for split, _ in spans:
+                for window in range(len(indices)):
+                    start = np.repeat(tokens[window : window + 1, split : split + 2], rows.stop - rows.start, 0)
+                    if self._recompute:
+                        whole = self._log_prob(np.concatenate([pieces[rows], start], 1))[0][:, pieces.shape[1] :]
+                    else:
+                        whole = self._log_prob(start, state)[0]
+                    given[str(split)][window, rows] = whole.sum(1)
+                    advance(start.size)
+
+        self._in_batches(len(pieces), pieces.shape[1] + 2, after)
+        for window, own in enumerate(self.windows.document[indices]):
+            for split, _ in spans:
+                values[str(split)][window] = given[str(split)][window, documents != own][:count]
+        return values
 
     def _conditional(
         self, indices: NDArray[np.int64], lacking: Wanted, advance: Callable[[int], None]
@@ -256,6 +297,7 @@ def prepare(
     splits: Sequence[int] | None,
     ratios: Sequence[int],
     shuffles: int,
+    contexts: int,
     windows: int | None,
     device: str | None,
     dtype: Any,
@@ -270,6 +312,10 @@ def prepare(
     spans = split_spans(length, splits, ratios)
     if shuffles < 0:
         raise InputError(f"shuffles: {shuffles}; expected 0 or more")
+    if contexts and contexts < FEWEST_CONTEXTS:
+        raise InputError(
+            f"contexts: {contexts}; expected 0 for none, or {FEWEST_CONTEXTS} or more: fewer are too biased"
+        )
     if max_batch_tokens is not None and max_batch_tokens < 1:
         raise InputError(f"max_batch_tokens: {max_batch_tokens}; expected 1 or more")
     own, parts = shard or (0, 1)
@@ -289,6 +335,8 @@ def prepare(
     found = Windows(corpus, length, count=windows, seed=seed, decoder=_decoder(corpus, source))
     if shuffles:
         found.partners([0], 0)
+    if contexts:
+        found.contexts(1)
     scorer = _scorer(model, source, device, dtype, start_token)
     _check_context(str(_settings_of(scorer).get("name")), getattr(scorer, "context", None), length)
     vocabulary = getattr(scorer, "vocab_size", None)
@@ -309,7 +357,9 @@ def prepare(
     if (store.folder / "scores.json").exists():
         settings["unit"] = store.open().settings["unit"]
     store.create(settings)
-    wanted = Wanted(True, spans, tuple((shuffle, spans) for shuffle in range(shuffles)))
+    _keep_statistics(store, corpus)
+    shuffled = tuple((shuffle, spans) for shuffle in range(shuffles))
+    wanted = Wanted(True, spans, shuffled, tuple((split, contexts) for split, _ in spans if contexts))
     return Job(scorer, found, store, wanted, budget=budget, shard=(own * ranks + rank, parts * ranks))
 
 
@@ -340,7 +390,7 @@ def split_spans(length: int, splits: Sequence[int] | None, ratios: Sequence[int]
 def _held(store: Store, damaged: list[Any]) -> dict[int, dict[Any, int]]:
     """For each window, (kind, shuffle, split) -> how many positions the store holds."""
     held: dict[int, dict[Any, int]] = {}
-    for piece in store.pieces(("conditional", "marginal", "shuffled"), damaged=damaged):
+    for piece in store.pieces(damaged=damaged):
         for window in piece.info["windows"]:
             entry = held.setdefault(window, {})
             for split, values in piece.values.items():
@@ -358,6 +408,7 @@ def _lacking(wanted: Wanted, held: Mapping[Any, int]) -> Wanted:
         wanted.conditional and ("conditional", None, "") not in held,
         missing("marginal", None, wanted.marginal),
         tuple((shuffle, spans) for shuffle, spans in shuffled if spans),
+        missing("contexts", None, wanted.contexts),
     )
 
 
@@ -419,6 +470,33 @@ def _describe(corpus: Corpus | NDArray[Any], windows: Windows) -> dict[str, Any]
             "tokenizer": corpus.tokenizer,
         }
     return {"hash": windows.hash, "documents": len(corpus), "tokens": int(corpus.size), "tokenizer": {"name": "rows"}}
+
+
+def _keep_statistics(store: Store, corpus: Corpus | NDArray[Any]) -> None:
+    """Entropies of the corpus's n-grams, which the estimators' n-gram correction wants; once per store."""
+    path = store.folder / "statistics.json"
+    whole = corpus if isinstance(corpus, Corpus) else None
+    if whole is None and np.asarray(corpus).dtype.kind in "iu":
+        rows = np.asarray(corpus)
+        whole = Corpus(rows.ravel(), np.arange(len(rows) + 1) * rows.shape[1])
+    if whole is not None and not path.exists():
+        write_json(path, {"ngram_entropy": {str(n): _ngram_entropy(whole, n) for n in (1, 2, 3)}})
+
+
+def _ngram_entropy(corpus: Corpus, n: int) -> float:
+    """Grassberger's entropy of the n-grams that lie inside documents."""
+    from l2m.entropy import entropy
+
+    size = corpus.tokens.size - n + 1
+    inside = np.ones(max(size, 0), bool)
+    for cut in corpus.offsets[1:-1]:
+        inside[max(0, cut - n + 1) : cut] = False
+    # Ranks keep the combined key small: 3 grams of up to 2 million distinct ids fit into 63 bits.
+    _, ranks = np.unique(corpus.tokens, return_inverse=True)
+    keys = np.zeros(int(inside.sum()), np.int64)
+    for k in range(n):
+        keys = keys * (int(ranks.max()) + 1) + ranks[k : k + size][inside]
+    return float(entropy(np.unique(keys, return_counts=True)[1]).value)
 
 
 def _device_of_rank(rank: int) -> str | None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l2m.errors import InputError
+from l2m.files import read_json
 from l2m.scoring.store import Store
 
 
@@ -92,6 +93,30 @@ class Scores:
             row[piece.info["windows"]] = piece.info["partners"]
         return tuple(found[shuffle] for shuffle in sorted(found))
 
+    @property
+    def contexts(self) -> int:
+        """Contexts that the first two tokens of each Y were scored after; 0 for none."""
+        return max((values.shape[1] for values in self._contexts.values()), default=0)
+
+    def given_contexts(self, split: int) -> NDArray[np.float32]:
+        """(windows, contexts): log q(y1 y2 | context) of the Y that follows `split`, for contexts of other documents."""
+        return self._known(self._contexts, split)
+
+    @cached_property
+    def ngram_entropy(self) -> dict[int, float]:
+        """n -> Grassberger's entropy, in nats, of the corpus's n-grams."""
+        path = self.folder / "statistics.json"
+        return {int(n): value for n, value in read_json(path)["ngram_entropy"].items()} if path.exists() else {}
+
+    @cached_property
+    def bytes(self) -> NDArray[np.float64]:
+        """(windows,): bytes of text in each window; NaN where unknown."""
+        values = np.full(len(self), np.nan)
+        for piece in self._store.pieces(("conditional",)):
+            if piece.info.get("bytes") is not None:
+                values[piece.info["windows"]] = piece.info["bytes"]
+        return values
+
     def self_tests(self) -> list[dict[str, Any]]:
         """What the self-tests measured, one entry per kind of machine that scored."""
         return self._store.self_tests()
@@ -113,6 +138,10 @@ class Scores:
     @cached_property
     def _shuffled(self) -> dict[int | None, dict[int, NDArray[np.float32]]]:
         return self._gather("shuffled")
+
+    @cached_property
+    def _contexts(self) -> dict[int, NDArray[np.float32]]:
+        return self._gather("contexts").get(None, {})
 
     def _gather(self, kind: str) -> dict[int | None, dict[int, NDArray[np.float32]]]:
         """shuffle -> split -> array. Where a longer Y was scored later, its values stand."""

@@ -17,6 +17,8 @@ from l2m.errors import InputError
 
 # Tokens read to find where a sentence starts: some before the place, so that it is seen how the last one ended.
 _BEFORE, SENTENCE_REACH = 64, 192
+# Enough that the model knows it is in the middle of a text, short enough that a hundred fit into memory with their states.
+CONTEXT_TOKENS = 64
 
 
 class Windows:
@@ -120,6 +122,42 @@ class Windows:
             # Counted over the other documents alone: from its own place on they stand one further.
             chosen.append(tuple(tables[number][drawn[-1] + (others < len(documents) and drawn[-1] >= place)].tolist()))
         return self._take(chosen), np.array([document for document, _ in chosen], np.int64)
+
+    def contexts(self, count: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Pieces of text from all over the corpus, up to 64 positions each: (pieces, (n, 64); their documents, (n,)).
+
+        Drawn by the seed, documents in proportion to their size, one after the other until every document has `count`
+        pieces from other documents; so the first pieces are the same whatever the count.
+
+        Raises:
+            InputError: the corpus has one document only.
+        """
+        size = min(CONTEXT_TOKENS, self.length)
+        first = self._rounds[0]
+        if isinstance(self.data, Corpus):
+            lengths = np.array([self.data.offsets[d + 1] - self.data.offsets[d] for d, _ in first], np.int64)
+        else:
+            lengths = np.full(len(first), self.length, np.int64)
+        if len(first) < 2:
+            raise InputError("corpus: windows in one document only; contexts from other documents need two")
+        # A document may hold nearly all of the corpus, so none is drawn with more than half of all draws.
+        share = np.minimum(lengths / lengths.sum(), 0.5)
+        random = np.random.default_rng([self.seed, len(first), 1])
+        seen, drawn = np.zeros(len(first), np.int64), list[tuple[int, NDArray[Any]]]()
+        while len(drawn) - seen.max() < count:
+            place = int(random.choice(len(first), p=share / share.sum()))
+            seen[place] += 1
+            document = first[place][0]
+            start = int(random.integers(lengths[place] - size + 1))
+            drawn.append((document, self.data[document][start : start + size]))
+        return np.stack([piece for _, piece in drawn]), np.array([document for document, _ in drawn], np.int64)
+
+    def bytes(self, indices: Sequence[int] | NDArray[np.int64]) -> list[int] | None:
+        """Bytes of text in each window; None where ids cannot be turned into text."""
+        if self._decoder is None:
+            return None
+        texts = (self._decoder.decode(ids.tolist(), skip_special_tokens=False) for ids in self.tokens(indices))
+        return [len(text.encode()) for text in texts]
 
     def _take(self, places: Sequence[tuple[int, int]]) -> NDArray[Any]:
         if not isinstance(self.data, Corpus):
