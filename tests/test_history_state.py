@@ -1,12 +1,15 @@
 """History state: hand-computed configs, what transformers itself allocates, laws that hold for every config."""
 
+import dataclasses
 import json
 import warnings
 
 import numpy as np
 import pytest
+import state_matrix
 from hypothesis import given
 from hypothesis import strategies as st
+<<<<<<< HEAD
 
 import l2m
 from l2m.history_state import family, recurrent
@@ -28,6 +31,11 @@ JAMBA = {
     "num_key_value_heads": 8, "attn_layer_period": 8, "attn_layer_offset": 4, "mamba_expand": 2, "mamba_d_state": 16,
     "mamba_d_conv": 4, "vocab_size": 65536,
 }  # fmt: skip
+=======
+from l2m.history_state import Config, family, recurrent
+from l2m.history_state.registry import FAMILIES, MissingField
+from model_configs import JAMBA, MAMBA_130M, MISTRAL_7B, SMOLLM2
+>>>>>>> a8b064d (History state by formula for 150 model types, measured for the rest; verdicts with joint draws, comparison of models)
 
 
 def test_grouped_attention_by_hand() -> None:
@@ -99,8 +107,8 @@ def test_lengths_that_need_a_word() -> None:
 
 def test_bad_configs(tmp_path) -> None:
     cases = {
-        "width that the heads divide": {**SMOLLM2, "hidden_size": 577},
-        "multiple of the key-value heads": {**SMOLLM2, "num_key_value_heads": 4},
+        "hidden_size 577 with num_attention_heads 9": {**SMOLLM2, "hidden_size": 577},
+        "multiple of num_key_value_heads": {**SMOLLM2, "num_key_value_heads": 4},
         "encoder-decoder": {**SMOLLM2, "is_encoder_decoder": True},
         "model_type 'none'": {"model_type": "none"},
         "expected a config, a dict": 3,
@@ -127,6 +135,57 @@ def test_from_folder_config_object_and_module(tmp_path) -> None:
     with torch.device("meta"):
         model = transformers.LlamaForCausalLM(config)
     assert l2m.history_state(model).at(77).total == expected
+
+
+# One of each kind of memory and of each way to write a config; docs/memory-matrix.md has them all.
+CHECKED = (
+    *("bert", "bart", "cohere2", "deepseek_v3", "falcon", "falcon_h1", "gemma4_text", "gpt2", "gpt_bigcode", "gpt_oss"),
+    *("hy_v4", "jamba", "kimi_linear", "lfm2", "llama4_text", "longcat_flash", "mamba2", "minimax", "nemotron_h"),
+    *("qwen3_next", "rwkv", "xlstm", "zamba2", "zaya"),
+)
+
+
+@pytest.mark.filterwarnings("ignore")  # what the model classes say while they are built
+@pytest.mark.parametrize("model_type", CHECKED)
+def test_formula_is_what_transformers_allocates(model_type: str) -> None:
+    row = state_matrix.run(model_type)
+    assert row.outcome == "formula", row.detail
+
+
+def test_the_comparison_can_fail() -> None:
+    state = l2m.history_state(MAMBA_130M)
+    wrong = (dataclasses.replace(state.memories[0], numbers=state.memories[0].numbers + 1), *state.memories[1:])
+    assert state_matrix.compare(state, state.memories) == ""
+    assert "other numbers at 1 tokens" in state_matrix.compare(state, wrong)
+
+
+READ_FROM_FILES = sorted(
+    name
+    for name, found in FAMILIES.items()
+    if found.defaults is not None and found.source.startswith("transformers") and name not in state_matrix.DECODERS
+)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("model_type", READ_FROM_FILES)
+def test_a_file_that_leaves_fields_out_means_what_its_class_says(model_type: str) -> None:
+    """A config file with fields left out at random: our defaults against those of the class in transformers."""
+    from transformers import CONFIG_MAPPING
+
+    full = CONFIG_MAPPING[model_type]().to_dict()
+    generator, compared = np.random.default_rng(0), 0
+    for _ in range(30):
+        kept = {key: value for key, value in full.items() if generator.random() < 0.8 and key != "layer_types"}
+        kept["model_type"] = model_type
+        try:
+            config = CONFIG_MAPPING[model_type].from_dict(dict(kept))
+            ours = tuple(FAMILIES[model_type].formula(Config(kept, FAMILIES[model_type].defaults)))
+        except (MissingField, l2m.InputError, ValueError):
+            continue  # then the class completes it, or the fields left contradict each other
+        theirs = tuple(FAMILIES[model_type].formula(Config(config)))
+        assert [memory.to_dict() for memory in ours] == [memory.to_dict() for memory in theirs], kept
+        compared += 1
+    assert compared >= 3
 
 
 def test_class_defaults_fill_what_a_dict_leaves_out() -> None:

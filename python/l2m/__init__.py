@@ -6,7 +6,7 @@ Modeling", NeurIPS 2025 (arXiv 2503.04725). All values are in nats; `.to("bits")
 
 from l2m._core import __version__
 from l2m.bipartite import BipartiteCurve, bipartite
-from l2m.condition import Threshold, Verdict, condition
+from l2m.condition import Comparison, Threshold, Verdict, compare_models, condition
 from l2m.corpus import Corpus
 from l2m.entropy import (
     ENTROPY_ESTIMATORS,
@@ -29,6 +29,7 @@ from l2m.two_point import TwoPointCurve, mutual_information, two_point
 __all__ = [
     "ENTROPY_ESTIMATORS",
     "BipartiteCurve",
+    "Comparison",
     "Corpus",
     "EntropyTable",
     "Estimate",
@@ -43,6 +44,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "bipartite",
+    "compare_models",
     "condition",
     "entropy",
     "entropy_table",

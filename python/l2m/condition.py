@@ -6,7 +6,8 @@ seen to carry. The first decides the outcome; the last gives the lengths a desig
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -18,10 +19,15 @@ from l2m.records import Record
 
 DRAWS = 2_000
 LONGEST = 1e300
+NORMAL_975 = 1.959964
+
+Floats = NDArray[np.float64]
+Curves = Callable[[Floats], Floats]
+"""Lengths, (1, lengths) for every row alike or (rows, 1) one for each -> values, (rows, lengths)."""
 
 
 class Law(Protocol):
-    """What `condition` needs of a law: information in nats predicted at x, and intervals of its parameters.
+    """What `condition` needs of a law: information predicted at x, and intervals of its parameters.
 
     `kind` names it: a kind that contains "log" grows like log x, every other like x**exponent. Where the law also has
     `draws(n, seed)`, its parameters are drawn jointly; else the corners of their intervals are taken, which is wider.
@@ -63,6 +69,33 @@ class Threshold(Record):
     high: float | None = None
     source: str = "given by the caller"
 
+    @classmethod
+    def from_curve(cls, ratio: ArrayLike, kl: ArrayLike, tolerance: float, *, source: str) -> "Threshold":
+        """Read a threshold off a curve of excess loss against information per number of the state.
+
+        Args:
+            ratio: (points,) I_BP(L/2; L) / dim(z_{L/2}), ascending.
+            kl: (points,) mean KL divergence a token in nats, of models trained there.
+            tolerance: the KL still accepted.
+
+        Returns:
+            The largest ratio below which the curve, interpolated in log ratio, stays at or under `tolerance`.
+
+        Raises:
+            InputError: ratios not ascending and above 0, shapes that differ, or a curve that never crosses.
+        """
+        x, y = np.asarray(ratio, dtype=np.float64), np.asarray(kl, dtype=np.float64)
+        if x.ndim != 1 or x.shape != y.shape or x.size < 2 or x[0] <= 0 or np.any(np.diff(x) <= 0):
+            raise InputError(f"ratio: shape {x.shape} with kl {y.shape}; expected two equal, ratios ascending above 0")
+        over = np.flatnonzero(y > tolerance)
+        if over.size == 0 or over[0] == 0:
+            raise InputError(
+                f"tolerance: {tolerance:g} with kl {y.min():g} to {y.max():g}; expected one the curve crosses"
+            )
+        after = int(over[0])
+        share = (tolerance - y[after - 1]) / (y[after] - y[after - 1])
+        return cls(float(x[after - 1] * (x[after] / x[after - 1]) ** share), source=source)
+
 
 PAPER_THRESHOLD = Threshold(0.06, source="paper, not reproduced")
 """Read off the paper's Fig. 3(c): Mamba's recurrent state on the Gaussian language."""
@@ -99,37 +132,35 @@ class Verdict(Record):
 
     def information(self, length: float) -> Bounded:
         """Nats the past of a text of this length holds about its future, by the law."""
-        curves = _curves(self)(np.array([self._length(length)]))
-        return self._bounded(curves[:, 0])
+        return self._bounded(self._information(_row(length))[:, 0])
 
     def required_state(self, length: float) -> Bounded:
         """Numbers the history state needs at total length `length` by the empirical threshold, with its interval."""
-        required = _required(self)(np.array([self._length(length)]))
-        return self._bounded(required[:, 0])
+        return self._bounded(self._required(_row(length))[:, 0])
 
     def provable_state(self, length: float) -> Bounded:
         """Fewest numbers that can hold the information at all: (I - ln M) / (mean bits per number * ln 2)."""
-        length = self._length(length)
-        held = self.state.numbers(length / self.ratio, least=True)
-        bits = self.state.numbers(length / self.ratio, least=True, bits=True) / held if held else self.state.bits
-        curves = _curves(self)(np.array([length]))[:, 0]
-        return self._bounded(np.maximum(curves - _token_nats(self.state), 0) / (bits * math.log(2)))
+        at = _row(length)
+        held = self.state.numbers(at / self.ratio, least=True).item()
+        bits = self.state.numbers(at / self.ratio, least=True, bits=True).item() / held if held else self.state.bits
+        return self._bounded(self._provable_bits(at)[:, 0].clip(min=0) / bits)
 
-    @property
+    @cached_property
     def sufficient_length(self) -> Bounded:
-        """Longest length the state suffices for by the empirical threshold; infinite where the state keeps ahead."""
-        return self._bounded(_crossing(_required(self), self._available))
+        """Longest length the state suffices for by the empirical threshold; infinite where it keeps ahead for good.
 
-    @property
+        It counts numbers only: `state.reach` says how far back a state of windows can hold anything at all.
+        """
+        return self._bounded(_crossing(self._required, self._available))
+
+    @cached_property
     def provable_length(self) -> Bounded:
         """Length beyond which the state provably cannot hold the information: I > bits ln 2 + ln M."""
-        curves = _curves(self)
-        return self._bounded(
-            _crossing(
-                lambda lengths: (curves(lengths) - _token_nats(self.state)) / math.log(2),
-                lambda lengths: self.state.numbers(lengths / self.ratio, least=True, bits=True),
-            )
-        )
+
+        def bits(lengths: Floats) -> Floats:
+            return self.state.numbers(lengths / self.ratio, least=True, bits=True)
+
+        return self._bounded(_crossing(self._provable_bits, bits))
 
     @property
     def margin(self) -> Bounded | None:
@@ -141,42 +172,94 @@ class Verdict(Record):
 
     def explain(self) -> str:
         """The verdict in words and numbers."""
-        state, percent = self.state, f"{100 * self.level:g} %"
+        state, resolved = self.state, _is_resolved(self.law)
         growth = {"linear": "like n", "logarithmic": "like log n", "constant": "not at all"}[state.growth]
         if state.growth == "constant" and state.windows:
             growth += f" past {state.saturation_length:,.0f} tokens"
-        law = "log L" if _is_logarithm(self.law) else _power_words(self.law, self.level)
+        law = (
+            "log L"
+            if _is_logarithm(self.law)
+            else _power_words(self.law, self.level)
+            if resolved
+            else "no law resolved"
+        )
         lines = [
             f"{state.name}: the L²M condition {_OUTCOME_WORDS[self.outcome]}.",
             f"Growth: the information grows like {law}; the state grows {growth}. "
             f"Probability that it keeps up in the limit: {self.growth_probability:.3g}.",
             f"Longest length by {self.threshold.nats_per_number:g} nats per number ({self.threshold.source}): "
             f"{_tokens(self.sufficient_length)}.",
-            f"Provable limit at {state.bits:g} bits a number: {_tokens(self.provable_length)}.",
+            f"Provable limit, every bit of the state used: {_tokens(self.provable_length)}.",
         ]
+        if math.isfinite(state.reach):
+            lines.append(f"Reach: nothing older than {state.reach:,.0f} tokens can be in the state, whatever its size.")
         if self.length is not None:
-            held = float(self._available(np.array([self.length]))[0])
-            required = self.required_state(self.length)
+            required, held = self.required_state(self.length), self._available(_row(self.length)).item()
             lines.append(
-                f"At {self.length:,.0f} tokens: needs {required:,.0f} numbers ({percent}: {required.low:,.0f} to "
-                f"{required.high:,.0f}), holds {held:,.0f}; enough with probability {self.length_probability:.3g}."
+                f"At {self.length:,.0f} tokens: needs {required:,.0f} numbers ({100 * self.level:g} %: "
+                f"{required.low:,.0f} to {required.high:,.0f}), holds {held:,.0f}; enough with probability "
+                f"{self.length_probability:.3g}."
             )
         return "\n".join(lines)
 
-    def _available(self, lengths: NDArray[np.float64]) -> NDArray[np.float64]:
+    @cached_property
+    def _parameters(self) -> Floats:
+        """Draws of the law's parameters, one a row; the corners of their intervals where it cannot be drawn from.
+
+        A power law: amplitude, exponent (, offset); a logarithm: slope, intercept.
+        """
+        if not _is_resolved(self.law):
+            return np.empty((0, 3))
+        if hasattr(self.law, "draws"):
+            return np.asarray(self.law.draws(DRAWS, self.seed), dtype=np.float64)
+        if _is_logarithm(self.law):
+            return np.empty((0, 2))
+        amplitudes, exponents = (self.law.interval(name, self.level) for name in ("amplitude", "exponent"))
+        return np.array([(amplitude, exponent) for amplitude in amplitudes for exponent in exponents])
+
+    def _information(self, lengths: Floats) -> Floats:
+        """`Curves`: nats by the law; the first row is its estimate, the others its draws."""
+        x = lengths / self.ratio if self.x == "split" else lengths
+        best = np.broadcast_to(np.asarray(self.law.predict(x[:1]), dtype=np.float64), (1, x.shape[1]))
+        x = x[1:] if len(x) > 1 else x
+        first, second, *rest = (self._parameters[:, [i]] for i in range(self._parameters.shape[1]))
+        with np.errstate(over="ignore"):
+            others = first * np.log(x) + second if _is_logarithm(self.law) else first * x**second + sum(rest)
+        scale = math.log(2) if getattr(self.law, "unit", "nats") == "bits" else 1.0
+        return scale * np.concatenate([best, others])
+
+    def _required(self, lengths: Floats) -> Floats:
+        """`Curves`: numbers required by the threshold, whose own uncertainty is drawn too."""
+        return self._information(lengths) / self._nats_per_number
+
+    @cached_property
+    def _nats_per_number(self) -> Floats:
+        threshold, rows = self.threshold, len(self._parameters)
+        nats = np.full((rows + 1, 1), threshold.nats_per_number)
+        if threshold.low is not None and threshold.high is not None:
+            deviates = np.random.default_rng([self.seed, 1]).standard_normal((rows, 1))
+            nats[1:] *= np.exp(deviates * math.log(threshold.high / threshold.low) / (2 * NORMAL_975))
+        return nats
+
+    def _provable_bits(self, lengths: Floats) -> Floats:
+        """`Curves`: bits the state must have: what the last token itself tells (ln M) is not asked of it.
+
+        Real-valued tokens have no M (the term would be infinite, the bound empty): count the last token into the state.
+        """
+        token = math.log(self.state.vocabulary) if self.state.vocabulary else 0.0
+        return (self._information(lengths) - token) / math.log(2)
+
+    def _available(self, lengths: Floats) -> Floats:
         # Convolution windows are left out, as in the paper's Fig. 3(c), where the threshold comes from.
         return self.state.numbers(lengths / self.ratio, least=True, parts=("attention", "recurrent"))
 
-    def _length(self, length: float) -> float:
-        if not (isinstance(length, (int, float, np.number)) and 0 < length < LONGEST):
-            raise InputError(f"length: {length!r}; expected a number of tokens above 0")
-        return float(length)
-
-    def _bounded(self, draws: NDArray[np.float64]) -> Bounded:
+    def _bounded(self, values: Floats) -> Bounded:
         """First entry: the value at the law's estimate; the others: draws."""
+        if not _is_resolved(self.law):
+            return Bounded(values[0], 0.0, math.inf)
         tail = (1 - self.level) / 2
-        low, high = np.quantile(draws, [tail, 1 - tail], method="nearest")
-        return Bounded(draws[0], min(low, draws[0]), max(high, draws[0]))
+        low, high = np.quantile(_draws(values), [tail, 1 - tail], method="nearest")
+        return Bounded(values[0], min(low, values[0]), max(high, values[0]))
 
 
 _OUTCOME_WORDS = {
@@ -201,7 +284,7 @@ def condition(
     """Does the model's history state keep up with the law (L²M condition; paper theorems 5.2, 5.4 and 5.6)?
 
     Args:
-        law: bipartite information in nats as a function of x: anything with `predict`, `interval` and `kind`.
+        law: bipartite information as a function of x: anything with `predict`, `interval` and `kind` (see `Law`).
         model: what `l2m.history_state` takes, or a `HistoryState`.
         length: a total length L (past and future) to judge at; None judges the limit of long texts alone.
         threshold: nats one number of the state carries; a number, or a `Threshold` with interval and source.
@@ -221,42 +304,142 @@ def condition(
     if x not in ("length", "split"):
         raise InputError(f"x: {x!r}; expected 'length' or 'split'")
     ratio = float(settings.get("ratio", 2) if ratio is None else ratio)
-    if not ratio > 1:
+    if not 1 < ratio < math.inf:
         raise InputError(f"ratio: {ratio:g}; expected L / l above 1")
     if not 0 < level < 1:
         raise InputError(f"level: {level!r}; expected within (0, 1)")
-    if not _is_logarithm(law) and not 0 < _exponent(law) < 1:
-        raise InputError(
-            f"law: exponent {_exponent(law):.4g}; expected within (0, 1), as bipartite information of text grows"
-        )
-    if not isinstance(threshold, Threshold):
-        threshold = Threshold(float(threshold))
-    threshold = threshold.to("nats")
+    if _is_resolved(law) and not _is_logarithm(law) and not 0 < _exponent(law) < 1:
+        raise InputError(f"law: exponent {_exponent(law):.4g}; expected within (0, 1), as the paper's law has it")
+    threshold = (threshold if isinstance(threshold, Threshold) else Threshold(float(threshold))).to("nats")
     if not 0 < threshold.nats_per_number < math.inf:
         raise InputError(f"threshold: {threshold.nats_per_number!r}; expected nats per number above 0")
-    verdict = Verdict(
-        law=law,
-        state=history_state(model),
-        threshold=threshold,
-        outcome="undetermined",
-        growth_probability=0.0,
-        x=x,
-        ratio=ratio,
-        level=level,
-        seed=seed,
-    )
-    growth = _growth_probability(verdict)
+    verdict = Verdict(law, history_state(model), threshold, "undetermined", 0.5, None, None, x, ratio, level, seed)
     at_length = None
     if length is not None:
-        length = verdict._length(length)
-        required = _required(verdict)(np.array([length]))[:, 0]
-        at_length = float(np.mean(required <= verdict._available(np.array([length]))[0]))
+        at = _row(length)
+        at_length = float(np.mean(_draws(verdict._required(at)[:, 0]) <= verdict._available(at).item()))
+    if not _is_resolved(law):
+        return dataclasses.replace(verdict, length=length, length_probability=None if length is None else 0.5)
+    growth = _growth_probability(verdict)
     outcome = _decide(growth, level)
     if outcome == "fails" and at_length is not None:
         outcome = {"holds": "holds_as_series"}.get(_decide(at_length, level), _decide(at_length, level))
     return dataclasses.replace(
-        verdict, outcome=outcome, growth_probability=growth, length=length, length_probability=at_length
+        verdict,
+        outcome=outcome,
+        growth_probability=growth,
+        length=None if length is None else float(length),
+        length_probability=at_length,
     )
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Record):
+    """Verdicts on several models by one law, longest sufficient length first."""
+
+    kind: ClassVar[str] = "comparison"
+
+    verdicts: tuple[Verdict, ...]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One mapping a model: outcome, state and bytes held, state required (at `length`), longest lengths, reach."""
+        rows = []
+        for verdict in self.verdicts:
+            state, longest, proof = verdict.state, verdict.sufficient_length, verdict.provable_length
+            row: dict[str, Any] = {
+                "model": state.name,
+                "family": state.family,
+                "growth": state.growth,
+                "outcome": verdict.outcome,
+                "sufficient_length": float(longest),
+                "sufficient_length_low": longest.low,
+                "sufficient_length_high": longest.high,
+                "provable_length": float(proof),
+                "reach": state.reach,
+            }
+            if verdict.length is not None:
+                at = _row(verdict.length) / verdict.ratio
+                required = verdict.required_state(verdict.length)
+                row |= {
+                    "length": verdict.length,
+                    "state": verdict._available(_row(verdict.length)).item(),
+                    "bytes": state.numbers(at, bits=True).item() / 8,
+                    "required_state": float(required),
+                    "required_state_low": required.low,
+                    "required_state_high": required.high,
+                    "probability": verdict.length_probability,
+                }
+            row["source"] = state.source
+            rows.append(row)
+        return rows
+
+    def to_frame(self) -> Any:
+        """`rows` as a pandas DataFrame."""
+        import pandas
+
+        return pandas.DataFrame(self.rows())
+
+    def plot(self, axes: Any = None, *, lengths: Sequence[float] | None = None) -> Any:
+        """Required state against length with its interval, each model's state as a line, crossings marked; log-log.
+
+        Args:
+            axes: matplotlib axes to draw into; None makes a figure.
+            lengths: first and last length shown; None: 64 to 16 times the longest finite crossing.
+        """
+        if axes is None:
+            from matplotlib.figure import Figure
+
+            axes = Figure(figsize=(8, 5), layout="constrained").add_subplot()
+        first = self.verdicts[0]
+        crossings = [float(v.sufficient_length) for v in self.verdicts if 0 < v.sufficient_length < 1e12]
+        low, high = lengths or (64.0, max([1e6, *(16 * crossing for crossing in crossings)]))
+        grid = np.geomspace(low, high, 200)
+        required = first._required(grid[None, :])
+        tail = (1 - first.level) / 2
+        if len(required) > 1:
+            ends = np.quantile(required[1:], [tail, 1 - tail], axis=0)
+            axes.fill_between(grid, *ends, color="black", alpha=0.15, linewidth=0)
+        axes.loglog(grid, required[0], color="black", linewidth=2.5, label="required state")
+        for number, verdict in enumerate(self.verdicts):
+            style = {"color": f"C{number % 10}", "linestyle": ("-", "--", ":", "-.")[number // 10 % 4]}
+            axes.loglog(grid, verdict._available(grid[None, :])[0], label=verdict.state.name, **style)
+            crossing = float(verdict.sufficient_length)
+            if low <= crossing <= high:
+                axes.plot(crossing, verdict._available(_row(crossing)).item(), "o", color=style["color"])
+        axes.set_xlabel("length L, past and future (tokens)")
+        axes.set_ylabel(f"numbers in the history state after L/{first.ratio:g} tokens")
+        axes.set_xlim(low, high)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize="small")
+        return axes
+
+
+def compare_models(law: Any, models: Iterable[Any], length: float | None = None, **options: Any) -> Comparison:
+    """`condition` for several models by one law, the one that suffices longest first.
+
+    Args:
+        models: what `l2m.history_state` takes, each.
+        options: passed on to `condition`.
+
+    Raises:
+        InputError: as `condition`; no model at all.
+    """
+    verdicts = [condition(law, model, length, **options) for model in models]
+    if not verdicts:
+        raise InputError("models: none; expected at least one")
+    order = {"holds": 0, "undetermined": 1, "holds_as_series": 2, "fails": 3}
+    verdicts.sort(key=lambda v: (-float(v.sufficient_length), order[v.outcome], v.state.name))
+    return Comparison(tuple(verdicts))
+
+
+def _row(length: float) -> Floats:
+    if not (isinstance(length, (int, float, np.number)) and not isinstance(length, bool) and 0 < length < LONGEST):
+        raise InputError(f"length: {length!r}; expected a number of tokens above 0")
+    return np.array([[float(length)]])
+
+
+def _draws(values: Floats) -> Floats:
+    """All but the first row, which is the estimate; the estimate where there are no draws."""
+    return values[1:] if len(values) > 1 else values
 
 
 def _decide(probability: float, level: float) -> str:
@@ -268,75 +451,38 @@ def _is_logarithm(law: Any) -> bool:
     return "log" in law.kind
 
 
+def _is_resolved(law: Any) -> bool:
+    return bool(getattr(law, "resolved", True))
+
+
 def _exponent(law: Any) -> float:
     exponent = getattr(law, "exponent", None)
     return float(np.mean(law.interval("exponent", 0.5))) if exponent is None else float(exponent)
 
 
 def _growth_probability(verdict: Verdict) -> float:
-    """Probability that the state grows at least as fast as the law."""
-    growth = verdict.state.growth
+    """Probability that the state grows at least as fast as the law: by its draws, else a normal of its interval."""
     if _is_logarithm(verdict.law):
-        return 0.0 if growth == "constant" else 1.0
-    law, exponent = verdict.law, _exponent(verdict.law)
-    low, high = law.interval("exponent", 0.95)
-    spread = (high - low) / (2 * 1.959964)
-    distance = verdict.state.growth_exponent - exponent
-    if spread <= 0:
-        return float(distance >= 0)
-    return 0.5 * math.erfc(-distance / spread / math.sqrt(2))
+        return 0.0 if verdict.state.growth == "constant" else 1.0
+    growth = verdict.state.growth_exponent
+    if hasattr(verdict.law, "draws"):
+        return float(np.mean(verdict._parameters[:, 1] <= growth))
+    low, high = verdict.law.interval("exponent", 0.95)
+    distance, spread = growth - _exponent(verdict.law), (high - low) / (2 * NORMAL_975)
+    return 0.5 * math.erfc(-distance / spread / math.sqrt(2)) if spread > 0 else float(distance >= 0)
 
 
-def _curves(verdict: Verdict) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """Lengths -> information, (1 + draws, lengths): the first row from the estimate, the others from draws."""
-    law, divisor = verdict.law, verdict.ratio if verdict.x == "split" else 1.0
-    scale = math.log(2) if getattr(law, "unit", "nats") == "bits" else 1.0
-    rows: list[Callable[[NDArray[np.float64]], Any]] = [law.predict]
-    corners = _corners(law, verdict.level)
-
-    def curves(lengths: NDArray[np.float64]) -> NDArray[np.float64]:
-        at = lengths / divisor
-        values = [np.asarray(row(at), dtype=np.float64) for row in rows]
-        values += [amplitude * at**exponent for amplitude, exponent in corners]
-        return scale * np.stack(values)
-
-    return curves
-
-
-def _corners(law: Any, level: float) -> list[tuple[float, float]]:
-    """Parameters at the corners of their intervals: wider than their joint interval, never narrower."""
-    if _is_logarithm(law):
-        return []
-    return [(a, b) for a in law.interval("amplitude", level) for b in law.interval("exponent", level)]
-
-
-def _required(verdict: Verdict) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """Lengths -> numbers required, one row per row of `_curves`."""
-    curves, threshold = _curves(verdict), verdict.threshold
-    return lambda lengths: curves(lengths) / threshold.nats_per_number
-
-
-def _crossing(
-    required: Callable[[NDArray[np.float64]], NDArray[np.float64]],
-    available: Callable[[NDArray[np.float64]], NDArray[np.float64]],
-) -> NDArray[np.float64]:
+def _crossing(required: Curves, available: Curves) -> Floats:
     """Per row, the longest length at which required <= available: 0 if none, infinity if it lasts beyond 1e300."""
-    grid = np.exp2(np.arange(0, math.log2(LONGEST), 0.25))
-    with np.errstate(over="ignore"):
-        enough = required(grid) <= available(grid)
-    rows = np.arange(len(enough))
+    grid = np.exp2(np.arange(0, math.log2(LONGEST), 0.5))
+    enough = required(grid[None, :]) <= available(grid[None, :])
     last = np.where(enough.any(axis=1), enough.shape[1] - 1 - np.argmax(enough[:, ::-1], axis=1), -1)
     low, high = grid[np.maximum(last, 0)], grid[np.minimum(last + 1, len(grid) - 1)]
-    for _ in range(50):
+    for _ in range(55):
         middle = np.exp2((np.log2(low) + np.log2(high)) / 2)
-        fits = required(middle)[rows, rows] <= available(middle)
+        fits = (required(middle[:, None]) <= available(middle[:, None]))[:, 0]
         low, high = np.where(fits, middle, low), np.where(fits, high, middle)
     return np.where(last < 0, 0.0, np.where(last == len(grid) - 1, np.inf, low))
-
-
-def _token_nats(state: HistoryState) -> float:
-    """ln M: what the last token itself tells, beside the state (0 where tokens are real-valued: no bound follows)."""
-    return math.log(state.vocabulary) if state.vocabulary else 0.0
 
 
 def _power_words(law: Any, level: float) -> str:
@@ -349,5 +495,5 @@ def _tokens(value: Bounded) -> str:
         return "no limit" if math.isinf(tokens) else f"{tokens:,.0f}" if tokens < 1e15 else f"{tokens:.1e}"
 
     if value.low == value.high:
-        return f"{words(value)}" + ("" if math.isinf(value) else " tokens")
+        return words(value) + ("" if math.isinf(value) else " tokens")
     return f"{words(value)} tokens ({words(value.low)} to {words(value.high)})"

@@ -1,5 +1,7 @@
 """From whatever names a model (config, dict, folder, hub name, module) to its history state."""
 
+import dataclasses
+import importlib.util
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,164 +9,221 @@ from typing import Any
 
 from l2m.errors import InputError
 from l2m.files import read_json
-from l2m.history_state.families import FAMILIES, Config, Family, MissingField
-from l2m.history_state.state import BITS, HistoryState
+from l2m.history_state.families import ENCODERS
+from l2m.history_state.registry import FAMILIES, Config, Family, MissingField
+from l2m.history_state.state import BITS, HistoryState, Memory
+
+Dtype = str | float | None
 
 
-def history_state(
-    model: Any, *, dtype: str | float | None = None, cache_dtype: str | float | None = None
-) -> HistoryState:
-    """The history state of a causal model: what it keeps of the tokens it has read.
+def history_state(model: Any, *, dtype: Dtype = None, cache_dtype: Dtype = None) -> HistoryState:
+    """The history state of a causal model: what it keeps of the tokens it has read, as a function of their number.
+
+    By formula where one is registered for the config's `model_type`; else the model is built on the meta device, run
+    at several lengths and its cache weighed (`source` says which).
 
     Args:
-        model: a config (`transformers` object or dict with `model_type`), a module with a `.config`, a folder with
-            `config.json` or a GGUF file, the file itself, or a name on the Hugging Face hub.
-        dtype: precision of recurrent and convolution states: a dtype name, or bits per number. Default: the config's
-            `dtype`, else bfloat16.
+        model: a config (a `transformers` object, or a dict with `model_type`), a module with a `.config`, a folder with
+            `config.json` or a GGUF file, either file itself, or a name on the Hugging Face hub.
+        dtype: precision of everything but the attention cache: a dtype name, or bits per number. Default: the
+            config's `dtype`, else bfloat16; states that the model keeps in float32 regardless count as such.
         cache_dtype: precision of the attention cache (a quantised cache, say). Default: as `dtype`.
 
     Raises:
-        InputError: not a causal model, a config that contradicts itself or lacks a field, an unknown type.
+        InputError: not a causal model, a config that contradicts itself or lacks a field, a type that is neither
+            known nor can be measured, code from the hub.
     """
     if isinstance(model, HistoryState):
-        import dataclasses
-
-        bits = _bits("dtype", dtype) if dtype is not None else model.bits
-        cache_bits = _bits("cache_dtype", cache_dtype) if cache_dtype is not None else model.cache_bits
-        return dataclasses.replace(model, bits=bits, cache_bits=cache_bits)
-    name, fields = read_config(model)
-    model_type = fields.get("model_type")
-    if model_type not in FAMILIES:
-        known = ", ".join(sorted(FAMILIES))
-        raise InputError(f"{name}: model_type {model_type!r}; expected one of {known}")
-    if fields.get("is_encoder_decoder"):
+        return _with_precision(model, model.bits, model.cache_bits, dtype, cache_dtype)
+    name, config, model_class = _find(model)
+    read = Config(config)
+    model_type = read.get("model_type", None)
+    if not isinstance(model_type, str):
+        raise InputError(f"{name}: model_type {model_type!r}; expected a config that names its model_type")
+    if read.get("is_encoder_decoder", False):
         raise InputError(f"{name}: an encoder-decoder ({model_type}); expected a causal language model")
-    found = FAMILIES[model_type]
-    try:
-        return _by_formula(name, fields, found, dtype, cache_dtype)
-    except MissingField:
-        return _by_formula(name, _with_class_defaults(name, fields), found, dtype, cache_dtype)
+    if model_type in ENCODERS.split() and not read.get("is_decoder", False):
+        raise InputError(f"{name}: an encoder ({model_type}); expected a causal model (is_decoder set in its config)")
+    found = FAMILIES.get(model_type)
+    if found is None:
+        memories, read, source = _measured(name, config, model_class)
+    else:
+        memories, read = _by_formula(name, config, found)
+        source = found.source
+    layers = read.get("decoder_layers", 0) or read.get("num_hidden_layers", 0)
+    state = HistoryState(
+        name=name,
+        family=model_type,
+        memories=memories,
+        layers=max(layers, *(memory.layer + 1 for memory in memories)) if memories else layers,
+        vocabulary=read.get("vocab_size", None),
+        positions=read.get("max_position_embeddings", None),
+        source=source,
+    )
+    bits = _bits("dtype", read.get("dtype", "bfloat16"))
+    return _with_precision(state, bits, bits, dtype, cache_dtype)
 
 
-def read_config(model: Any) -> tuple[str, Mapping[str, Any]]:
-    """A model's name and the fields of its (text) config."""
+def _with_precision(
+    state: HistoryState, bits: float, cache_bits: float, dtype: Dtype, cache_dtype: Dtype
+) -> HistoryState:
+    memories = state.memories
+    if dtype is not None:
+        bits = cache_bits = _bits("dtype", dtype)
+        memories = tuple(dataclasses.replace(memory, bits=None) if memory.bits else memory for memory in memories)
+    if cache_dtype is not None:
+        cache_bits = _bits("cache_dtype", cache_dtype)
+    return dataclasses.replace(state, memories=memories, bits=bits, cache_bits=cache_bits)
+
+
+def _bits(argument: str, value: Any) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 128:
+        return float(value)
+    key = str(value).removeprefix("torch.")
+    if key not in BITS:
+        raise InputError(f"{argument}: {value!r}; expected bits per number, or one of {', '.join(BITS)}")
+    return BITS[key]
+
+
+# --- Finding the config -----------------------------------------------------------------------------------------------
+
+
+def _find(model: Any) -> tuple[str, Any, Any]:
+    """A model's name, the config of its text part (a mapping or a `transformers` config), its class where known."""
+    model_class = None
+    if hasattr(getattr(model, "config", None), "get_text_config"):
+        model, model_class = model.config, type(model)
     if isinstance(model, (str, os.PathLike)):
         name = os.fspath(model)
-        fields = _read_named(name)
+        config = _read_named(name)
     elif isinstance(model, Mapping):
-        name, fields = (
-            str(model.get("_name_or_path") or model.get("name") or model.get("model_type") or "config"),
-            model,
-        )
+        config, name = model, str(model.get("_name_or_path") or model.get("name") or model.get("model_type"))
     elif hasattr(model, "get_text_config"):
-        name, fields = model.name_or_path or model.model_type, _fields_of(model)
-    elif hasattr(getattr(model, "config", None), "get_text_config"):
-        name, fields = model.config.name_or_path or model.config.model_type, _fields_of(model.config)
+        config, name = model, str(model.name_or_path or model.model_type)
     else:
         raise InputError(
             f"model: a {type(model).__name__}; expected a config, a dict, a folder, a hub name or a module"
         )
-    text = fields.get("text_config")
-    if isinstance(text, Mapping) and "model_type" in text:
-        fields = text
-    return name, fields
+    if isinstance(config, Mapping):
+        text = config.get("text_config")
+        if isinstance(text, Mapping) and "model_type" in text:
+            config = text
+    elif model_class is None:
+        config = config.get_text_config(decoder=True)
+    return name, config, model_class
 
 
-def _fields_of(config: Any) -> dict[str, Any]:
-    """Every field of a `transformers` config, those that its class computes included."""
-    config = config.get_text_config(decoder=True)
-    fields = dict(config.to_dict())
-    fields.setdefault("model_type", config.model_type)
-    for name in ("layer_types", "is_encoder_decoder", *config.attribute_map):
-        value = getattr(config, name, None)
-        if value is not None:
-            fields[name] = value
-    return fields
-
-
-def _read_named(name: str) -> Mapping[str, Any]:
+def _read_named(name: str) -> Any:
     path = Path(name)
     if path.is_dir():
         if (path / "config.json").exists():
             return _read_file(path / "config.json")
-        gguf = sorted(path.glob("*.gguf"))
-        if len(gguf) != 1:
-            raise InputError(f"{path}: a folder with {len(gguf)} GGUF files and no config.json; expected a model")
-        path = gguf[0]
-    if path.suffix == ".gguf" and path.exists():
-        return _read_gguf(path)
+        files = sorted(path.glob("*.gguf"))
+        if len(files) != 1:
+            raise InputError(f"{path}: a folder with {len(files)} GGUF files and no config.json; expected a model")
+        path = files[0]
     if path.exists():
-        return _read_file(path)
-    if path.suffix in (".json", ".gguf") or name.count("/") > 1 or name.startswith((".", "/")):
+        return _read_gguf(path) if path.suffix == ".gguf" else _read_file(path)
+    if path.suffix in (".json", ".gguf") or name.count("/") != 1 or name.startswith((".", "/")):
         raise InputError(f"{name}: no such file or folder")
     return _read_hub(name)
 
 
-def _read_file(path: Path) -> Mapping[str, Any]:
+def _read_file(path: Path) -> Any:
     fields = read_json(path)
     if not isinstance(fields, Mapping):
         raise InputError(f"{path}: a {type(fields).__name__}; expected a config (an object with model_type)")
     return fields
 
 
-def _read_gguf(path: Path) -> Mapping[str, Any]:
+def _read_gguf(path: Path) -> Any:
+    if not _installed("transformers"):
+        raise InputError(f"{path}: a GGUF file; expected its config.json, or: pip install 'l2m[lm]' to read it")
     from transformers import AutoConfig
 
-    return _fields_of(AutoConfig.from_pretrained(path.parent, gguf_file=path.name))
+    return AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
 
 
-def _read_hub(name: str) -> Mapping[str, Any]:
+def _read_hub(name: str) -> Any:
+    if not _installed("huggingface_hub"):
+        raise InputError(f"{name}: no such folder; expected one, or: pip install 'l2m[text]' to read it from the hub")
+    from huggingface_hub import hf_hub_download
+
     try:
-        from huggingface_hub import hf_hub_download
-    except ImportError:
-        raise InputError(
-            f"{name}: no such folder, and reading it from the hub needs: pip install 'l2m[text]'"
-        ) from None
-    try:
-        return _read_file(Path(hf_hub_download(name, "config.json")))
+        path = hf_hub_download(name, "config.json")
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{name}: neither a folder here nor a model on the hub that can be read ({reason})") from None
+    return _read_file(Path(path))
 
 
-def _by_formula(
-    name: str, fields: Mapping[str, Any], found: Family, dtype: str | float | None, cache_dtype: str | float | None
-) -> HistoryState:
-    config = Config(fields, found.defaults)
-    memories = tuple(found.formula(config))
-    own = str(config.get("dtype") or config.get("torch_dtype") or "bfloat16").removeprefix("torch.")
-    bits = _bits("dtype", own if dtype is None else dtype)
-    return HistoryState(
-        name=name,
-        family=config.model_type,
-        memories=memories,
-        layers=config.num_hidden_layers,
-        bits=bits,
-        cache_bits=bits if cache_dtype is None else _bits("cache_dtype", cache_dtype),
-        vocabulary=config.get("vocab_size"),
-        positions=config.get("max_position_embeddings"),
-        source=found.source,
-    )
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
 
 
-def _with_class_defaults(name: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Fields as the model's class in `transformers` completes them."""
+# --- From the config to memories --------------------------------------------------------------------------------------
+
+
+def _by_formula(name: str, config: Any, found: Family) -> tuple[tuple[Memory, ...], Config]:
+    if isinstance(config, Mapping) and found.defaults is not None:
+        try:
+            return _run(name, Config(config, found.defaults), found)
+        except MissingField:
+            pass
+    if isinstance(config, Mapping) and _installed("transformers"):
+        config = _completed(name, config)
+    elif isinstance(config, Mapping) and found.defaults is None:
+        raise InputError(f"{name}: a {config['model_type']} config; expected: pip install 'l2m[lm]' to complete it")
     try:
-        from transformers import CONFIG_MAPPING
-    except ImportError:
-        raise InputError(
-            f"{name}: a config that leaves out fields; expected all, or: pip install 'l2m[lm]' to complete it"
-        ) from None
+        return _run(name, Config(config), found)
+    except MissingField as missing:
+        hint = "" if _installed("transformers") else " (or: pip install 'l2m[lm]', which knows the defaults)"
+        raise InputError(f"{name}: no {missing} in the config; expected it{hint}") from None
+
+
+def _run(name: str, config: Config, found: Family) -> tuple[tuple[Memory, ...], Config]:
     try:
-        return _fields_of(CONFIG_MAPPING[fields["model_type"]].from_dict(dict(fields)))
-    except (ValueError, TypeError, KeyError) as error:
+        return tuple(found.formula(config)), config
+    except InputError as error:
+        raise InputError(f"{name}: {str(error).removeprefix('config: ')}") from None
+    except (TypeError, ValueError, ZeroDivisionError, KeyError, IndexError) as error:
+        raise InputError(f"{name}: a config that the formula of its family cannot use ({error})") from None
+
+
+def _completed(name: str, fields: Mapping[str, Any]) -> Any:
+    """The config as its class in `transformers` completes it; the mapping itself where there is no such class."""
+    from transformers import CONFIG_MAPPING
+
+    if fields["model_type"] not in CONFIG_MAPPING:
+        return fields
+    try:
+        config = CONFIG_MAPPING[fields["model_type"]].from_dict(dict(fields))
+    except Exception as error:  # validation errors of several libraries
         raise InputError(f"{name}: {' '.join(str(error).split())}") from None
+    return config.get_text_config(decoder=True)
 
 
-def _bits(argument: str, value: Any) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
-        return float(value)
-    key = str(value).removeprefix("torch.")
-    if key not in BITS:
-        raise InputError(f"{argument}: {value!r}; expected bits per number, or one of {', '.join(BITS)}")
-    return BITS[key]
+def _measured(name: str, config: Any, model_class: Any) -> tuple[tuple[Memory, ...], Config, str]:
+    fields = Config(config)
+    remote = fields.get("auto_map", None)
+    if not _installed("transformers"):
+        expected = f"one of {', '.join(sorted(FAMILIES))}, or: pip install 'l2m[lm]' to measure others"
+        raise InputError(f"{name}: model_type {fields.model_type!r}; expected {expected}")
+    from transformers import AutoModelForCausalLM
+
+    from l2m.history_state.measured import measure
+
+    if isinstance(config, Mapping):
+        config = _completed(name, config)
+    if isinstance(config, Mapping):
+        allow = (
+            "it brings code of its own, which is not run: load the model yourself with trust_remote_code=True and pass "
+            "the module"
+            if remote
+            else "register a formula (l2m.history_state.family)"
+        )
+        raise InputError(f"{name}: model_type {config['model_type']!r} is unknown; {allow}")
+    if model_class is None and type(config) not in AutoModelForCausalLM._model_mapping:
+        raise InputError(f"{name}: {config.model_type} is not a causal language model; expected one")
+    memories = measure(config, model_class)
+    return memories, Config(config.get_text_config(decoder=True)), "measured on the meta device"

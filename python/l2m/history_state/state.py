@@ -221,3 +221,17 @@ class HistoryState(Record):
         if self.growth != "constant":
             return math.inf
         return float(max(self.windows, default=1))
+
+    @property
+    def reach(self) -> float:
+        """How far back a state of attention windows alone can hold anything: the sum of the windows of its layers.
+
+        Each layer's window looks at what the layer below made of its own. Infinite with global attention or a
+        recurrent state.
+        """
+        reach = 0
+        for memory in self.memories:
+            if memory.part == "recurrent" or (memory.growth == "token" and memory.limit is None):
+                return math.inf
+            reach += memory.limit or 0
+        return float(reach)

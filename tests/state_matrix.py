@@ -1,0 +1,228 @@
+"""Every causal model class of the installed `transformers`: its cache, run on the meta device, against our formula.
+
+`python tests/state_matrix.py` runs them all (some minutes) and writes the table docs/memory-matrix.md;
+test_history_state.py runs a part of it. Models are small: few layers, odd widths (so that two fields with one default
+cannot stand for each other), windows of a few tokens.
+"""
+
+import argparse
+import dataclasses
+import inspect
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import l2m
+import numpy as np
+from l2m.history_state import HistoryState
+from l2m.history_state.measured import build, measure
+from l2m.history_state.registry import FAMILIES
+
+PAGE = Path(__file__).parent.parent / "docs" / "memory-matrix.md"
+LENGTHS = np.array([1, 2, 3, 5, 9, 20, 300])
+
+# What a class needs beside its own defaults to be built, or to be built small.
+NEEDS: dict[str, dict[str, Any]] = {
+    "bamba": {"attn_layer_indices": [1, 3]},
+    "granitemoehybrid": {"layer_types": ["linear_attention", "full_attention"] * 2, "num_hidden_layers": 4},
+    "xlstm": {"num_hidden_layers": 2, "hidden_size": 256, "num_heads": 2},
+    "zamba2": {"layers_block_type": ["linear_attention", "hybrid", "linear_attention"], "num_hidden_layers": 3},
+    "nemotron_h": {"layers_block_type": ["linear_attention", "moe", "full_attention", "mlp", "linear_attention"]},
+    "deepseek_v2": {"num_experts_per_tok": 2, "n_routed_experts": 4, "moe_intermediate_size": 64},
+    "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
+    "dory": {"n_input_layers": 2, "n_output_layers": 2},
+    "dbrx": {"attn_config": {"kv_n_heads": 4, "rope_theta": 1e4, "clip_qkv": 8.0}},
+    "gpt_neo": {"num_layers": 4, "attention_types": [[["global", "local"], 2]]},
+    "gemma3n_text": {"num_hidden_layers": 10, "num_kv_shared_layers": 4}
+    | {"hidden_size": 128, "vocab_size": 256, "vocab_size_per_layer_input": 256, "intermediate_size": [64] * 10}
+    | {"num_attention_heads": 4, "head_dim": 32, "activation_sparsity_pattern": [0.0] * 10, "laurel_rank": 8}
+    | {"hidden_size_per_layer_input": 16},
+    "jetmoe": {"hidden_size": 128, "num_key_value_heads": 2, "kv_channels": 48, "num_local_experts": 4}
+    | {"num_hidden_layers": 2, "intermediate_size": 64, "vocab_size": 256},
+    "longcat_flash": {"hidden_size": 128, "ffn_hidden_size": 64, "expert_ffn_hidden_size": 32, "num_layers": 2}
+    | {"num_attention_heads": 4, "n_routed_experts": 8, "moe_topk": 2, "vocab_size": 256, "q_lora_rank": 32}
+    | {"zero_expert_num": 2},
+    "rembert": {"hidden_size": 96, "num_attention_heads": 4, "vocab_size": 256, "intermediate_size": 64}
+    | {"input_embedding_size": 32, "output_embedding_size": 32},
+    "cohere_compass_text": {
+        "rope_parameters": {
+            kind: {"rope_type": "default", "rope_theta": 1e4} for kind in ("full_attention", "sliding_attention")
+        }
+    },
+    "qwen4_exp_text": {"indexer_n_heads": 4, "indexer_kv_heads": 1, "indexer_head_dim": 64},
+    "glm4_moe": {"head_dim": 64},
+    "hunyuan_v1_dense": {"head_dim": 64},
+    "hunyuan_v1_moe": {"head_dim": 64, "num_experts": 4, "moe_topk": 1},
+    "ministral": {"head_dim": 64, "num_key_value_heads": 8},
+    "nemotron": {"num_key_value_heads": 8},
+    "lfm2": {"layer_types": ["conv", "full_attention", "conv"], "num_hidden_layers": 3},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention", "conv"], "num_hidden_layers": 3},
+}
+DECODERS = frozenset(name for name, found in FAMILIES.items() if found.formula.__name__ == "decoder")
+# Runs on the CPU are for small models that read values, which the meta device has none of.
+CPU_PARAMETERS = 300_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One model type. `outcome`: "formula" (agrees with the run), "measured" (no formula), "differs", "not run"."""
+
+    model_type: str
+    model_class: str
+    outcome: str
+    detail: str = ""
+
+
+def model_types() -> dict[str, str]:
+    """Every causal model type of the installed transformers, and its class."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    return dict(sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.items()))
+
+
+def small_config(model_type: str, *, odd: bool = True) -> Any:
+    """A config of few layers; `odd` also changes widths, heads, windows and kernels away from the class's defaults."""
+    from transformers import CONFIG_MAPPING
+
+    config_class = CONFIG_MAPPING[model_type]
+    needs = NEEDS.get(model_type, {})
+    plain = config_class(**needs)
+    changes: dict[str, Any] = {}
+    accepted = set(inspect.signature(config_class.__init__).parameters)
+
+    def change(name: str, value: Any) -> None:
+        if name in accepted and name not in needs and getattr(plain, name, None) is not None:
+            changes[name] = value
+
+    layers = getattr(plain, "num_hidden_layers", None)
+    for name in ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers"):
+        if isinstance(layers, int):
+            change(name, min(layers, 8))
+    if odd:
+        for name in ("sliding_window", "attention_window_size"):
+            change(name, 7)
+        change("attention_chunk_size", 11)
+        for name in ("conv_kernel", "mamba_d_conv", "linear_conv_kernel_dim", "conv_L_cache", "conv1d_width"):
+            change(name, 5)
+        for name in ("state_size", "mamba_d_state", "ssm_state_size"):
+            change(name, 24)
+        change("kv_lora_rank", 48)
+        change("index_head_dim", 96)
+        change("linear_value_head_dim", 96)
+        heads = getattr(plain, "num_key_value_heads", None)
+        if isinstance(heads, int) and heads > 1 and getattr(plain, "num_attention_heads", 0) % (heads // 2) == 0:
+            change("num_key_value_heads", heads // 2)
+        width = getattr(plain, "head_dim", None)
+        if isinstance(width, int):
+            change("head_dim", width + 16)
+    config = config_class(**{**needs, **changes})
+    for name, value in (("is_encoder_decoder", False), ("is_decoder", True)):
+        if hasattr(config, name):
+            setattr(config, name, value)
+    return config
+
+
+def run(model_type: str) -> Row:
+    """Build, run and compare one model type."""
+    model_class = model_types()[model_type]
+    reasons = []
+    for odd, device in ((True, "meta"), (False, "meta"), (False, "cpu")):
+        try:
+            config = small_config(model_type, odd=odd)
+            if device == "cpu" and sum(weight.numel() for weight in build(config).parameters()) > CPU_PARAMETERS:
+                continue
+            measured = measure(config, device=device)
+        except Exception as error:
+            reasons.append(" ".join(str(error).split()))
+            continue
+        detail = "" if odd and device == "meta" else ("class defaults" if device == "meta" else "run on the CPU")
+        try:
+            text = config.get_text_config(decoder=True)
+            if text.model_type not in FAMILIES:
+                return Row(model_type, model_class, "measured", "no formula; " + _shape(measured))
+            formula = l2m.history_state(config)
+        except Exception as error:
+            return Row(model_type, model_class, "differs", " ".join(str(error).split()))
+        difference = compare(formula, measured)
+        return Row(model_type, model_class, "differs" if difference else "formula", difference or detail)
+    return Row(model_type, model_class, "not run", reasons[-1])
+
+
+def compare(formula: HistoryState, measured: tuple[Any, ...]) -> str:
+    """Where the two differ: numbers by part, and bits of a bfloat16 model; "" where they agree at every length."""
+    weighed = dataclasses.replace(formula, memories=measured, bits=16.0, cache_bits=16.0)
+    formula = dataclasses.replace(formula, bits=16.0, cache_bits=16.0)
+    for what, of in (
+        ("attention", lambda s: s.numbers(LENGTHS, parts=("attention",))),
+        ("other numbers", lambda s: s.numbers(LENGTHS, parts=("recurrent", "convolution"))),
+        ("bits", lambda s: s.numbers(LENGTHS, bits=True)),
+    ):
+        expected, found = of(weighed), of(formula)
+        if not np.array_equal(expected, found):
+            at = int(np.flatnonzero(expected != found)[0])
+            return f"{what} at {LENGTHS[at]} tokens: {found[at]:.0f} by formula, {expected[at]:.0f} measured"
+    return ""
+
+
+def _shape(memories: tuple[Any, ...]) -> str:
+    growths = {"token": 0, "fixed": 0, "level": 0}
+    for memory in memories:
+        growths[memory.growth] += memory.numbers
+    return f"{growths['token']} per token, {growths['fixed']} fixed"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("types", nargs="*", help="model types (default: all, and the page is written)")
+    arguments = parser.parse_args()
+    rows = []
+    for model_type in arguments.types or model_types():
+        started = time.monotonic()
+        row = run(model_type)
+        rows.append(row)
+        print(
+            f"{row.model_type:28} {row.outcome:9} {time.monotonic() - started:5.1f} s  {row.detail[:300]}", flush=True
+        )
+    if not arguments.types:
+        PAGE.write_text(page(rows), encoding="utf-8")
+    print({outcome: sum(row.outcome == outcome for row in rows) for outcome in {row.outcome for row in rows}})
+    sys.exit(any(row.outcome == "differs" for row in rows))
+
+
+def page(rows: list[Row]) -> str:
+    """The table as Markdown."""
+    import transformers
+
+    count = {outcome: sum(row.outcome == outcome for row in rows) for outcome in ("formula", "measured", "not run")}
+    lines = [
+        "# Which models' history states were checked",
+        "",
+        f"Written by `python tests/state_matrix.py`, transformers {transformers.__version__}: {len(rows)} causal "
+        "model types. Each is built small on the meta device and run at several lengths; the floating-point tensors of "
+        "its cache are weighed, and their numbers and bits compared with the formula that `l2m.history_state` uses.",
+        "",
+        f"- **formula** ({count['formula']}): the formula agrees with the run at every length.",
+        f"- **measured** ({count['measured']}): no formula; `l2m.history_state` measures the model the same way.",
+        f"- **not run** ({count['not run']}): the class cannot be run like this, for the reason given. A formula, if "
+        "there is one, is from reading its code.",
+        "",
+        "| model type | class | outcome | remark |",
+        "| --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        formula = " (has a formula)" if row.outcome == "not run" and row.model_type in FAMILIES else ""
+        detail = row.detail.removeprefix(f"{row.model_type}: ").replace("|", "/").split("; expected")[0]
+        lines.append(f"| {row.model_type} | {row.model_class} | {row.outcome}{formula} | {detail[:160]} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+    warnings.simplefilter("ignore")
+    import torch
+
+    torch.set_num_threads(1)
+    main()
