@@ -15,8 +15,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import l2m
 import numpy as np
+
+import l2m
 from l2m.history_state import HistoryState
 from l2m.history_state.measured import build, measure
 from l2m.history_state.registry import FAMILIES

@@ -5,13 +5,9 @@ import math
 
 import numpy as np
 import pytest
-<<<<<<< HEAD
 
 import l2m
-from test_history_state import JAMBA, MAMBA_130M, MISTRAL_7B, SMOLLM2
-=======
 from model_configs import JAMBA, MAMBA_130M, MISTRAL_7B, SMOLLM2
->>>>>>> a8b064d (History state by formula for 150 model types, measured for the rest; verdicts with joint draws, comparison of models)
 
 
 @dataclasses.dataclass(frozen=True)
