@@ -18,6 +18,7 @@ from l2m.entropy import (
     fingerprint,
 )
 from l2m.errors import InputError
+from l2m.gaussian import GaussianFilter, HierarchicalGaussian
 from l2m.history_state import HistoryState, history_state
 from l2m.near_duplicates import near_duplicates
 from l2m.power_law import PowerLaw, fit_power_law
@@ -34,6 +35,8 @@ __all__ = [
     "EntropyTable",
     "Estimate",
     "Fingerprint",
+    "GaussianFilter",
+    "HierarchicalGaussian",
     "HistoryState",
     "InputError",
     "PowerLaw",

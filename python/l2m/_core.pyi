@@ -1,13 +1,15 @@
 """The Rust core. Private: the modules of `l2m` are its public face."""
 
 from collections.abc import Callable
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
     "CurveFitter",
+    "GaussianFilter",
+    "GaussianLaw",
     "PairCounter",
     "__version__",
     "entropy",
@@ -119,6 +121,63 @@ class CurveFitter:
         and `scale`), "normal" (`scale`) or "correlated" (`covariance`)."""
 
 # --- gaussian ---
+
+@final
+class GaussianLaw:
+    """The exact law of the hierarchical Gaussian language. Arrays are flat."""
+
+    def __new__(cls, children: list[int], boundary: str) -> GaussianLaw: ...
+    @property
+    def length(self) -> int: ...
+    def conditional_std(self) -> NDArray[np.float64]:
+        """(L,)"""
+
+    def half_information(self) -> NDArray[np.float64]:
+        """(layers,): I_BP(L/2; L) of the laws of length 4, 16, ..., L."""
+
+    def bipartite_information(self) -> NDArray[np.float64]:
+        """(L + 1,): I_BP(l; L) for l = 0..L."""
+
+    def correlation(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Of each pair of positions."""
+
+    def sample(
+        self,
+        z: NDArray[Any],
+        mean: NDArray[Any],
+        groups: int,
+        channels: int,
+        head: int,
+        seed: int,
+        first: int,
+        threads: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Fill values (groups, head + L, channels) but for the head, and conditional means (groups, L, channels); both
+        float32 or both float64."""
+
+    def conditional_mean(
+        self,
+        z: NDArray[Any],
+        reverse: bool,
+        threads: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> NDArray[Any]:
+        """Of rows of L values; `reverse`: given the values after instead of before."""
+
+    def filter(self, sequences: int) -> GaussianFilter: ...
+
+@final
+class GaussianFilter:
+    """Reads sequences one value at a time."""
+
+    @property
+    def position(self) -> int: ...
+    def mean(self) -> NDArray[np.float64] | None:
+        """Of the next value; None after the last."""
+
+    def step(self, z: NDArray[np.float64]) -> None: ...
+    def copy(self) -> GaussianFilter: ...
 
 # --- text ---
 

@@ -1,0 +1,406 @@
+"""The hierarchical Gaussian language: sequences whose information is known exactly, at any length.
+
+Construction: Chen et al., Appendix C (paper section 3). The law, samples and conditionals are computed in O(L) by the Rust
+core (`rust/gaussian/`).
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import product
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from l2m import _core
+from l2m.errors import InputError
+from l2m.progress import Progress
+
+Floats = NDArray[np.float64]
+
+MAX_LAYERS = 10
+MAX_DENSE = 4096
+BOUNDARIES = ("weighted", "printed")
+
+
+class HierarchicalGaussian:
+    """The exact law of a hierarchical Gaussian sequence Z_1..Z_L, L = 4^layers, every Z_t of mean 0 and variance 1.
+
+    Args:
+        layers: 1 to 10; the length is 4^layers.
+        children: copies of the layer below that a layer is made of: 1 (information grows like log L), 2 (like L^0.5), 3 (the
+            paper's, like L^0.79), or a sequence with one entry for each layer from layer 2 on.
+        boundary: how values at row boundaries are mixed: "weighted" (gives both laws of the paper's figure) or "printed"
+            (the rule as printed, under which the information of `children=1` does not grow).
+
+    Attributes:
+        conditional_std: standard deviation of Z_t given all before it, (L,), read-only.
+
+    Raises:
+        InputError: layers out of range, children not in 1..3, a sequence of the wrong length, an unknown boundary rule.
+    """
+
+    def __init__(self, layers: int, children: int | Sequence[int] = 3, *, boundary: str = "weighted") -> None:
+        self.layers = _layers(layers)
+        self.children = _children(children, self.layers)
+        if boundary not in BOUNDARIES:
+            raise InputError(f"boundary: {boundary!r}; expected 'weighted' or 'printed'")
+        self.boundary = boundary
+        self.length = 4**self.layers
+        self._core = _core.GaussianLaw(list(self.children), boundary)
+        self.conditional_std: Floats = self._core.conditional_std()
+        self.conditional_std.flags.writeable = False
+
+    @classmethod
+    def with_exponent(cls, layers: int, beta: float, *, boundary: str = "weighted") -> Self:
+        """The law whose nominal exponent is nearest to `beta`, its children interleaved as evenly as they go.
+
+        The order matters at finite length: compare `fitted_exponent` and `local_exponents`.
+
+        Raises:
+            InputError: layers out of range (at least 2 here), beta outside 0 .. log 3 / log 4 = 0.7925.
+        """
+        slots = _layers(layers) - 1
+        largest = math.log(3) / math.log(4)
+        if slots == 0:
+            raise InputError("layers: 1; expected at least 2: one layer is one law, with no exponent to choose")
+        if not 0 <= beta <= largest + 1e-4:
+            raise InputError(f"beta: {beta!r}; expected 0 to {largest:.4f} = log 3 / log 4")
+
+        def distance(twos_threes: tuple[int, ...]) -> tuple[float, float]:
+            logs = _logs(slots, *twos_threes)
+            return round(abs(logs.mean() / math.log(4) - beta), 12), float(logs.var())  # ties: the more even one
+
+        counts = [pair for pair in product(range(slots + 1), repeat=2) if sum(pair) <= slots]
+        return cls(layers, _interleave(_logs(slots, *min(counts, key=distance))), boundary=boundary)
+
+    def __repr__(self) -> str:
+        children = self.children[0] if len(set(self.children)) == 1 else self.children
+        return f"HierarchicalGaussian({self.layers}, {children}, boundary={self.boundary!r})  # length {self.length:,}"
+
+    # --- the law -------------------------------------------------------------------------------------------------------
+
+    def entropy(self) -> Floats:
+        """Conditional entropy of Z_t given all before it, nats, (L,): 1/2 log(2 pi e s_t^2). It may be negative."""
+        return np.log(self.conditional_std) + 0.5 * math.log(2 * math.pi * math.e)
+
+    def bipartite_information(self, split: ArrayLike | None = None) -> Any:
+        """I_BP(l; L) = I(Z_1..Z_l; Z_{l+1}..Z_L), nats.
+
+        Args:
+            split: l in 0..L, or an integer array of any shape; None: L/2. `law.bipartite_information(range(1, L))` gives the
+                whole curve in O(L). Inside one law the curve is log-periodic: fit exponents over lengths, not over splits
+                (`fitted_exponent`).
+
+        Raises:
+            InputError: a split outside 0..L or not an integer.
+        """
+        if split is None:
+            return float(self._core.half_information()[-1])
+        splits = _integers("split", split)
+        if splits.size and not (splits.min() >= 0 and splits.max() <= self.length):
+            raise InputError(f"split: {splits.min()} to {splits.max()}; expected 0 to {self.length}")
+        information = self._core.bipartite_information()[splits]
+        return float(information) if splits.ndim == 0 else information
+
+    def correlation(self, i: ArrayLike, j: ArrayLike) -> Any:
+        """Corr(Z_i, Z_j) for positions 0..L-1; integers or integer arrays that broadcast. O(log L) each.
+
+        Raises:
+            InputError: positions outside 0..L-1, or not integers.
+        """
+        first, second = np.broadcast_arrays(_integers("i", i), _integers("j", j))
+        values = self._core.correlation(np.ascontiguousarray(first).ravel(), np.ascontiguousarray(second).ravel())
+        return float(values[0]) if first.ndim == 0 else values.reshape(first.shape)
+
+    def covariance(self) -> Floats:
+        """Cov(Z), (L, L): dense, for checks.
+
+        Raises:
+            InputError: L above 4,096 (128 MiB).
+        """
+        if self.length > MAX_DENSE:
+            raise InputError(
+                f"covariance: a {self.length:,} x {self.length:,} matrix; expected a length of at most 4,096"
+            )
+        rows, columns = np.tril_indices(self.length)
+        dense = np.empty((self.length, self.length))
+        dense[rows, columns] = dense[columns, rows] = self.correlation(rows, columns)
+        return dense
+
+    # --- sequences -----------------------------------------------------------------------------------------------------
+
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int,
+        threads: int | None = None,
+        dtype: DTypeLike = np.float64,
+        first: int = 0,
+        progress: Progress | None = None,
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Independent sequences with their exact conditional means.
+
+        Args:
+            n: how many.
+            seed: 0..2^64-1. Sequence k of a seed is the same whatever n, threads and machine.
+            threads: default all cores.
+            dtype: float64 or float32 (computed in float64).
+            first: the number k of the first sequence.
+
+        Returns:
+            (z, mean), both (n, L): the values and E[Z_t | Z_<t]; (z - mean) / conditional_std is standard normal.
+
+        Raises:
+            InputError: n, seed, first or threads out of range, another dtype, or more values than fit.
+        """
+        n = _index("n", n, 0, 2**40)
+        z, mean = self._sample(n, 1, 0, seed, threads, dtype, first, progress)
+        return z[..., 0], mean[..., 0]
+
+    def tokens(
+        self,
+        batch: int,
+        *,
+        seed: int,
+        channels: int = 64,
+        threads: int | None = None,
+        dtype: DTypeLike = np.float32,
+        first: int = 0,
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The paper's training sequences: `channels` independent sequences side by side, one vector a position.
+
+        Returns:
+            (tokens, mean): (batch, 1 + L, channels), tokens[:, 0] = 0 being BOS and tokens[b, 1 + t, c] value t of sequence
+            first + b * channels + c; and the conditional means of the values, (batch, L, channels).
+
+        Raises:
+            InputError: as `sample`.
+        """
+        batch, channels = _index("batch", batch, 0, 2**40), _index("channels", channels, 1, 2**20)
+        return self._sample(batch, channels, 1, seed, threads, dtype, first, None)
+
+    def _sample(
+        self,
+        groups: int,
+        channels: int,
+        head: int,
+        seed: int,
+        threads: int | None,
+        dtype: DTypeLike,
+        first: int,
+        progress: Progress | None,
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        seed, first = _index("seed", seed, 0, 2**64 - 1), _index("first", first, 0, 2**64 - 1)
+        kind, workers = _dtype(dtype), _threads(threads)
+        try:
+            z = np.zeros((groups, head + self.length, channels), kind)
+            mean = np.zeros((groups, self.length, channels), kind)
+        except (MemoryError, ValueError):
+            size = 2 * groups * channels * self.length * kind.itemsize / 2**30
+            raise InputError(
+                f"n: {groups * channels:,} sequences, {size:,.0f} GiB; expected what memory holds"
+            ) from None
+        self._core.sample(z.reshape(-1), mean.reshape(-1), groups, channels, head, seed, first, workers, progress)
+        return z, mean
+
+    def conditional_mean(
+        self, z: ArrayLike, *, threads: int | None = None, progress: Progress | None = None
+    ) -> NDArray[Any]:
+        """E[Z_t | Z_<t = z_<t] for given sequences.
+
+        Args:
+            z: (L,) or (..., L); float32 is answered in float32, all else in float64.
+
+        Returns:
+            An array of the shape of z. The first mean of a sequence is 0.
+
+        Raises:
+            InputError: another length, values that are not finite, or values beyond 40 in size: their probability
+                is below the smallest positive float64, so z is not of this law (is its variance 1?).
+        """
+        return self._means(self._values("z", z), threads=threads, progress=progress)
+
+    def _means(
+        self, z: NDArray[Any], *, reverse: bool = False, threads: int | None = None, progress: Progress | None = None
+    ) -> NDArray[Any]:
+        return self._core.conditional_mean(z.reshape(-1), reverse, _threads(threads), progress).reshape(z.shape)
+
+    def log_density(self, z: ArrayLike, *, threads: int | None = None) -> Any:
+        """log p(z) of whole sequences, nats: a float for (L,), (...,) for (..., L).
+
+        Raises:
+            InputError: as `conditional_mean`.
+        """
+        values = self._values("z", z)
+        density = self._log_conditionals(values, self._means(values, threads=threads)).sum(-1)
+        return float(density) if density.ndim == 0 else density
+
+    def _log_conditionals(self, z: NDArray[Any], mean: NDArray[Any]) -> Floats:
+        """log p(z_t | z_<t), (..., L)."""
+        scaled = (z.astype(np.float64) - mean) / self.conditional_std
+        return np.asarray(-0.5 * scaled**2 - np.log(self.conditional_std) - 0.5 * math.log(2 * math.pi))
+
+    def kl(self, mean: ArrayLike, std: ArrayLike, *, conditional_mean: ArrayLike) -> Floats:
+        """KL(p || q) of predictions against the truth, by position, nats.
+
+        p = N(conditional_mean, conditional_std^2) is exact, q = N(mean, std^2) predicted.
+
+        Args:
+            mean, std, conditional_mean: arrays (..., L) that broadcast against each other.
+
+        Returns:
+            (..., L), never negative. Its sum over the positions of Y bounds the information missed there.
+
+        Raises:
+            InputError: a last axis that is not L, values that are not finite, a standard deviation <= 0.
+        """
+        predicted, truth = self._floats("mean", mean), self._floats("conditional_mean", conditional_mean)
+        deviation = np.asarray(std, np.float64)
+        if not (np.isfinite(deviation).all() and (deviation > 0).all()):
+            worst = float(np.nanmin(deviation)) if np.isfinite(deviation).all() else "values that are not finite"
+            raise InputError(f"std: {worst}; expected finite values above 0")
+        try:
+            np.broadcast_shapes(predicted.shape, truth.shape, deviation.shape, (self.length,))
+        except ValueError:
+            shapes = f"{predicted.shape}, {deviation.shape} and {truth.shape}"
+            raise InputError(
+                f"mean, std, conditional_mean: shapes {shapes}; expected (..., {self.length}) that broadcast"
+            ) from None
+        ratio = self.conditional_std / deviation
+        # log1p keeps the difference of nearly equal deviations: r^2 - 1 - log r^2 is of second order in it.
+        excess = ratio**2 - 1
+        return np.asarray(0.5 * (excess - np.log1p(excess) + ((truth - predicted) / deviation) ** 2))
+
+    def filter(self, n: int | None = None) -> "GaussianFilter":
+        """A reader of one sequence (n=None), or of n side by side, one value at a time."""
+        return GaussianFilter(self, n)
+
+    def _floats(self, name: str, values: ArrayLike) -> NDArray[Any]:
+        """Finite float32 or float64, last axis L, C order."""
+        array = np.asarray(values)
+        if array.dtype.kind not in "fiu":
+            raise InputError(f"{name}: dtype {array.dtype}; expected real numbers")
+        array = np.ascontiguousarray(array, np.float32 if array.dtype == np.float32 else np.float64)
+        if array.ndim == 0 or array.shape[-1] != self.length:
+            raise InputError(f"{name}: shape {array.shape}; expected (..., {self.length})")
+        if not np.isfinite(array).all():
+            raise InputError(f"{name}: values that are not finite; expected finite numbers")
+        return array
+
+    _values = _floats
+
+
+class GaussianFilter:
+    """Reads sequences of a law one value at a time; O(1) work a value on average, O(L) memory.
+
+    Attributes (before a value is read, of that value): `mean`, E[Z_t | Z_<t], a float or (n,), and `std`; both None
+    after the last value. `position` is t, 0 at first.
+    """
+
+    def __init__(self, law: HierarchicalGaussian, n: int | None = None) -> None:
+        self._law = law
+        self._n = n
+        self._core = law._core.filter(1 if n is None else _index("n", n, 1, 2**32))
+
+    @property
+    def position(self) -> int:
+        return self._core.position
+
+    @property
+    def mean(self) -> Any:
+        mean = self._core.mean()
+        return mean if self._n is not None or mean is None else float(mean[0])
+
+    @property
+    def std(self) -> float | None:
+        position = self.position
+        return float(self._law.conditional_std[position]) if position < self._law.length else None
+
+    def step(self, z: ArrayLike) -> Any:
+        """Read the next value: a float, or (n,) for n sequences.
+
+        Returns:
+            E[Z_t | Z_<t] of the value read, so that [filter.step(z_t) for z_t in z] equals `law.conditional_mean(z)`. The
+            prediction of the value after it is `mean`.
+
+        Raises:
+            InputError: a wrong shape, values the law cannot give, or a step past the end.
+        """
+        values = np.asarray(z, np.float64)
+        if values.shape != (() if self._n is None else (self._n,)):
+            expected = "one number" if self._n is None else f"({self._n},)"
+            raise InputError(f"z: shape {values.shape}; expected {expected}")
+        mean = self.mean
+        self._core.step(np.ascontiguousarray(values).reshape(-1))
+        return mean
+
+    def copy(self) -> "GaussianFilter":
+        """An independent reader that stands at the same position: for several continuations of one beginning."""
+        other = object.__new__(GaussianFilter)
+        other._law, other._n, other._core = self._law, self._n, self._core.copy()
+        return other
+
+
+def _logs(slots: int, twos: int, threes: int) -> Floats:
+    return np.asarray(np.log(np.repeat([1.0, 2.0, 3.0], [slots - twos - threes, twos, threes])))
+
+
+def _interleave(logs: Floats) -> list[int]:
+    """Spread the entries: each in turn brings the running sum of log c closest to a straight line."""
+    left, ordered, total = list(logs), list[float](), 0.0
+    for step in range(1, len(logs) + 1):
+        ordered.append(min(left, key=lambda log: abs(total + log - step * logs.mean())))
+        left.remove(ordered[-1])
+        total += ordered[-1]
+    return [round(math.exp(log)) for log in ordered]
+
+
+def _layers(layers: int) -> int:
+    if isinstance(layers, (int, np.integer)) and not isinstance(layers, bool) and 1 <= layers <= MAX_LAYERS:
+        return int(layers)
+    length = f" (length 4^{layers})" if isinstance(layers, (int, np.integer)) else ""
+    raise InputError(
+        f"layers: {layers!r}{length}; expected 1 to {MAX_LAYERS} (length 4^{MAX_LAYERS} = {4**MAX_LAYERS:,})"
+    )
+
+
+def _children(children: int | Sequence[int], layers: int) -> tuple[int, ...]:
+    entries = np.asarray(children)
+    if entries.ndim == 0:
+        entries = np.full(layers - 1, entries)
+        if np.asarray(children).dtype.kind in "iu" and int(children) not in (1, 2, 3):  # type: ignore[arg-type]
+            raise InputError(f"children: {children}; expected 1, 2 or 3")
+    if entries.ndim != 1 or (entries.size and entries.dtype.kind not in "iu"):
+        raise InputError(f"children: {children!r}; expected 1, 2 or 3, or one of them for each layer from layer 2 on")
+    if entries.size != layers - 1:
+        raise InputError(f"children: {entries.size} entries; expected {layers - 1}, one for each layer from layer 2 on")
+    for entry in entries:
+        if entry not in (1, 2, 3):
+            raise InputError(f"children: {entry}; expected 1, 2 or 3")
+    return tuple(int(entry) for entry in entries)
+
+
+def _integers(name: str, values: ArrayLike) -> NDArray[np.int64]:
+    array = np.asarray(values)
+    if array.dtype.kind not in "iu" and array.size:
+        raise InputError(f"{name}: dtype {array.dtype}; expected integers")
+    return array.astype(np.int64)
+
+
+def _index(name: str, value: int, least: int, most: int) -> int:
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and least <= value <= most:
+        return int(value)
+    raise InputError(f"{name}: {value!r}; expected an integer from {least} to {most}")
+
+
+def _threads(threads: int | None) -> int | None:
+    return None if threads is None else _index("threads", threads, 1, 2**16)
+
+
+def _dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    kind = np.dtype(dtype)
+    if kind not in (np.float32, np.float64):
+        raise InputError(f"dtype: {kind}; expected float32 or float64")
+    return kind
