@@ -39,7 +39,7 @@ lint: setup  ## Formatting, clippy, ruff, mypy, stubs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	MYPYPATH=python $(BIN)/python -m mypy.stubtest l2m._core
+	MYPYPATH=python $(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml l2m._core
 
 bench: setup  ## Benchmarks beside what users pick today, full scale (SCALE=--smoke: minutes); docs/benchmarks.md says which data
 	for script in benches/*.py; do $(BIN)/python $$script $(SCALE) || exit 1; done
