@@ -372,7 +372,7 @@ def _measure(
         levels = np.array(side[3])
         if whole is not None:
             levels[:, 0] = levels[:, 1] = np.array(whole[3])[:, 0]
-        entropy_xy = _core.entropy(counts, symbols, estimator)[0]
+        _, entropy_xy, _ = _core.entropy(counts, symbols, estimator)
         for name, value in zip(("x", "y", "xy", "null_xy"), (*levels[0, :2], entropy_xy, levels[0, 2]), strict=True):
             columns[name].append(float(value))
         if groups > 1:
