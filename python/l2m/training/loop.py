@@ -1,0 +1,285 @@
+"""The training loop. It reads straight down: model, data, optimiser, checkpoint, then step after step.
+
+A run is a folder: config.json, metrics.jsonl, checkpoints/step-NNNNNNNN/. The same call goes on where the last one
+stopped, and on one CPU reaches the same weights to the bit as a run that never stopped.
+"""
+
+import contextlib
+import dataclasses
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from l2m.errors import InputError
+from l2m.models.networks import ContinuousModel, TextModel, build_backbone
+from l2m.models.presets import backbone_config
+from l2m.models.scan import choose_kernel, use_kernel
+from l2m.progress import Progress
+from l2m.training.checkpoints import Checkpoints
+from l2m.training.config import TrainConfig
+from l2m.training.data import Batch, open_data, prefetch
+from l2m.training.loss import position_loss
+from l2m.training.metrics import Metrics
+
+
+def train(
+    config: TrainConfig,
+    out: str | os.PathLike[str],
+    *,
+    device: str | None = None,
+    progress: Progress | None = None,
+    say: Any = None,
+) -> Path:
+    """Train until `config.steps`, from the newest checkpoint in `out` if there is one. Returns `out`.
+
+    Args:
+        device: "cpu" or "cuda"; None: cuda if there is one. Start with `accelerate launch -m l2m train ...` for several.
+        progress: called with (steps done, steps in all).
+        say: called with a line of text at the start: model, kernel, device.
+
+    Raises:
+        InputError: a bad config, a folder with a run of another config, no GPU where one was asked for, a loss that is
+            not finite (the last good checkpoint stays), a disk that is full.
+        KeyboardInterrupt: Ctrl-C, after the step under way has been saved.
+    """
+    from accelerate import Accelerator
+
+    config = config.complete()
+    device = pick_device(device)
+    folder = start_folder(config, Path(out))
+    accelerator = Accelerator(cpu=device == "cpu", gradient_accumulation_steps=1)
+
+    torch.manual_seed(config.seed)
+    model, path = build_model(config, device)
+    data = open_data(config)
+    optimizer = torch.optim.AdamW(parameter_groups(model, config.weight_decay), lr=config.peak_rate, fused=True)
+
+    checkpoints = Checkpoints(folder / "checkpoints", config.keep)
+    start, running = 0, {"loss": 0.0, "steps": 0}
+    plain = model
+    model = accelerator.prepare(model)
+    if newest := max(checkpoints.steps(), default=0):
+        state = checkpoints.load(newest, plain, optimizer)
+        start, running = state["step"], state["running"]
+    optimizer = accelerator.prepare(optimizer)
+    if config.compile:
+        model = torch.compile(model)
+    if say is not None:
+        parameters = sum(value.numel() for value in plain.parameters() if value.requires_grad)
+        say(
+            f"{config.preset}: {parameters:,} parameters, state {plain.state_size(max(1, config.length // 2)):,} numbers at "
+            f"L/2; scan: {path}; device: {accelerator.device}; step {start:,} of {config.total_steps:,}"
+        )
+
+    # Every process takes its own share of the numbered batches.
+    share = accelerator.num_processes * config.accumulate
+    numbers = range(start * share, config.total_steps * share)
+    mine = range(numbers.start + accelerator.process_index, numbers.stop, accelerator.num_processes)
+    batches = prefetch(lambda number: data.train(number, config.batch), mine)
+    lead = accelerator.is_main_process
+    precision = torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
+    metrics = Metrics(folder if lead else None, start, tensorboard=config.tensorboard)
+    clock, waited, logged, evaluate_every = time.monotonic(), 0.0, start, config.evaluate_every or config.total_steps
+
+    model.train()
+    with metrics as log, contextlib.closing(batches), interrupts() as interrupted:
+        for step in range(start, config.total_steps):
+            for group in optimizer.param_groups:
+                group["lr"] = config.rate(step)
+            loss = 0.0
+            for part in range(config.accumulate):
+                asked = time.monotonic()
+                batch = to_device(next(batches), accelerator.device)
+                waited += time.monotonic() - asked
+                last = part == config.accumulate - 1
+                with contextlib.nullcontext() if last else accelerator.no_sync(model):
+                    with precision:
+                        value = position_loss(model, batch).mean() / config.accumulate
+                    accelerator.backward(value)
+                loss += value.item()
+            if not math.isfinite(loss):
+                kept = max(checkpoints.steps(), default=0)
+                raise InputError(
+                    f"loss: {loss} at step {step + 1}; expected a finite one. Checkpoint kept: step {kept}"
+                )
+            norm = nn.utils.clip_grad_norm_(plain.parameters(), config.clip or math.inf)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            done = step + 1
+            running = {"loss": running["loss"] + loss, "steps": running["steps"] + 1}
+
+            if lead and done % config.log_every == 0:
+                seconds = time.monotonic() - clock
+                tokens = (done - logged) * share * config.batch * config.length
+                log.write(
+                    done,
+                    loss=running["loss"] / running["steps"],
+                    learning_rate=config.rate(step),
+                    gradient_norm=float(norm),
+                    steps_per_second=(done - logged) / seconds,
+                    tokens_per_second=tokens / seconds,
+                    data_share=waited / seconds,
+                )
+                running, clock, waited, logged = {"loss": 0.0, "steps": 0}, time.monotonic(), 0.0, done
+            if lead and (done % evaluate_every == 0 or done == config.total_steps):
+                paused = time.monotonic()
+                log.write(done, held_out=held_out_loss(plain, data, config, accelerator.device))
+                model.train()
+                clock += time.monotonic() - paused
+            stop = bool(interrupted)
+            if done % config.save_every == 0 or done == config.total_steps or stop:
+                accelerator.wait_for_everyone()
+                if lead:
+                    checkpoints.save(done, plain, optimizer.optimizer, {"running": running})
+                if stop and done < config.total_steps:
+                    raise KeyboardInterrupt
+            if progress is not None:
+                progress(done, config.total_steps)
+    return folder
+
+
+def held_out_loss(model: nn.Module, data: Any, config: TrainConfig, device: torch.device) -> float:
+    """Mean loss per position over the first `evaluate_sequences` held-out sequences, always the same ones."""
+    model.eval()
+    batches = math.ceil(config.evaluate_sequences / config.batch)
+    with torch.no_grad():
+        losses = [
+            position_loss(model, to_device(data.held_out(number, config.batch), device)).mean().item()
+            for number in range(batches)
+        ]
+    return float(np.mean(losses))
+
+
+def build_model(config: TrainConfig, device: str) -> tuple[Any, str]:
+    """The model a config describes, with random weights (or the checkpoint's), on `device`; and how it scans.
+
+    Raises:
+        InputError: as `backbone_config`, `choose_kernel` and `build_backbone`.
+    """
+    text = config.corpus is not None
+    shape = {"layers": config.layers, "width": config.width, "state": config.state}
+    vocabulary = 1
+    if text:
+        from l2m.corpus import Corpus
+
+        vocabulary = Corpus.open(str(config.corpus), verify=False).vocab_size + 1  # and the start token
+    backbone_shape = backbone_config(config.preset, config.length, vocabulary=vocabulary, **shape)
+    path = choose_kernel(backbone_shape.model_type, "cpu" if device == "meta" else device, config.kernel)
+    use_kernel(backbone_shape.model_type, path)
+    if config.pretrained:
+        from l2m.scoring.models import resolve_model
+
+        backbone = resolve_model(config.preset).load(device="cpu", dtype="float32")
+    else:
+        backbone = build_backbone(backbone_shape, text=text)
+    if config.recompute:
+        backbone.activation_checkpointing_enable()
+    model = TextModel(backbone) if text else ContinuousModel(backbone, config.copies)
+    return model.to(device), path
+
+
+def describe(config: TrainConfig) -> dict[str, Any]:
+    """Parameters and state of a config's model, without making its weights."""
+    with torch.device("meta"):
+        model, path = build_model(dataclasses.replace(config, pretrained=False), "meta")
+    return {
+        "parameters": sum(value.numel() for value in model.parameters() if value.requires_grad),
+        "state": model.state_size(max(1, config.length // 2)),
+        "scan": path,
+    }
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices decay; biases, norms and Mamba's A and D, which set time scales, do not."""
+    named = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
+    decays = [value for name, value in named if value.ndim >= 2 and not name.endswith("A_log")]
+    rest = [value for name, value in named if value.ndim < 2 or name.endswith("A_log")]
+    return [{"params": decays, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+
+
+def pick_device(device: str | None) -> str:
+    """The device asked for, or a GPU if there is one.
+
+    Raises:
+        InputError: a GPU where there is none, or an unknown device.
+    """
+    found = torch.cuda.is_available()
+    if device is None:
+        return "cuda" if found else "cpu"
+    if device not in ("cpu", "cuda"):
+        raise InputError(f"device: {device!r}; expected 'cpu' or 'cuda'")
+    if device == "cuda" and not found:
+        raise InputError("device: 'cuda', but torch finds no GPU here; expected 'cpu'")
+    return device
+
+
+def start_folder(config: TrainConfig, folder: Path) -> Path:
+    """Make a run's folder, or take up the run in it.
+
+    Raises:
+        InputError: it holds a run of another config (the field is named), or something that is not a run.
+    """
+    path = folder / "config.json"
+    if path.exists():
+        if different := TrainConfig.load(path).difference(config):
+            raise InputError(f"{folder}: {different}; expected the same, or another folder")
+    elif folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder}: not empty and no config.json; expected a new folder or a run to go on with")
+    folder.mkdir(parents=True, exist_ok=True)
+    config.save(path)
+    return folder
+
+
+@contextlib.contextmanager
+def interrupts() -> Iterator[list[int]]:
+    """A list that the first Ctrl-C fills, so that a step can end and be saved; the second stops at once."""
+    seen: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield seen
+        return
+
+    def note(number: int, _: Any) -> None:
+        seen.append(number)
+        if len(seen) > 1:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def load_model(
+    run: str | os.PathLike[str], *, device: str | None = None, step: int | None = None
+) -> tuple[Any, TrainConfig]:
+    """A trained model of a run's folder, in evaluation mode, and its config.
+
+    Args:
+        step: of a checkpoint that was kept; default the newest.
+
+    Raises:
+        InputError: no run there, no checkpoint yet, or one that cannot be read.
+    """
+    folder = Path(run)
+    config = TrainConfig.load(folder / "config.json")
+    checkpoints = Checkpoints(folder / "checkpoints")
+    steps = checkpoints.steps()
+    if not steps or (step is not None and step not in steps):
+        raise InputError(f"{folder}: checkpoints of steps {steps}; expected {'one at least' if step is None else step}")
+    model, _ = build_model(config, pick_device(device))
+    checkpoints.load(steps[-1] if step is None else step, model)
+    return model.eval(), config
