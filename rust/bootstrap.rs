@@ -52,7 +52,7 @@ impl Source<'_> {
             match (&self.resample, &line) {
                 (Resample::Pairs, Some(line)) => line.pairs(self.fitter, stream, laws),
                 (Resample::Pairs, None) => pairs(self.fitter, &self.y, stream, laws),
-                _ => self.fixed_design(&factor, stream, laws),
+                _ => self.fixed_design(line.as_ref(), &factor, stream, laws),
             }
             monitor.advance(laws.len() as u64)
         })?;
@@ -60,11 +60,11 @@ impl Source<'_> {
     }
 
     /// New ordinates over the same abscissae.
-    fn fixed_design(&self, factor: &[f64], mut stream: Philox, laws: &mut [Law]) {
+    fn fixed_design(&self, line: Option<&Line>, factor: &[f64], mut stream: Philox, laws: &mut [Law]) {
         let fitted = &self.fitted;
         let points = fitted.len();
         let mut scratch = Scratch::default();
-        let mut indices = Indices::new(stream.clone(), points);
+        let mut draws = Draws::new(stream.clone(), points);
         let mut y = vec![0.0; points];
         let mut normals = vec![0.0; points];
         let exponential = matches!(self.fitter.model(), Model::LogOffset { .. });
@@ -72,7 +72,7 @@ impl Source<'_> {
             match &self.resample {
                 Resample::Residuals { residuals, scale } => {
                     for i in 0..points {
-                        y[i] = fitted[i] + scale[i] * residuals[indices.next()];
+                        y[i] = fitted[i] + scale[i] * residuals[draws.point()];
                     }
                 }
                 Resample::Normal { scale } => {
@@ -93,80 +93,129 @@ impl Source<'_> {
                     *value = self.base + libm::exp(*value);
                 }
             }
-            *law = self.fitter.fit(&y, None, &mut scratch);
+            *law = match line {
+                Some(line) => line.through(self.fitter, &y),
+                None => self.fitter.fit(&y, None, &mut scratch),
+            };
         }
     }
 }
 
-/// Uniform indices below `bound`, several from one 64-bit word: the integer part of word * bound / 2^64 is a digit, the
-/// fraction goes on to the next. With bound^digits <= 2^40 no index is off by more than 2^-24 of its probability.
-struct Indices {
+/// Points drawn with replacement, two at a time where the table of all ordered pairs stays small: `draw` yields numbers below
+/// points^2 for pairs (first * points + second), and for an odd number one more, points^2 + point.
+///
+/// Several numbers come from one 64-bit word: the integer part of word * bound / 2^64 is one, the fraction goes on to the
+/// next. With bound^digits <= 2^40 no number is off by more than 2^-24 of its probability.
+struct Draws {
     stream: Philox,
-    bound: u64,
+    points: u64,
+    pairs: usize,
+    singles: usize,
     digits: u32,
     left: u32,
     word: u64,
 }
 
-impl Indices {
-    fn new(stream: Philox, bound: usize) -> Self {
-        let bits = (bound as f64).log2().max(1e-9);
-        Self { stream, bound: bound as u64, digits: ((40.0 / bits) as u32).clamp(1, 40), left: 0, word: 0 }
+/// Up to here two points are drawn at once: 24^2 rows of 48 bytes stay in the first-level cache.
+const PAIRED: usize = 24;
+
+impl Draws {
+    fn new(stream: Philox, points: usize) -> Self {
+        let (pairs, singles) = if points <= PAIRED { (points / 2, points % 2) } else { (0, points) };
+        let bits = (points as f64).log2().max(0.5) * if pairs > 0 { 2.0 } else { 1.0 };
+        let digits = ((40.0 / bits) as u32).clamp(1, 40);
+        Self { stream, points: points as u64, pairs, singles, digits, left: 0, word: 0 }
     }
 
-    #[inline]
-    fn next(&mut self) -> usize {
+    #[inline(always)]
+    fn below(&mut self, bound: u64) -> usize {
         if self.left == 0 {
             self.word = self.stream.next_u64();
             self.left = self.digits;
         }
         self.left -= 1;
-        let product = u128::from(self.word) * u128::from(self.bound);
+        let product = u128::from(self.word) * u128::from(bound);
         self.word = product as u64;
         (product >> 64) as usize
     }
+
+    /// One sample of as many points as there are.
+    #[inline(always)]
+    fn sample(&mut self, mut draw: impl FnMut(usize)) {
+        let square = self.points * self.points;
+        for _ in 0..self.pairs {
+            draw(self.below(square));
+        }
+        for _ in 0..self.singles {
+            draw(square as usize + self.below(self.points));
+        }
+    }
+
+    fn point(&mut self) -> usize {
+        self.below(self.points)
+    }
 }
 
-/// The straight line through (u, log y) needs five sums per replicate: each point brings its five terms along.
+/// The straight line through (u, log y), where a replicate needs a few sums and no fit.
 struct Line {
-    terms: Vec<[f64; 8]>,
+    /// The sums of (w, w u, w u^2, w t, w u t, 0), t = log y - level, that each number of `Draws` brings. Six numbers are
+    /// three vector additions.
+    terms: Vec<[f64; 6]>,
+    level: f64,
+    /// Slope and level as linear functions of the ordinates.
+    slope_of: Vec<f64>,
+    level_of: Vec<f64>,
 }
 
 impl Line {
     fn of(fitter: &Fitter, y: &[f64]) -> Option<Self> {
         let (u, weights) = fitter.plain_line()?;
         let level = y.iter().sum::<f64>() / y.len() as f64;
-        let terms = (0..y.len())
+        let points = y.len();
+        let single: Vec<[f64; 6]> = (0..points)
             .map(|i| {
                 let (w, t) = (weights[i], y[i] - level);
-                [w, w * u[i], w * u[i] * u[i], w * t, w * u[i] * t, level, 0.0, 0.0]
+                [w, w * u[i], w * u[i] * u[i], w * t, w * u[i] * t, 0.0]
             })
             .collect();
-        Some(Self { terms })
+        let mut terms = vec![[0.0; 6]; points * points];
+        if points <= PAIRED {
+            for (k, sums) in terms.iter_mut().enumerate() {
+                *sums = std::array::from_fn(|j| single[k / points][j] + single[k % points][j]);
+            }
+        }
+        terms.extend(single);
+        let total: f64 = weights.iter().sum();
+        let mean = weights.iter().zip(u).map(|(w, u)| w * u).sum::<f64>() / total;
+        let spread: f64 = weights.iter().zip(u).map(|(w, u)| w * (u - mean).powi(2)).sum();
+        let slope_of: Vec<f64> = weights.iter().zip(u).map(|(w, u)| w * (u - mean) / spread).collect();
+        let level_of = weights.iter().zip(&slope_of).map(|(w, slope)| w / total - mean * slope).collect();
+        Some(Self { terms, level, slope_of, level_of })
+    }
+
+    fn through(&self, fitter: &Fitter, y: &[f64]) -> Law {
+        let dot = |of: &[f64]| of.iter().zip(y).map(|(of, y)| of * y).sum::<f64>();
+        fitter.line(dot(&self.slope_of), dot(&self.level_of))
     }
 
     fn pairs(&self, fitter: &Fitter, stream: Philox, laws: &mut [Law]) {
-        let points = self.terms.len();
-        let level = self.terms[0][5];
-        let mut indices = Indices::new(stream, points);
+        let mut draws = Draws::new(stream, fitter.points());
         for law in laws {
             loop {
-                let mut sums = [0.0; 8];
-                let first = indices.next();
-                let mut different = false;
-                for k in 0..points {
-                    let index = if k == 0 { first } else { indices.next() };
-                    different |= index != first;
-                    let terms = &self.terms[index];
-                    for j in 0..8 {
+                let mut sums = [0.0; 6];
+                draws.sample(|k| {
+                    let terms = &self.terms[k];
+                    for j in 0..6 {
                         sums[j] += terms[j];
                     }
-                }
-                let [w, wu, wuu, wt, wut, ..] = sums;
-                let spread = wuu - wu * wu / w;
-                if different && spread > 1e-12 * wuu {
-                    let slope = (wut - wu * wt / w) / spread;
-                    *law = fitter.line(slope, level + (wt - slope * wu) / w);
+                });
+                let [w, wu, wuu, wt, wut, _] = sums;
+                // One abscissa only: what is left of the spread is rounding.
+                let inverse = 1.0 / w;
+                let spread = wuu - wu * wu * inverse;
+                if spread > 1e-12 * wuu {
+                    let slope = (wut - wu * wt * inverse) / spread;
+                    *law = fitter.line(slope, self.level + (wt - slope * wu) * inverse);
                     break;
                 }
             }
@@ -179,13 +228,18 @@ fn pairs(fitter: &Fitter, y: &[f64], stream: Philox, laws: &mut [Law]) {
     let needed = fitter.model().parameters();
     let mut scratch = Scratch::default();
     let mut times = vec![0.0; points];
-    let mut indices = Indices::new(stream, points);
+    let mut draws = Draws::new(stream, points);
     for law in laws {
         loop {
             times.fill(0.0);
-            for _ in 0..points {
-                times[indices.next()] += 1.0;
-            }
+            draws.sample(|k| {
+                if k < points * points {
+                    times[k / points] += 1.0;
+                    times[k % points] += 1.0;
+                } else {
+                    times[k - points * points] += 1.0;
+                }
+            });
             if fitter.different(&times) >= needed {
                 break;
             }
@@ -246,16 +300,24 @@ mod tests {
             assert!((fast.exponent - general.exponent).abs() < 1e-11, "{fast:?} {general:?}");
             assert!((fast.amplitude / general.amplitude - 1.0).abs() < 1e-10);
         }
+        let direct = fitter.fit(&y, None, &mut Scratch::default());
+        let projected = Line::of(&fitter, &y).unwrap().through(&fitter, &y);
+        assert!((projected.exponent - direct.exponent).abs() < 1e-14, "{projected:?} {direct:?}");
+        assert!((projected.amplitude / direct.amplitude - 1.0).abs() < 1e-14);
     }
 
     #[test]
     fn indices_are_uniform_and_normals_normal() {
-        let mut indices = Indices::new(Philox::from_u64_seed_stream(3, 0), 13);
-        let mut seen = [0u32; 13];
-        (0..130_000).for_each(|_| seen[indices.next()] += 1);
-        // chi-square with 12 degrees of freedom: 32.9 at 0.1 %
-        let chi: f64 = seen.iter().map(|&n| (f64::from(n) - 1e4).powi(2) / 1e4).sum();
-        assert!(chi < 32.9, "{chi}");
+        let mut draws = Draws::new(Philox::from_u64_seed_stream(3, 0), 13);
+        let mut pairs = [0u32; 169];
+        let mut singles = [0u32; 13];
+        (0..130_000).for_each(|_| draws.sample(|k| if k < 169 { pairs[k] += 1 } else { singles[k - 169] += 1 }));
+        // chi-square with 168 and 12 degrees of freedom: 227.7 and 32.9 at 0.1 %
+        let chi = |seen: &[u32]| {
+            let expected = f64::from(seen.iter().sum::<u32>()) / seen.len() as f64;
+            seen.iter().map(|&n| (f64::from(n) - expected).powi(2) / expected).sum::<f64>()
+        };
+        assert!(chi(&pairs) < 227.7 && chi(&singles) < 32.9, "{} {}", chi(&pairs), chi(&singles));
         let mut normals = vec![0.0; 100_000];
         fill_normals(&mut Philox::from_u64_seed_stream(3, 1), &mut normals);
         let mean = normals.iter().sum::<f64>() / 1e5;

@@ -12,6 +12,7 @@ use crate::{Error, Result};
 
 /// A x^b + C.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(C)] // three numbers in this order, handed over without a copy
 pub struct Law {
     pub amplitude: f64,
     pub exponent: f64,
@@ -176,7 +177,7 @@ impl Fitter {
 
     /// The law of a line log y = level + slope u.
     pub fn line(&self, slope: f64, level: f64) -> Law {
-        self.law(libm::exp(level), slope, 0.0)
+        Law { amplitude: libm::exp(level - slope * self.centre), exponent: slope, offset: 0.0 }
     }
 
     /// How many different abscissae have a positive multiplicity.

@@ -581,6 +581,9 @@ class _Problem:
         return errors
 
     def bootstrap(self, law: Floats, resample: str, replicates: int, seed: int) -> Floats:
+        if resample == "pairs":
+            target = self.ordinates(self.y)
+            return self.fitter().bootstrap(target, target, resample=resample, replicates=replicates, seed=seed)
         fitted, residual, scale = self.residuals(law)
         size = self.x.size
         inflation = math.sqrt(size / max(size - self.parameters, 1))

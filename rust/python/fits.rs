@@ -1,4 +1,4 @@
-use numpy::{PyArray2, PyReadonlyArray1, PyReadonlyArray2, ToPyArray};
+use numpy::{IntoPyArray, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 
 use super::run::interruptible;
@@ -56,7 +56,7 @@ impl CurveFitter {
             let mut scratch = Scratch::default();
             rows.iter().map(|row| self.fitter.fit(row, None, &mut scratch)).collect::<Vec<_>>()
         });
-        Ok(to_array(py, &laws))
+        to_array(py, laws)
     }
 
     /// (replicates, 3): refits of resampled curves. `resample`: "pairs", "residuals" (needs `residuals`, standardised, and
@@ -106,13 +106,17 @@ impl CurveFitter {
         let run = |monitor: &_| source.bootstrap(replicates, seed, monitor);
         let laws =
             if replicates <= 100_000 { py.detach(|| run(&Default::default()))? } else { interruptible(py, None, run)? };
-        Ok(to_array(py, &laws))
+        to_array(py, laws)
     }
 }
 
-fn to_array<'py>(py: Python<'py>, laws: &[Law]) -> Bound<'py, PyArray2<f64>> {
-    let flat: Vec<f64> = laws.iter().flat_map(|law| [law.amplitude, law.exponent, law.offset]).collect();
-    numpy::ndarray::ArrayView2::from_shape((laws.len(), 3), &flat).expect("three numbers a law").to_pyarray(py)
+/// (laws, 3), in the memory of `laws`.
+fn to_array(py: Python<'_>, laws: Vec<Law>) -> PyResult<Bound<'_, PyArray2<f64>>> {
+    let mut laws = std::mem::ManuallyDrop::new(laws);
+    let (start, length, capacity) = (laws.as_mut_ptr(), laws.len(), laws.capacity());
+    // SAFETY: `Law` is repr(C) of three f64, so alignment and size in bytes agree; `laws` is forgotten above.
+    let flat = unsafe { Vec::from_raw_parts(start.cast::<f64>(), 3 * length, 3 * capacity) };
+    flat.into_pyarray(py).reshape([length, 3])
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
