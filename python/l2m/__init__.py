@@ -8,6 +8,7 @@ from l2m._core import __version__
 from l2m.bipartite import BipartiteCurve, bipartite
 from l2m.condition import Comparison, Threshold, Verdict, compare_models, condition
 from l2m.corpus import Corpus
+from l2m.curve_comparison import CurveComparison, compare_curves
 from l2m.entropy import (
     ENTROPY_ESTIMATORS,
     EntropyTable,
@@ -20,8 +21,16 @@ from l2m.entropy import (
 from l2m.errors import InputError
 from l2m.gaussian import GaussianFilter, HierarchicalGaussian
 from l2m.history_state import HistoryState, history_state
+from l2m.joint_entropy import (
+    BlockEntropies,
+    JointEntropy,
+    block_entropies,
+    jensen_shannon,
+    joint_entropy,
+    kullback_leibler,
+)
 from l2m.near_duplicates import near_duplicates
-from l2m.power_law import PowerLaw, fit_power_law
+from l2m.power_law import Logarithm, PowerLaw, fit_logarithm, fit_power_law
 from l2m.records import Record, load
 from l2m.scoring import Scores, score
 from l2m.tokenize import tokenize
@@ -30,8 +39,10 @@ from l2m.two_point import TwoPointCurve, mutual_information, two_point
 __all__ = [
     "ENTROPY_ESTIMATORS",
     "BipartiteCurve",
+    "BlockEntropies",
     "Comparison",
     "Corpus",
+    "CurveComparison",
     "EntropyTable",
     "Estimate",
     "Fingerprint",
@@ -39,6 +50,8 @@ __all__ = [
     "HierarchicalGaussian",
     "HistoryState",
     "InputError",
+    "JointEntropy",
+    "Logarithm",
     "PowerLaw",
     "Record",
     "Scores",
@@ -47,13 +60,19 @@ __all__ = [
     "Verdict",
     "__version__",
     "bipartite",
+    "block_entropies",
+    "compare_curves",
     "compare_models",
     "condition",
     "entropy",
     "entropy_table",
     "fingerprint",
+    "fit_logarithm",
     "fit_power_law",
     "history_state",
+    "jensen_shannon",
+    "joint_entropy",
+    "kullback_leibler",
     "load",
     "mutual_information",
     "near_duplicates",

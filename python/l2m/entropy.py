@@ -101,7 +101,7 @@ def fingerprint(counts: ArrayLike | Mapping[Any, int]) -> Fingerprint:
     Raises:
         InputError: a negative count, NaN, infinity, a count that is not whole, or a sum of 2^63 or more.
     """
-    values, occurrences = np.unique(_whole(counts), return_counts=True)
+    values, occurrences = np.unique(whole_numbers(counts), return_counts=True)
     return _fingerprint(values, occurrences.astype(np.uint64))
 
 
@@ -223,7 +223,7 @@ def _fingerprint(counts: NDArray[np.uint64], symbols: NDArray[np.uint64]) -> Fin
     return Fingerprint(counts[kept], merged[kept])
 
 
-def _whole(counts: ArrayLike | Mapping[Any, int], name: str = "counts") -> NDArray[np.uint64]:
+def whole_numbers(counts: ArrayLike | Mapping[Any, int], name: str = "counts") -> NDArray[np.uint64]:
     """Counts as flat uint64, or an InputError that names the first entry that is not a count."""
     table = np.asarray(list(counts.values()) if isinstance(counts, Mapping) else counts)
     if table.size == 0:

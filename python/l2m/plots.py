@@ -5,7 +5,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from l2m.power_law import PowerLaw
+    from l2m.power_law import Curve
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#20639b", "#d1602a", "#3a7d44", "#7b4fa3", "#6b7280"
 
@@ -41,12 +41,14 @@ def new_axes(width: float = 6.4, height: float = 4.2) -> Any:
         return Figure(figsize=(width, height), layout="constrained").add_subplot()
 
 
-def draw_law(axes: Any, law: "PowerLaw", color: str = BLUE) -> None:
+def draw_law(axes: Any, law: "Curve", color: str = BLUE) -> None:
     """The fitted curve over the range of its data, with its 95 % band."""
     import numpy as np
 
     x = np.geomspace(law.x.min(), law.x.max(), 200)
-    label = f"fit, exponent {law.exponent:.2f}" if law.resolved else "fit: no law resolved"
+    exponent = getattr(law, "exponent", None)
+    name = law.kind if exponent is None else f"fit, exponent {exponent:.2f}"
+    label = name if law.resolved else "fit: no law resolved"
     axes.plot(x, law.predict(x), color=color, linewidth=1.2, label=label)
     axes.fill_between(x, *law.band(x), color=color, alpha=0.15, linewidth=0)
     axes.legend()

@@ -1,10 +1,10 @@
-"""Power laws through curves, y = amplitude * x**exponent + offset, with errors that hold what they promise."""
+"""Power laws and logarithms through curves, with errors that hold what they promise."""
 
 import dataclasses
 import math
 from functools import cached_property
 from statistics import NormalDist
-from typing import ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +13,12 @@ from l2m import _core
 from l2m.errors import InputError
 from l2m.records import Record
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
+
+    from l2m.curve_comparison import CurveComparison
+
 Floats = NDArray[np.float64]
 PARAMETERS = ("amplitude", "exponent", "offset")
 METHODS = ("ols", "wls", "gls", "robust", "nonlinear")
@@ -20,9 +26,16 @@ METHODS = ("ols", "wls", "gls", "robust", "nonlinear")
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Curve(Record):
-    """Base of the fitted curves: the data, the parameters and their covariance, and what follows from them.
+    """Base of the fitted curves: the data, the parameters with their covariance, and what follows from them.
 
-    A subclass gives `names`, `_curve(parameters, x)` and `_gradient(x)`.
+    Attributes:
+        x, y, stderr, covariance: the data.
+        best: the parameters, in the order of `names`.
+        errors: covariance of the parameters (of the logarithm of a power law's amplitude).
+        degrees: degrees of freedom of the t interval: points - parameters, or jackknife groups - 1.
+        refits: (groups, parameters) the parameters in every jackknife replicate; None without.
+        group_weights: fraction of the data in each group; None: equal.
+        resolved: False where the data do not tell a power law's term from zero.
     """
 
     names: ClassVar[tuple[str, ...]] = ()
@@ -36,12 +49,19 @@ class Curve(Record):
     degrees: float
     refits: Floats | None
     group_weights: Floats | None
+    resolved: bool
 
     def _curve(self, parameters: Floats, x: Floats) -> Floats:
         raise NotImplementedError
 
     def _gradient(self, x: Floats) -> Floats:
+        """(points, parameters) derivatives in the coordinates of `errors`."""
         raise NotImplementedError
+
+    @property
+    def _logarithmic(self) -> bool:
+        """Whether the curve is a straight line in log-log, so that its band is one of factors."""
+        return False
 
     def predict(self, x: ArrayLike) -> Floats:
         """The best fit at `x`, of the same shape."""
@@ -51,38 +71,77 @@ class Curve(Record):
         """Low and high ends of the pointwise `level` interval of the curve (not of new data) at `x`.
 
         With jackknife replicates: their predictions' standard error and Student's t with groups - 1 degrees of freedom;
-        else the delta method with points - parameters. On the scale of log y where the fit lives there.
+        else the delta method with points - parameters. Of log y where the fit is a line in log-log.
         """
         x = np.asarray(x, float)
-        value, reach = self.predict(x), self._quantile(level) * self._prediction_error(x)
-        if self.settings["space"] == "log" and len(self._free) == 2:
+        value, reach = self.predict(x), self._quantile(level) * self._prediction_error(x.ravel()).reshape(x.shape)
+        if self._logarithmic:
             return value * np.exp(-reach), value * np.exp(reach)
         return value - reach, value + reach
 
-    @property
-    def _free(self) -> tuple[int, ...]:
-        return tuple(range(len(self.names)))
+    def standard_error(self, name: str) -> float:
+        """Of one of the parameters `names`."""
+        index = self._index(name)
+        return math.sqrt(self.errors[index, index]) if self.errors[index, index] >= 0 else math.nan
+
+    def interval(self, name: str, level: float = 0.95) -> tuple[float, float]:
+        """Estimate -+ Student's t times the standard error of the parameter `name`."""
+        index = self._index(name)
+        reach = self._quantile(level) * math.sqrt(self.errors[index, index])
+        return float(self.best[index] - reach), float(self.best[index] + reach)
+
+    def _moves(self, n: int, seed: int) -> Floats:
+        """(n, parameters) draws of multivariate Student's t with the covariance `errors`, around 0."""
+        generator = np.random.default_rng(seed)
+        values, vectors = np.linalg.eigh(self.errors)
+        normals = generator.standard_normal((n, len(self.names))) @ (vectors * np.sqrt(np.maximum(values, 0))).T
+        return np.asarray(normals * np.sqrt(self.degrees / generator.chisquare(self.degrees, (n, 1))))
 
     def _prediction_error(self, x: Floats) -> Floats:
-        flat = x.ravel()
-        logs = self.settings["space"] == "log" and len(self._free) == 2
+        best = self._curve(self.best, x)
         if self.refits is not None:
-            curves = np.array([self._curve(refit, flat) for refit in self.refits])
-            best = self._curve(self.best, flat)
-            matrix = (
-                _jackknife(np.log(curves), np.log(best), self.group_weights)
-                if logs
-                else _jackknife(curves, best, self.group_weights)
-            )
-            return np.asarray(np.sqrt(np.diag(matrix)).reshape(x.shape))
-        gradient = self._gradient(flat)
+            curves = np.array([self._curve(refit, x) for refit in self.refits])
+            if self._logarithmic:
+                curves, best = np.log(curves), np.log(best)
+            return np.asarray(np.sqrt(np.diag(_jackknife(curves, best, self.group_weights))))
+        gradient = self._gradient(x)
         error = np.sqrt(np.einsum("ij,jk,ik->i", gradient, self.errors, gradient))
-        return np.asarray((error / np.abs(self._curve(self.best, flat)) if logs else error).reshape(x.shape))
+        return np.asarray(error / np.abs(best) if self._logarithmic else error)
 
     def _quantile(self, level: float) -> float:
         if not 0 < level < 1:
             raise InputError(f"level: {level}; expected between 0 and 1")
         return _student(0.5 + level / 2, self.degrees)
+
+    def _index(self, name: str) -> int:
+        if name not in self.names:
+            raise InputError(f"name: {name!r}; expected one of {', '.join(self.names)}")
+        return self.names.index(name)
+
+    def to_frame(self) -> "DataFrame":
+        """pandas DataFrame of the data and the fit: x, y, stderr, fit, low, high (95 %)."""
+        import pandas as pd
+
+        low, high = self.band(self.x)
+        stderr = np.full(self.x.size, math.nan) if self.stderr is None else self.stderr
+        columns = {"x": self.x, "y": self.y, "stderr": stderr, "fit": self.predict(self.x), "low": low, "high": high}
+        return pd.DataFrame(columns)
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """Data with errors, the curve and its 95 % band; log-log, or log x alone where some y are not positive."""
+        from l2m.plots import BLUE, GREY, draw_law, new_axes
+
+        axes = new_axes() if axes is None else axes
+        positive = bool((self.y > 0).all())
+        axes.set(xscale="log", yscale="log" if positive else "linear", xlabel="x", ylabel="y")
+        # An error bar that reaches below 0 would leave the logarithmic axis: it ends at a thousandth of the value.
+        up = np.zeros(self.x.size) if self.stderr is None else self.stderr
+        down = np.minimum(up, 0.999 * self.y) if positive else up
+        axes.errorbar(self.x, self.y, yerr=np.stack([down, up]), fmt="o", color=GREY, label="data")
+        if not positive:
+            axes.axhline(0, color=GREY, linewidth=0.8)
+        draw_law(axes, self, BLUE)
+        return axes
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -92,13 +151,9 @@ class PowerLaw(Curve):
     Attributes:
         amplitude, exponent, offset: the best fit; exponent nan where no law is resolved.
         resolved: False where the data do not tell the law's term from zero: its size at the centre of the data (the
-            geometric mean of x) is within 2 standard errors of 0, or jackknife refits fail.
-        x, y, stderr, covariance: the data.
-        best: (3,) amplitude, exponent, offset, also where they are not resolved.
+            geometric mean of x) is within 2 standard errors of 0, or jackknife refits fail. `best` keeps the fit.
         errors: (3, 3) covariance of log|amplitude|, exponent, offset.
-        degrees: degrees of freedom of the t interval: points - parameters, or jackknife groups - 1.
-        refits: (groups, 3) the law in every jackknife replicate; None without.
-        group_weights: fraction of the data in each group; None: equal.
+        others: see `Curve`.
     """
 
     kind: ClassVar[str] = "power law"
@@ -107,7 +162,6 @@ class PowerLaw(Curve):
     amplitude: float
     exponent: float
     offset: float
-    resolved: bool
 
     def _curve(self, parameters: Floats, x: Floats) -> Floats:
         amplitude, exponent, offset = parameters
@@ -119,8 +173,8 @@ class PowerLaw(Curve):
         return np.stack([term, term * np.log(x), np.ones_like(x)], axis=1)
 
     @property
-    def _free(self) -> tuple[int, ...]:
-        return (0, 1, 2) if self.settings["offset"] else (0, 1)
+    def _logarithmic(self) -> bool:
+        return self.settings["space"] == "log" and not self.settings["offset"]
 
     def to(self, unit: str) -> Self:
         if unit == self.unit or unit not in ("nats", "bits"):
@@ -142,9 +196,8 @@ class PowerLaw(Curve):
 
     def standard_error(self, name: str) -> float:
         """Of "exponent", "offset" or "amplitude" (there amplitude times the error of its logarithm)."""
-        index = self._index(name)
-        error = math.sqrt(self.errors[index, index]) if self.errors[index, index] >= 0 else math.nan
-        return abs(self.best[0]) * error if index == 0 else error
+        error = super().standard_error(name)
+        return abs(float(self.best[0])) * error if name == "amplitude" else error
 
     def interval(
         self, name: str = "exponent", level: float = 0.95, method: Literal["t", "percentile", "bca"] = "t"
@@ -169,12 +222,11 @@ class PowerLaw(Curve):
             return -math.inf, math.inf
         if method != "t":
             return self._bootstrap_interval(index, level, method)
-        reach = self._quantile(level) * math.sqrt(self.errors[index, index])
-        value = self.best[index]
-        if index == 0:
-            ends = sorted((value * math.exp(-reach), value * math.exp(reach)))
-            return ends[0], ends[1]
-        return float(value - reach), float(value + reach)
+        if index > 0:
+            return super().interval(name, level)
+        reach = self._quantile(level) * math.sqrt(self.errors[0, 0])
+        low, high = sorted(float(self.best[0]) * math.exp(sign * reach) for sign in (-1, 1))
+        return low, high
 
     def draws(self, n: int = 1000, seed: int = 0) -> Floats:
         """Parameters that carry the law's uncertainty over to what is computed from it.
@@ -190,14 +242,9 @@ class PowerLaw(Curve):
         """
         if not self.resolved:
             raise InputError("draws: no power law is resolved in this curve; expected one with a bounded exponent")
-        generator = np.random.default_rng(seed)
-        values, vectors = np.linalg.eigh(self.errors)
-        normals = generator.standard_normal((n, 3)) @ (vectors * np.sqrt(np.maximum(values, 0))).T
-        spread = np.sqrt(self.degrees / generator.chisquare(self.degrees, (n, 1)))
-        moves = normals * spread
-        return np.stack(
-            [self.best[0] * np.exp(moves[:, 0]), self.best[1] + moves[:, 1], self.best[2] + moves[:, 2]], axis=1
-        )
+        moves = self._moves(n, seed)
+        amplitudes = self.best[0] * np.exp(moves[:, 0])
+        return np.stack([amplitudes, self.best[1] + moves[:, 1], self.best[2] + moves[:, 2]], axis=1)
 
     def bootstrap(
         self, resample: Literal["pairs", "residuals", "parametric"] = "pairs", n: int | None = None
@@ -260,10 +307,11 @@ class PowerLaw(Curve):
             corrected.append(normal.cdf(bias + z / (1 - acceleration * z)))
         return np.array(corrected)
 
-    def _index(self, name: str) -> int:
-        if name not in PARAMETERS:
-            raise InputError(f"name: {name!r}; expected one of {', '.join(PARAMETERS)}")
-        return PARAMETERS.index(name)
+    def compare(self) -> "CurveComparison":
+        """Against the other curves that pass for a power law: see `l2m.compare_curves`."""
+        from l2m.curve_comparison import compare_law
+
+        return compare_law(self)
 
     def explain(self) -> str:
         """The law in words, with its intervals and what they rest on."""
@@ -373,10 +421,10 @@ def fit_power_law(
         degrees,
         refits,
         problem.group_weights,
+        resolved,
         float(best[0]),
         float(best[1]) if resolved else math.nan,
         float(best[2]),
-        resolved,
         settings={
             "method": method,
             "offset": problem.offset,
@@ -385,6 +433,85 @@ def fit_power_law(
             "bootstrap": bootstrap,
             "seed": seed,
         },
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Logarithm(Curve):
+    """y = slope * log(x) + intercept.
+
+    Attributes:
+        slope, intercept: the best fit.
+        others: see `Curve`.
+    """
+
+    kind: ClassVar[str] = "logarithm"
+    names: ClassVar[tuple[str, ...]] = ("slope", "intercept")
+    information_fields: ClassVar[tuple[str, ...]] = ("y", "stderr", "best", "refits", "slope", "intercept")
+    squared_fields: ClassVar[tuple[str, ...]] = ("covariance", "errors")
+
+    slope: float
+    intercept: float
+
+    def _curve(self, parameters: Floats, x: Floats) -> Floats:
+        return np.asarray(parameters[0] * np.log(x) + parameters[1])
+
+    def _gradient(self, x: Floats) -> Floats:
+        return np.stack([np.log(x), np.ones_like(x)], axis=1)
+
+    def draws(self, n: int = 1000, seed: int = 0) -> Floats:
+        """(n, 2) slopes and intercepts from the multivariate Student's t whose quantiles are the intervals' ends."""
+        return self.best + self._moves(n, seed)
+
+    def explain(self) -> str:
+        """The curve in words, with the interval of its slope."""
+        low, high = self.interval("slope")
+        return (
+            f"y = {self.slope:.4g} log(x) {'-' if self.intercept < 0 else '+'} {abs(self.intercept):.4g}; "
+            f"slope {low:.4g} to {high:.4g} (95 %)."
+        )
+
+
+def fit_logarithm(
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    stderr: ArrayLike | None = None,
+    replicates: ArrayLike | None = None,
+    group_weights: ArrayLike | None = None,
+) -> Logarithm:
+    """Least squares of y = slope * log(x) + intercept, weighted by 1/stderr^2 where given; arguments as `fit_power_law`.
+
+    Raises:
+        InputError: as `fit_power_law`.
+    """
+    method = "ols" if stderr is None else "nonlinear"
+    problem = _Problem.check(x, y, stderr, None, "free", None, method, replicates, group_weights, parameters=2)
+    scale = np.ones(problem.x.size) if problem.stderr is None else problem.stderr
+    design = np.stack([np.log(problem.x), np.ones(problem.x.size)], axis=1) / scale[:, None]
+    best = np.asarray(np.linalg.lstsq(design, problem.y / scale, rcond=None)[0], float)
+    refits: Floats | None = None
+    degrees = float(problem.x.size - 2)
+    if problem.replicates is None:
+        residual = problem.y / scale - design @ best
+        errors = (residual @ residual / degrees if degrees else math.nan) * _inverse_gram(design)
+    else:
+        refits = np.asarray(np.linalg.lstsq(design, problem.replicates.T / scale[:, None], rcond=None)[0].T, float)
+        errors, degrees = _jackknife(refits, best, problem.group_weights), float(len(refits) - 1)
+    return Logarithm(
+        problem.x,
+        problem.y,
+        problem.stderr,
+        None,
+        best,
+        errors,
+        degrees,
+        refits,
+        problem.group_weights,
+        True,
+        float(best[0]),
+        float(best[1]),
+        settings={"method": method, "space": "linear"},
     )
 
 
@@ -423,6 +550,7 @@ class _Problem:
         method: str,
         replicates: ArrayLike | None,
         group_weights: ArrayLike | None,
+        parameters: int | None = None,
     ) -> "_Problem":
         if method not in METHODS:
             raise InputError(f"method: {method!r}; expected one of {', '.join(METHODS)}")
@@ -432,12 +560,14 @@ class _Problem:
         abscissae = _vector("x", x)
         size = abscissae.size
         ordinates = _vector("y", y, size)
-        needed = 3 if kind else 2
-        if size < needed:
-            raise InputError(f"x: {size} points; expected at least {needed}, the parameters of the law")
+        needed = parameters or (3 if kind else 2)
         _refuse("x", abscissae, abscissae <= 0, "positive numbers")
+        different = np.unique(abscissae).size
+        if different < needed:
+            found = f"{size} points" if size < needed else f"{different} different values in {size} points"
+            raise InputError(f"x: {found}; expected at least {needed}, the parameters of the curve")
         if (ordinates == ordinates[0]).all():
-            raise InputError(f"y: all {size} values are {ordinates[0]:g}; expected a curve that varies")
+            raise InputError(f"y: all {size} values are {ordinates[0]:g}; expected values that differ")
         errors = None if stderr is None else _vector("stderr", stderr, size)
         if errors is not None:
             _refuse("stderr", errors, errors <= 0, "positive numbers")

@@ -1,6 +1,7 @@
 """What commands print: words for people, or one JSON object."""
 
 import json as json_module
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,3 +9,8 @@ from typing import Any
 def print_result(result: Mapping[str, Any], json: bool, words: str) -> None:
     """Print `result` as one JSON object where `json` is asked for, else `words`."""
     print(json_module.dumps(result, ensure_ascii=False, allow_nan=False) if json else words)
+
+
+def plain(value: float) -> float | None:
+    """A number that JSON knows: None for nan and infinity."""
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,148 @@
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from l2m.cli.output import plain, print_result
+
+
+def entropy(
+    file: Path,
+    *,
+    content: Literal["auto", "text", "numbers", "counts"] = "auto",
+    symbols: Literal["characters", "bytes", "words"] = "characters",
+    estimator: str = "all",
+    alphabet: int | None = None,
+    unit: Literal["nats", "bits"] = "nats",
+    blocks: int | None = None,
+    out: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Entropy of the symbols in a file, by every estimator or one.
+
+    Parameters
+    ----------
+    file
+        A text, a column of numbers (each a sample), or a count table (the count last in each line).
+    content
+        What the file is. auto: numbers where every line is one number; counts where every line ends in a whole number after
+        another field; else text.
+    symbols
+        Of a text.
+    estimator
+        One by name, or all.
+    alphabet
+        How many symbols could occur. Default: as many as do.
+    unit
+        nats or bits.
+    blocks
+        Also the entropies of blocks of 1 to this many successive symbols, and the entropy rate.
+    out
+        JSON file to write: a record that l2m.load reads.
+    json
+        Print the result as one JSON object.
+    """
+    from l2m.entropy import ENTROPY_ESTIMATORS, entropy_table, fingerprint
+    from l2m.errors import InputError
+
+    kind, samples, counts = _read(file, content, symbols)
+    names = ENTROPY_ESTIMATORS if estimator == "all" else (estimator,)
+    table = entropy_table(fingerprint(counts), names, alphabet=alphabet).to(unit)
+    result = {
+        "content": kind,
+        "symbols": symbols if kind == "text" else kind,
+        "samples": table.settings["samples"],
+        "distinct": table.settings["distinct"],
+        "coverage": table.coverage,
+        "unit": unit,
+        "entropy": {
+            name: {"value": plain(value), "stderr": plain(stderr), "warning": warning}
+            for name, value, stderr, warning in zip(
+                table.estimators, table.value, table.stderr, table.warnings, strict=True
+            )
+        },
+    }
+    words = [
+        f"{file}: {kind}, {result['samples']:,} samples of {result['distinct']:,} symbols; coverage {table.coverage:.4f}",
+        str(table),
+    ]
+    if blocks is not None:
+        if samples is None:
+            raise InputError(f"--blocks: {file} holds counts; expected a text or numbers, in order")
+        from l2m.joint_entropy import block_entropies
+
+        series = block_entropies(_numbered(samples), blocks, names[0]).to(unit)
+        columns = ("block", "block_stderr", "rate", "rate_stderr", "coverage")
+        result["blocks"] = {column: getattr(series, column).tolist() for column in columns} | {"excess": series.excess}
+        words.append(f"{'n':>3}{'H_n':>12}{'h_n':>12}{'coverage':>10}   ({series.settings['estimator']})")
+        rows = zip(series.n, series.block, series.rate, series.coverage, strict=True)
+        words += [f"{n:>3}{height:>12.5f}{rate:>12.5f}{covered:>10.3f}" for n, height, rate, covered in rows]
+        words.append(f"excess entropy to this order: {series.excess:.5f} {unit}")
+    if out is not None:
+        table.save(out)
+    print_result(result, json, "\n".join(words))
+
+
+def _read(file: Path, content: str, symbols: str) -> tuple[str, Sequence[Hashable] | None, list[int]]:
+    """(what the file is, its samples in order or None, how often each symbol occurred)."""
+    from l2m.cli.table import cells, read_lines
+    from l2m.errors import InputError
+
+    if content == "text" and symbols == "bytes":
+        return "text", *_counted(_bytes(file))
+    lines = [line for line in read_lines(file) if line.strip()]
+    if content == "auto":
+        fields = [cells(line) for line in lines]
+        body = fields[1:] if fields and not _is_number(fields[0][-1]) and len(fields) > 1 else fields
+        if body and all(len(row) == 1 and _is_number(row[0]) for row in body):
+            content = "numbers"
+        elif body and all(len(row) > 1 and row[-1].isdigit() for row in body):
+            content = "counts"
+        else:
+            content = "text"
+    if content == "text":
+        if symbols == "bytes":
+            return "text", *_counted(_bytes(file))
+        text = file.read_text(encoding="utf-8-sig")
+        return "text", *_counted(text.split() if symbols == "words" else text)
+    values: list[str] = [cells(line)[-1] for line in lines]
+    if values and not _is_number(values[0]):
+        values = values[1:]  # a line of names
+    bad = next((place for place, value in enumerate(values) if not _is_number(value)), None)
+    if bad is not None:
+        raise InputError(f"{file}: {values[bad]!r} among the {content}; expected numbers")
+    if content == "numbers":
+        return "numbers", *_counted([float(value) for value in values])
+    whole = [float(value) for value in values]
+    wrong = next((value for value in whole if value < 0 or value != int(value)), None)
+    if wrong is not None:
+        raise InputError(f"{file}: a count of {wrong:g}; expected non-negative whole numbers")
+    return "counts", None, [int(value) for value in values]
+
+
+def _bytes(file: Path) -> bytes:
+    from l2m.errors import InputError
+
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file") from None
+
+
+def _counted(samples: Sequence[Hashable]) -> tuple[Sequence[Hashable], list[int]]:
+    return samples, list(Counter(samples).values())
+
+
+def _numbered(samples: Sequence[Hashable]) -> list[int]:
+    """Each sample as the number of its symbol, in order of first appearance."""
+    numbers: dict[Hashable, int] = {}
+    return [numbers.setdefault(sample, len(numbers)) for sample in samples]
+
+
+def _is_number(field: str) -> bool:
+    import math
+
+    try:
+        return math.isfinite(float(field))
+    except ValueError:
+        return False
