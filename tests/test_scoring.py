@@ -1,14 +1,23 @@
 """Scoring: exact sources through the same code as language models, the real backend, the store under every misfortune."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pytest
 
 import l2m
+from conftest import some_texts
 from l2m import scoring
 from l2m.bipartite import bipartite, jackknife, jackknife_covariance
+from l2m.cli import main
 from l2m.scoring.exact import CopySource, LatentSource, MarkovSource, Mixture
 from l2m.scoring.windows import Windows
-from tiny_models import FAMILIES, LOSE_THEIR_STATE, VOCABULARY, tiny_model
+from tiny_models import FAMILIES, LOSE_THEIR_STATE, VOCABULARY, random_model
 
 LENGTH = 64
 
@@ -116,7 +125,7 @@ def full_pass(model, prefix, targets):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_scores_as_a_full_pass_of_one_sequence(family, tmp_path):
     """Cached against full and batch against single, to 1e-4, for every pass; families that lose their state are found out."""
-    model = tiny_model(family)
+    model = random_model(family)
     ids = np.random.default_rng(0).integers(3, VOCABULARY, (4, 48)).astype(np.uint16)
     said = []
     scores = scoring.score(
@@ -268,3 +277,370 @@ def test_a_partner_drawn_often_leaves_with_its_document():
         kept = [(i, k) for i in range(27) for k in range(2) if document[i] != group and partners[i, k] != group]
         expected = first[document != group].mean(0) - np.mean([second[pair] for pair in kept], 0)
         np.testing.assert_allclose(replicates[group], expected)
+
+
+def test_the_authors_order_of_evaluation_gives_the_same_pointwise_numbers(tmp_path):
+    """Every split scored anew from the start, all logits kept: log q(Y|X), log q(Y), log q(Y'|X) for one pair at a time."""
+    model = random_model("llama")
+    ids = np.random.default_rng(3).integers(3, VOCABULARY, (6, 64)).astype(np.uint16)
+    corpus = l2m.Corpus(list(ids))
+    scores = scoring.score(corpus, model, out=tmp_path, length=64)
+    partners = Windows(corpus, 64).partners(range(6), 0)[0]
+    evaluated = 0
+    for ratio in (2, 3, 4):
+        direct, vclub = bipartite(scores, ratio=ratio), bipartite(scores, estimator="vclub", ratio=ratio)
+        for column, split in enumerate(direct.split):
+            for row in range(3):
+                x, y = ids[row, :split], ids[row, split : ratio * split]
+                given = full_pass(model, x, y).sum()
+                alone = full_pass(model, [], y).sum()
+                shuffled = full_pass(model, x, partners[row, split : ratio * split]).sum()
+                evaluated += (2 * ratio + ratio - 1) * split
+                # A sum of up to 48 values in float32, each within 1e-5.
+                assert direct.pointwise[row, column] == pytest.approx(given - alone, abs=5e-4)
+                assert vclub.pointwise[row, column] == pytest.approx(given - shuffled, abs=5e-4)
+    # 64 + 2 * (32 + 48 + 24 + 12 + 6) in ours.
+    assert evaluated / 3 > 2 * 308
+
+
+def test_windows_begin_at_sentences_and_never_overlap(tiny_model):
+    from tokenizers import Tokenizer
+
+    source = scoring.resolve_model(tiny_model)
+    corpus = l2m.tokenize(some_texts(4, words=900), source.tokenizer_folder, duplicates="keep")
+    decoder = Tokenizer.from_file(str(source.tokenizer_folder / "tokenizer.json"))
+    windows = Windows(corpus, 100, count=24, decoder=decoder)
+    for document in range(4):
+        starts = np.sort(windows.start[windows.document == document])
+        assert starts[0] == 0
+        assert (np.diff(starts) >= 100).all()
+        for start in starts[1:]:
+            before = decoder.decode(corpus[document][:start].tolist())
+            after = decoder.decode(corpus[document][start : start + 100].tolist())
+            assert before.rstrip().endswith(".")
+            assert not after.lstrip().startswith(".")
+    fewer = Windows(corpus, 100, count=6, decoder=decoder)
+    assert (fewer.document == windows.document[:6]).all()
+    assert (fewer.start == windows.start[:6]).all()
+    assert windows.bytes([5]) == [len(decoder.decode(windows.tokens([5])[0].tolist()).encode())]
+
+
+def test_partners_are_other_documents_and_differ():
+    corpus = l2m.Corpus([np.full(80, i) for i in range(7)])
+    windows = Windows(corpus, 20, count=21)
+    drawn = np.array([windows.partners(range(21), k)[1] for k in range(6)])
+    assert (drawn != windows.document).all()
+    assert all(len(set(column)) == 6 for column in drawn.T)
+    tokens, documents = windows.partners(range(21), 3)
+    assert (tokens == documents[:, None]).all()
+    assert (Windows(corpus, 20, count=7).partners(range(7), 2)[1] == drawn[2, :7]).all()
+    with pytest.raises(l2m.InputError, match="two documents"):
+        Windows(corpus.select([0]), 20).partners([0], 0)
+
+
+def files_of(folder):
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name[0] != "."
+    }
+
+
+SLOW_RUN = """
+import sys, time
+import numpy as np
+import l2m
+from l2m.scoring.exact import MarkovSource
+
+class Slow(MarkovSource):
+    def log_prob(self, tokens, state=None):
+        time.sleep(0.004)
+        return super().log_prob(tokens, state)
+
+source = Slow([[0.9, 0.1], [0.2, 0.8]])
+corpus = l2m.Corpus(list(source.sample(24, 32, seed=0)))
+print("go", flush=True)
+l2m.score(corpus, source, out=sys.argv[1], length=32, max_batch_tokens=64, windows=24)
+"""
+
+
+def test_killed_at_any_point_the_same_command_ends_with_the_same_bytes(tmp_path):
+    """kill -9 at points spread over the run; what a file held before is still there, byte for byte."""
+
+    def start(out):
+        """The run, once its imports are behind it."""
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        process = subprocess.Popen([sys.executable, "-c", SLOW_RUN, str(out)], stdout=subprocess.PIPE, env=environment)
+        process.stdout.readline()
+        process.stdout.close()
+        return process
+
+    undisturbed = tmp_path / "undisturbed"
+    process = start(undisturbed)
+    begun = time.monotonic()
+    assert process.wait() == 0
+    duration = time.monotonic() - begun
+    expected = files_of(undisturbed)
+    killed, done = tmp_path / "killed", {}
+    random = np.random.default_rng(0)
+    for _ in range(6):
+        process = start(killed)
+        time.sleep(float(random.uniform(0, duration / 3)))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        held = files_of(killed)
+        assert done.items() <= held.items()
+        done = held
+    assert 0 < len(done) < len(expected)
+    assert start(killed).wait() == 0
+    assert files_of(killed) == expected
+
+
+def test_a_crash_before_each_rename_loses_nothing(tmp_path, monkeypatch):
+    source = SOURCES["markov"]
+    corpus = l2m.Corpus(list(source.sample(4, LENGTH, seed=1)))
+    options = {"length": LENGTH, "max_batch_tokens": 2 * LENGTH}
+    scoring.score(corpus, source, out=tmp_path / "whole", **options)
+    expected = files_of(tmp_path / "whole")
+    replace, left = os.replace, [0]
+
+    def crash(*names):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(28, "No space left on device", str(names[1]))
+        replace(*names)
+
+    monkeypatch.setattr(os, "replace", crash)
+    for renames in range(len(expected)):
+        left[0] = renames
+        out = tmp_path / str(renames)
+        with pytest.raises(OSError, match="No space left"):
+            scoring.score(corpus, source, out=out, **options)
+        assert len(files_of(out)) == renames
+        left[0] = 1000
+        scoring.score(corpus, source, out=out, **options)
+        assert files_of(out) == expected
+
+
+def test_a_damaged_file_is_named_and_only_its_part_is_redone(tmp_path):
+    source = SOURCES["markov"]
+    counted = Counting(source)
+    corpus = l2m.Corpus(list(source.sample(6, LENGTH, seed=1)))
+    options = {"out": tmp_path, "length": LENGTH, "max_batch_tokens": 2 * LENGTH, "shuffles": 0}
+    scoring.score(corpus, counted, **options)
+    expected = files_of(tmp_path)
+    for damage in (
+        lambda content: content[:-5],
+        lambda content: b"",
+        lambda c: c[:-40] + bytes([c[-40] ^ 1]) + c[-39:],
+    ):
+        victim = sorted((tmp_path / "passes").glob("marginal*"))[1]
+        victim.write_bytes(damage(victim.read_bytes()))
+        with pytest.raises(l2m.InputError, match=victim.name):
+            bipartite(l2m.load(tmp_path))
+        said, counted.tokens = [], 0
+        scoring.score(corpus, counted, notify=said.append, **options)
+        assert [victim.name in line for line in said] == [True]
+        assert counted.tokens == SELF_TEST + 2 * (32 + 48 + 24 + 12 + 6)
+        assert files_of(tmp_path) == expected
+
+
+def test_two_shards_make_the_files_of_one_process(tmp_path, monkeypatch):
+    source = SOURCES["markov"]
+    corpus = l2m.Corpus(list(source.sample(9, LENGTH, seed=1)))
+    options = {"length": LENGTH, "max_batch_tokens": 2 * LENGTH}
+    scoring.score(corpus, source, out=tmp_path / "one", **options)
+    for shard in range(2):
+        scoring.score(corpus, source, out=tmp_path / "shards", shard=(shard, 2), **options)
+    for rank in range(2):
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        scoring.score(corpus, source, out=tmp_path / "ranks", **options)
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "shards") == files_of(tmp_path / "ranks")
+
+
+def test_out_of_memory_halves_the_batch(tmp_path):
+    class Small(Counting):
+        largest = 0
+
+        def log_prob(self, tokens, state=None):
+            if tokens.size > 3 * LENGTH:
+                raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+            self.largest = max(self.largest, tokens.size)
+            return super().log_prob(tokens, state)
+
+    source = SOURCES["markov"]
+    corpus = l2m.Corpus(list(source.sample(16, LENGTH, seed=1)))
+    small = Small(source)
+    scores = scoring.score(corpus, small, out=tmp_path / "a", length=LENGTH)
+    assert 2 * LENGTH <= small.largest <= 3 * LENGTH
+    assert (scores.conditional == scoring.score(corpus, source, out=tmp_path / "b", length=LENGTH).conditional).all()
+
+
+class Peeking:
+    """Not causal: every value knows the last token."""
+
+    def log_prob(self, tokens, state=None):
+        return -1.0 - 0.1 * np.broadcast_to(tokens[:, -1:], tokens.shape), None
+
+
+def test_a_model_that_sees_the_future_is_refused(tmp_path):
+    corpus = l2m.Corpus(list(SOURCES["markov"].sample(4, LENGTH, seed=1)))
+    with pytest.raises(l2m.InputError, match="causal"):
+        scoring.score(corpus, Peeking(), out=tmp_path, length=LENGTH)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"length": 2000}, "longest document has 1000 tokens; one window needs 2000"),
+        ({"windows": 1000}, "windows: 1000; the corpus has room for"),
+        ({"splits": [40]}, "splits: 40; expected whole numbers from 1 to 32"),
+        ({"ratios": [1]}, "ratios: \\[1\\]"),
+        ({"shuffles": -1}, "shuffles: -1"),
+        ({"contexts": 10}, "contexts: 10"),
+        ({"shard": (2, 2)}, "shard: 2/2"),
+        ({"max_batch_tokens": 0}, "max_batch_tokens: 0"),
+        ({"model": 3}, "model: a int"),
+        ({"model": "no-such-model"}, "no-such-model"),
+    ],
+)
+def test_bad_arguments_are_refused_before_anything_is_written(changes, message, tmp_path):
+    corpus = l2m.Corpus([np.arange(1000) % 5, np.arange(1000) % 7])
+    options = {"model": SOURCES["latent"], "out": tmp_path / "scores", "length": 64, **changes}
+    with pytest.raises(l2m.InputError, match=message):
+        scoring.score(corpus, **options)
+    assert not (tmp_path / "scores").exists()
+
+
+def test_other_settings_than_the_store_holds_are_refused_by_name(tmp_path):
+    ids = SOURCES["markov"].sample(4, LENGTH, seed=1)
+    options = {"out": tmp_path, "length": LENGTH}
+    scoring.score(l2m.Corpus(list(ids)), SOURCES["markov"], **options)
+    for changed, name in (
+        ({"model": Mixture(SOURCES["markov"], 0.5)}, "model.name"),
+        ({"length": 32}, "length"),
+        ({"seed": 1}, "seed"),
+        ({"corpus": l2m.Corpus(list(ids[::-1]))}, "corpus.hash"),
+    ):
+        arguments = {"corpus": l2m.Corpus(list(ids)), "model": SOURCES["markov"], **options, **changed}
+        with pytest.raises(l2m.InputError, match=f"scored with {name} = "):
+            scoring.score(**arguments)
+
+
+def test_the_models_own_tokenizer_and_context_are_required(tiny_model, tmp_path):
+    corpus = l2m.tokenize(some_texts(3), "bytes", duplicates="keep")
+    with pytest.raises(l2m.InputError, match="tokenized with 'bytes'"):
+        scoring.score(corpus, tiny_model, out=tmp_path, length=64)
+    own = l2m.tokenize(some_texts(3), scoring.resolve_model(tiny_model).tokenizer_folder, duplicates="keep")
+    with pytest.raises(l2m.InputError, match=r"length: 1024; the context of .* is 512 tokens"):
+        scoring.score(own, tiny_model, out=tmp_path, length=1024)
+    with pytest.raises(l2m.InputError, match="token id 999; the model knows ids below 300"):
+        scoring.score(l2m.Corpus([np.arange(1000)] * 2), tiny_model, out=tmp_path, length=64)
+
+
+def test_start_tokens(tiny_model, tmp_path):
+    """A chat-control token never stands in by itself; padding side plays no part, since nothing is padded."""
+    assert scoring.resolve_model(tiny_model).start_token()[1:] == ("<|endoftext|>", "the model's own")
+    copy = tmp_path / "chat"
+    copy.mkdir()
+    for file in tiny_model.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    tokenizer = json.loads((copy / "tokenizer.json").read_text())
+    chat = {"id": 300, "content": "<|im_start|>", "special": True}
+    tokenizer["added_tokens"].append({**tokenizer["added_tokens"][0], **chat})
+    (copy / "tokenizer.json").write_text(json.dumps(tokenizer))
+    config = json.loads((copy / "tokenizer_config.json").read_text())
+    for padding in ("left", "right"):
+        (copy / "tokenizer_config.json").write_text(
+            json.dumps({**config, "bos_token": "<|im_start|>", "padding_side": padding})
+        )
+        number, name, why = scoring.resolve_model(copy).start_token()
+        assert (number, name) == (0, "<|endoftext|>")
+        assert "chat-control" in why
+    assert scoring.resolve_model(copy).start_token("<|im_start|>") == (300, "<|im_start|>", "named by the user")
+    with pytest.raises(l2m.InputError, match="start_token: 'nope'"):
+        scoring.resolve_model(copy).start_token("nope")
+    model = random_model("llama")
+    model.config.bos_token_id = None
+    with pytest.raises(l2m.InputError, match="start_token: None"):
+        scoring.score(l2m.Corpus([np.arange(90)] * 2), model, out=tmp_path / "s", length=32)
+
+
+def test_the_command_line_from_text_to_law(tiny_model, tmp_path, capsys):
+    def run(*arguments):
+        """(exit status, stdout, stderr) of a command, in this process: importing torch anew takes seconds."""
+        with pytest.raises(SystemExit) as stopped:
+            main([str(argument) for argument in arguments])
+        return (stopped.value.code, *capsys.readouterr())
+
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    for number, text in enumerate(some_texts(9)):
+        (texts / f"{number}.txt").write_text(text)
+    options = ["--model", tiny_model, "--out", tmp_path / "scores", "--length", 64, "--windows", 18, "--device", "cpu"]
+    status, out, _ = run("score", texts, *options, "--dry-run", "--json")
+    assert status == 0
+    plan = json.loads(out)
+    assert plan["tokens"] == 18 * (64 + 2 * (32 + 48 + 24 + 12 + 6))
+    assert plan["parameters"] > 10_000
+    assert not (tmp_path / "scores").exists()
+    status, out, _ = run("score", texts, *options, "--json")
+    assert status == 0
+    assert json.loads(out)["windows"] == 18
+    status, out, _ = run("bipartite", tmp_path / "scores", "--out", tmp_path / "curves", "--json")
+    assert status == 0
+    assert {(law["estimator"], law["ratio"], law["correction"]) for law in json.loads(out)["laws"]} == {
+        *(("direct", ratio, correction) for ratio in (2, 3, 4) for correction in ("none", "ngram")),
+        *(("vclub", ratio, "none") for ratio in (2, 3, 4)),
+    }
+    saved = l2m.load(tmp_path / "curves" / "direct-2-none.json")
+    assert saved.information.tolist() == bipartite(l2m.load(tmp_path / "scores")).information.tolist()
+    assert (tmp_path / "curves" / "bipartite.svg").read_text().startswith("<svg")
+    status, out, _ = run("bipartite", tmp_path / "scores", "--estimator", "direct", "--preset", "paper")
+    assert status == 0
+    assert "l^" in out
+    status, out, _ = run("nll", tmp_path / "scores", "--json")
+    assert status == 0
+    assert json.loads(out)["models"][0]["overall"]["bits_per_byte"] > 0
+    for bad in (
+        ["score", texts, *options, "--length", 32],
+        ["score", texts, *options, "--shard", "3"],
+        ["score", *options],
+        ["bipartite", tmp_path / "texts"],
+        ["nll"],
+    ):
+        status, _, error = run(*bad)
+        assert status == 2, bad
+        assert error.startswith("l2m: ")
+        assert error.count("\n") == 1
+
+
+def test_nll_by_position_is_the_mean_of_its_bin(tmp_path):
+    source = SOURCES["latent"]
+    scores = measured(source, tmp_path, windows=400, shuffles=0)
+    every, bins = l2m.position_nll(scores, per_octave=None), l2m.position_nll(scores, per_octave=1)
+    np.testing.assert_allclose(every.nll, -scores.conditional.mean(0, dtype=float), rtol=1e-12)
+    assert bins.first.tolist() == [1, 2, 4, 8, 16, 32, 64]
+    np.testing.assert_allclose(bins.nll[3], every.nll[7:15].mean())
+    # Equally likely latent values that are symmetric about one half: nothing is known of the first token.
+    assert every.nll[0] == pytest.approx(np.log(2), abs=1e-7)  # float32
+    assert np.isnan(bins.bits_per_byte).all()
+    assert every.to("bits").nll[0] == pytest.approx(1, abs=1e-6)
+
+
+def test_two_models_are_compared_window_by_window(tmp_path):
+    source = SOURCES["markov"]
+    ids = source.sample(200, LENGTH, seed=3)
+    corpus = l2m.Corpus(list(ids), tokenizer={"name": "bytes"})
+    good = scoring.score(corpus, source, out=tmp_path / "good", length=LENGTH, shuffles=0)
+    poor = scoring.score(corpus, Mixture(source, 0.2), out=tmp_path / "poor", length=LENGTH, shuffles=0)
+    for axis in ("tokens", "bytes"):
+        one, two = l2m.position_nll(poor, axis=axis), l2m.position_nll(good, axis=axis)
+        paired = one.difference(two)
+        np.testing.assert_allclose(paired.nll, one.nll - two.nll, atol=1e-12)
+        assert (paired.stderr < 0.8 * np.hypot(one.stderr, two.stderr)).all()
+        np.testing.assert_allclose(two.bits_per_byte, two.nll / np.log(2), rtol=1e-6)  # a byte a token
+    other = scoring.score(l2m.Corpus(list(ids[:9])), source, out=tmp_path / "other", length=LENGTH, shuffles=0)
+    with pytest.raises(l2m.InputError, match="axis='bytes'"):
+        l2m.position_nll(other).difference(l2m.position_nll(good))

@@ -5,7 +5,7 @@ import warnings
 VOCABULARY = 97
 
 
-def tiny_model(family: str):
+def random_model(family: str):
     """A model in memory, the same each time; weights larger than a fresh model's, so that odds differ from position to position."""
     import torch
     import transformers

@@ -30,6 +30,7 @@ from l2m.joint_entropy import (
     kullback_leibler,
 )
 from l2m.near_duplicates import near_duplicates
+from l2m.position_nll import PositionCurve, position_nll
 from l2m.power_law import Logarithm, PowerLaw, fit_logarithm, fit_power_law
 from l2m.records import Record, load
 from l2m.scoring import Scores, score
@@ -52,6 +53,7 @@ __all__ = [
     "InputError",
     "JointEntropy",
     "Logarithm",
+    "PositionCurve",
     "PowerLaw",
     "Record",
     "Scores",
@@ -76,6 +78,7 @@ __all__ = [
     "load",
     "mutual_information",
     "near_duplicates",
+    "position_nll",
     "score",
     "tokenize",
     "two_point",

@@ -22,7 +22,7 @@ from l2m.progress import progress_bar
 from l2m.records import Record, load
 from l2m.scoring import score
 from l2m.scoring.models import ModelSource, resolve_model
-from l2m.scoring.run import split_spans
+from l2m.scoring.plan import split_spans
 from l2m.scoring.windows import SENTENCE_REACH
 from l2m.sources import Sources
 from l2m.tokenize import HuggingFaceEncoder, tokenize

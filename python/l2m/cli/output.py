@@ -8,9 +8,17 @@ from typing import Any
 
 def print_result(result: Mapping[str, Any], json: bool, words: str) -> None:
     """Print `result` as one JSON object where `json` is asked for, else `words`."""
-    print(json_module.dumps(result, ensure_ascii=False, allow_nan=False) if json else words)
+    print(json_module.dumps(_plain(result), ensure_ascii=False, allow_nan=False) if json else words)
 
 
 def plain(value: float) -> float | None:
     """A number that JSON knows: None for nan and infinity."""
     return float(value) if math.isfinite(value) else None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return plain(value) if isinstance(value, float) else value

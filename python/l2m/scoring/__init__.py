@@ -116,15 +116,15 @@ def score(
         InputError: text shorter than one window; a context shorter than the window; splits that do not fit; a corpus made
             with another tokenizer; no start token; a folder with scores of other settings.
     """
-    from l2m.scoring.run import prepare
+    from l2m.scoring.plan import Request, prepare
 
     say = notify or (lambda line: print(f"l2m: {line}", file=sys.stderr))
-    job = prepare(
-        corpus, model, out=out, length=length, splits=splits, ratios=ratios, shuffles=shuffles, contexts=contexts, windows=windows,
-        device=device, dtype=dtype, revision=revision, max_batch_tokens=max_batch_tokens, seed=seed,
-        start_token=start_token, shard=shard, say=say,
+    request = Request(
+        corpus=corpus, model=model, length=length, splits=splits, ratios=ratios, shuffles=shuffles, contexts=contexts,
+        windows=windows, device=device, dtype=dtype, revision=revision, max_batch_tokens=max_batch_tokens, seed=seed,
+        start_token=start_token, shard=shard,
     )  # fmt: skip
-    job.run(progress, say)
+    prepare(request, out, say).run(progress, say)
     return Scores.open(out)
 
 

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l2m.errors import InputError
-from l2m.scoring.models import ModelSource
+from l2m.scoring.models import DEVICE_MAPS, ModelSource, quiet_transformers
 
 # What a forward pass calls the state it takes and gives back; transformers has not settled on one name.
 _CACHE_NAMES = ("past_key_values", "cache", "cache_params", "state")
 # Logits that exist at once. 32 MiB of float32 stay near the caches of a CPU; a GPU wants larger matrix products.
 _LOGITS_AT_ONCE = {"cpu": 1 << 23, "gpu": 1 << 28}
+# On a CPU larger batches gain nothing, and a pass should end soon enough to show progress.
+_CPU_TOKENS = 4096
 
 
 class _State(NamedTuple):
@@ -127,20 +129,59 @@ class LanguageModel:
         return values, cache
 
     def token_budget(self) -> int:
-        """Tokens one forward pass should hold: from free memory on a GPU; on a CPU more than a few thousand gain nothing."""
+        """Tokens one forward pass should hold: from free memory on a GPU."""
         import torch
 
         device = self.model.get_input_embeddings().weight.device
         if device.type != "cuda":
-            return 4096
+            return _CPU_TOKENS
         free, _ = torch.cuda.mem_get_info(device)
-        config = self.model.config.get_text_config()
-        width, layers = int(config.hidden_size), int(config.num_hidden_layers)
-        inner = int(getattr(config, "intermediate_size", None) or 4 * width)
-        # Per token: keys and values of every layer (at most 2 * width each), and one layer's activations.
-        bytes_per_token = (2 * width * layers + 8 * width + 3 * inner) * self.model.dtype.itemsize
         logits = 3 * 4 * _LOGITS_AT_ONCE["gpu"]
-        return int(min(1 << 18, max(1024, (0.7 * free - logits) / (1.5 * bytes_per_token))))
+        per_token = _bytes_per_token(self.model.config, self.model.dtype.itemsize)
+        return int(min(1 << 18, max(1024, (0.7 * free - logits) / (1.5 * per_token))))
+
+
+def estimate(model: Any, tokens: int, device: str | None, dtype: Any, budget: int | None) -> dict[str, Any]:
+    """Parameters, memory in bytes and seconds that `tokens` cost; the weights of a `ModelSource` are not loaded."""
+    import time
+
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    if isinstance(model, ModelSource):
+        config = AutoConfig.from_pretrained(model.folder)
+        with torch.device("meta"), quiet_transformers():
+            module = AutoModelForCausalLM.from_config(config)
+    else:
+        config, module = model.config, model
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    place = torch.device("cuda" if device in DEVICE_MAPS else device)
+    if dtype is None:
+        dtype = torch.float32 if place.type == "cpu" else getattr(config, "dtype", None) or torch.bfloat16
+    dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    size = 1024 if place.type == "cpu" else 8192
+    matrix = torch.ones(size, size, dtype=dtype, device=place)
+    seconds = []
+    for _ in range(4):
+        start = time.perf_counter()
+        float((matrix @ matrix)[0, 0])
+        seconds.append(time.perf_counter() - start)
+    logits = 3 * 4 * _LOGITS_AT_ONCE["cpu" if place.type == "cpu" else "gpu"]
+    batch = (budget or _CPU_TOKENS) * _bytes_per_token(config, dtype.itemsize)
+    return {
+        "parameters": parameters,
+        "memory_bytes": parameters * dtype.itemsize + batch + logits,
+        "seconds": tokens * parameters * min(seconds) / size**3,
+    }
+
+
+def _bytes_per_token(config: Any, itemsize: int) -> int:
+    """Keys and values of every layer (at most 2 * width each), and one layer's activations."""
+    text = config.get_text_config()
+    width, layers = int(text.hidden_size), int(text.num_hidden_layers)
+    inner = int(getattr(text, "intermediate_size", None) or 4 * width)
+    return (2 * width * layers + 8 * width + 3 * inner) * itemsize
 
 
 def _of_targets(logits: Any, targets: Any) -> Any:

@@ -20,6 +20,8 @@ from blake3 import blake3
 from l2m.errors import InputError
 from l2m.files import file_hash, read_json, sync_folder
 
+# Values of `device` that spread a model over all there is.
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 # Tokens that open or close a turn of a chat: a text never starts with one, so a model gives wrong odds after it.
 # SmolLM2-Instruct: the first two tokens cost 19.2 nats after <|im_start|> and 15.1 after <|endoftext|>.
 CHAT_CONTROL = (
@@ -146,7 +148,7 @@ class ModelSource:
         options: dict[str, Any] = {
             "dtype": getattr(torch, dtype) if isinstance(dtype, str) and dtype != "auto" else dtype
         }
-        spread = device in ("auto", "balanced", "balanced_low_0", "sequential")
+        spread = device in DEVICE_MAPS
         if spread:
             options["device_map"] = device
         if self.commit is not None:

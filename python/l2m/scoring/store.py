@@ -45,6 +45,11 @@ class Store:
         self.folder = Path(folder)
         self.settings: dict[str, Any] = {}
 
+    @property
+    def exists(self) -> bool:
+        """Whether the folder holds a store."""
+        return (self.folder / "scores.json").exists()
+
     def open(self) -> "Store":
         """Read the settings.
 
@@ -63,7 +68,7 @@ class Store:
         Raises:
             InputError: the folder holds scores of another run; names the first setting that differs.
         """
-        if (self.folder / "scores.json").exists():
+        if self.exists:
             self.open()
             for key in settings:
                 here, there = settings[key], self.settings.get(key)

@@ -1,0 +1,137 @@
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from l2m.bipartite import BipartiteCurve
+    from l2m.power_law import PowerLaw
+
+
+def bipartite(
+    scores: Path,
+    *,
+    estimator: Literal["direct", "vclub"] | None = None,
+    ratio: int | None = None,
+    correction: Literal["none", "ngram", "averaged"] | None = None,
+    preset: Literal["paper"] | None = None,
+    x: Literal["length", "split"] | None = None,
+    nats: float = 1.0,
+    out: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Bipartite information of past and future from scores, and its power law: all estimates side by side, or those named.
+
+    Parameters
+    ----------
+    scores
+        Folder made by l2m score.
+    estimator
+        direct or vclub. Default: both, where scored.
+    ratio
+        Total length over split. Default: all that were scored.
+    correction
+        Of the start of Y: none, ngram (the paper's) or averaged (over contexts). Default: all that were scored for.
+    preset
+        paper: fitted against l over 2..512, marginals of other documents.
+    x
+        What amplitudes refer to: length (L) or split (l). Default: length, or what the preset says.
+    nats
+        Show the exponent if all values were off by this many nats either way.
+    out
+        Folder for one JSON record per curve and a figure.
+    json
+        Print the result as one JSON object.
+    """
+    from l2m.bipartite import every_estimate
+    from l2m.cli.output import print_result
+    from l2m.errors import InputError
+    from l2m.scoring import Scores
+
+    named = {"estimator": estimator, "ratio": ratio, "correction": correction}
+    held = Scores.open(scores)
+    curves = [
+        curve
+        for curve in every_estimate(held, preset=preset)
+        if all(value is None or curve.settings[name] == value for name, value in named.items())
+    ]
+    if not curves:
+        asked = ", ".join(f"{name} {value}" for name, value in named.items() if value is not None)
+        raise InputError(
+            f"{scores}: no passes for {asked or 'any estimate'}; score with more shuffles, contexts or ratios"
+        )
+    laws = [curve.sensitivity(nats, x=x) for curve in curves]
+    rows = []
+    for curve, by_shift in zip(curves, laws, strict=True):
+        law = by_shift[0.0]
+        low, high = law.interval("exponent")
+        rows.append(
+            {
+                "estimator": curve.settings["estimator"],
+                "ratio": curve.settings["ratio"],
+                "correction": curve.settings["correction"],
+                "x": law.settings["x"],
+                "amplitude": law.amplitude,
+                "exponent": law.exponent,
+                "low": low,
+                "high": high,
+                "exponent_if_too_high": by_shift[-nats].exponent,
+                "exponent_if_too_low": by_shift[nats].exponent,
+                "windows": curve.settings["windows"],
+                "groups": f"{len(curve.replicates)} {curve.groups}",
+            }
+        )
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        for curve in curves:
+            curve.save(
+                out / f"{curve.settings['estimator']}-{curve.settings['ratio']}-{curve.settings['correction']}.json"
+            )
+        draw(curves, [by_shift[0.0] for by_shift in laws], out / "bipartite.svg")
+    result = {"scores": str(scores), "nats": nats, "laws": rows, "curves": [_table(curve) for curve in curves]}
+    print_result(result, json, _in_words(rows, curves, nats))
+
+
+def _table(curve: "BipartiteCurve") -> dict[str, Any]:
+    columns = {name: values.tolist() for name, values in curve.columns().items()}
+    return {"title": curve.title, **columns}
+
+
+def _in_words(rows: list[dict[str, Any]], curves: list["BipartiteCurve"], nats: float) -> str:
+    lines = []
+    for curve in curves:
+        lines.append(f"{curve.title}, I in nats at each l:")
+        pairs = zip(curve.split, curve.information, curve.stderr, strict=True)
+        lines.append("  " + "  ".join(f"{split}: {value:.2f}±{error:.2f}" for split, value, error in pairs))
+    x = "L" if rows[0]["x"] == "length" else "l"
+    lines.append(f"\nI = A {x}^beta, beta with 95 % interval; and beta if all I were {nats:g} nats too high or too low")
+    for row in rows:
+        name = f"{row['estimator']} L={row['ratio']}l" + (
+            "" if row["correction"] == "none" else f" {row['correction']}"
+        )
+        lines.append(
+            f"{name:<24} {row['amplitude']:.3g} {x}^{row['exponent']:.3f}  [{row['low']:.3f}, {row['high']:.3f}]  "
+            f"{row['exponent_if_too_high']:.3f} or {row['exponent_if_too_low']:.3f}  "
+            f"({row['windows']} windows, jackknife over {row['groups']})"
+        )
+    return "\n".join(lines)
+
+
+def draw(curves: list["BipartiteCurve"], laws: list["PowerLaw"], path: Path) -> None:
+    """One panel per ratio with every estimate and its law."""
+    from matplotlib.figure import Figure
+
+    from l2m.files import atomic_write
+    from l2m.plots import BLUE, GREEN, ORANGE, PURPLE, svg
+
+    colors = dict(
+        zip(
+            ("direct none", "direct ngram", "direct averaged", "vclub none"), (BLUE, GREEN, PURPLE, ORANGE), strict=True
+        )
+    )
+    ratios = sorted({curve.settings["ratio"] for curve in curves})
+    figure = Figure(figsize=(5.2 * len(ratios), 4.4), layout="constrained")
+    panels = figure.subplots(1, len(ratios), squeeze=False, sharey=True)[0]
+    for curve, law in zip(curves, laws, strict=True):
+        key = f"{curve.settings['estimator']} {curve.settings['correction']}"
+        curve.plot(panels[ratios.index(curve.settings["ratio"])], law, color=colors[key])
+    with atomic_write(path, "w") as file:
+        file.write(svg(figure))

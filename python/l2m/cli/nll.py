@@ -1,0 +1,106 @@
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from l2m.position_nll import PositionCurve
+
+
+def nll(
+    *scores: Path,
+    axis: Literal["tokens", "bytes"] | None = None,
+    per_octave: int = 1,
+    out: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Negative log-likelihood by position in the context, of one model or of several with paired differences.
+
+    Parameters
+    ----------
+    scores
+        Folders made by l2m score, one a model. Differences are those to the first.
+    axis
+        Count positions in tokens, or in bytes, which models with different tokenizers need. Default: tokens where all
+        folders hold the same corpus.
+    per_octave
+        Bins per doubling of the position.
+    out
+        Folder for one JSON record per curve and a figure.
+    json
+        Print the result as one JSON object.
+    """
+    from l2m.cli.output import print_result
+    from l2m.errors import InputError
+    from l2m.position_nll import position_nll
+    from l2m.scoring import Scores
+
+    if not scores:
+        raise InputError("SCORES: nothing named; expected folders made by l2m score")
+    held = [Scores.open(path) for path in scores]
+    same = len({one.settings["corpus"]["hash"] for one in held}) == 1
+    axis = axis or ("tokens" if same else "bytes")
+    curves = [position_nll(one, axis=axis, per_octave=per_octave) for one in held]
+    differences = [curve.difference(curves[0]) for curve in curves[1:]]
+    names = [path.name for path in scores]
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, curve in zip(names, curves, strict=True):
+            curve.save(out / f"{name}.json")
+        for name, curve in zip(names[1:], differences, strict=True):
+            curve.save(out / f"{name}-minus-{names[0]}.json")
+        draw(curves, differences, names, out / "nll.svg")
+    result = {
+        "axis": axis,
+        "models": [_table(name, curve) for name, curve in zip(names, curves, strict=True)],
+        "differences": [
+            _table(f"{name} minus {names[0]}", curve) for name, curve in zip(names[1:], differences, strict=True)
+        ],
+    }
+    print_result(result, json, _in_words(result))
+
+
+def _table(name: str, curve: "PositionCurve") -> dict[str, Any]:
+    columns = {name: values.tolist() for name, values in curve.columns().items()}
+    overall = {key: curve.settings[key] for key in ("model", "windows", "documents", "nll", "bits_per_byte")}
+    return {"name": name, "overall": overall, "columns": columns}
+
+
+def _in_words(result: dict[str, Any]) -> str:
+    lines = [
+        f"{table['name']}: {table['overall']['model']}, {table['overall']['nll']:.4f} nats per token, "
+        + (
+            ""
+            if math.isnan(table["overall"]["bits_per_byte"])
+            else f"{table['overall']['bits_per_byte']:.4f} bits per byte, "
+        )
+        + f"{table['overall']['windows']} windows"
+        for table in result["models"]
+    ]
+    value, error = ("bits_per_byte", "bits_per_byte_stderr") if result["axis"] == "bytes" else ("nll", "stderr")
+    unit = "bits per byte" if result["axis"] == "bytes" else "nats per token"
+    for table in result["models"] + result["differences"]:
+        lines.append(f"\n{table['name']}, {unit} by position in {result['axis']}")
+        columns = table["columns"]
+        rows = zip(columns["first"], columns["last"], columns[value], columns[error], strict=True)
+        lines += [f"  {first:>7.0f} to {last:<7.0f} {mean:9.4f} ± {spread:.4f}" for first, last, mean, spread in rows]
+    return "\n".join(lines)
+
+
+def draw(curves: list["PositionCurve"], differences: list["PositionCurve"], names: list[str], path: Path) -> None:
+    """All models in one panel; below it, where there are several, their paired differences to the first."""
+    from matplotlib.figure import Figure
+
+    from l2m.files import atomic_write
+    from l2m.plots import svg
+
+    rows = 2 if differences else 1
+    figure = Figure(figsize=(6.4, 3.6 * rows), layout="constrained")
+    panels = figure.subplots(rows, 1, squeeze=False, sharex=True)[:, 0]
+    for name, curve in zip(names, curves, strict=True):
+        curve.plot(panels[0], label=name)
+    if differences:
+        panels[1].axhline(0, color="0.6", linewidth=0.8)
+    for number, (name, curve) in enumerate(zip(names[1:], differences, strict=True), 1):
+        curve.plot(panels[1], label=f"{name} minus {names[0]}", color=f"C{number}")
+    with atomic_write(path, "w") as file:
+        file.write(svg(figure))
