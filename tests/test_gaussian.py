@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterator
 from functools import cache
+from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -255,7 +257,150 @@ def test_kl_is_the_closed_form_and_zero_at_the_truth() -> None:
     assert abs(ignorance.mean() + np.log(s).sum()) < 5 * error  # fails for 1 seed in 2 million
 
 
-# --- exponents ---
+# --- truth for estimators ---
+
+
+@pytest.mark.parametrize("window", [(0, 256), (0, 100), (100, 256), (64, 128), (3, 9), (255, 256)])
+def test_densities_of_windows_are_marginal(window: tuple[int, int]) -> None:
+    from scipy.stats import multivariate_normal
+
+    start, stop = window
+    law, covariance = law_of((1, 3, 2)), dense_covariance((1, 3, 2))[start:stop, start:stop]
+    z = law.sample(4, seed=6)[0][:, start:stop]
+    expected = multivariate_normal(np.zeros(stop - start), covariance).logpdf(z)
+    np.testing.assert_allclose(law.log_density(z, start=start), expected, rtol=0, atol=1e-10)
+    conditionals = law.log_conditionals(z, start=start)
+    np.testing.assert_allclose(conditionals.sum(1), expected, rtol=0, atol=1e-10)
+    half = (stop - start + 1) // 2  # a shorter window is a prefix
+    np.testing.assert_allclose(conditionals[:, :half], law.log_conditionals(z[:, :half], start=start), atol=1e-10)
+
+
+def test_pointwise_information_is_the_log_ratio_and_averages_to_the_truth() -> None:
+    law, n = law_of((3, 1)), 20_000
+    z, _ = law.sample(n, seed=1)
+    pointwise = law.pointwise_information(z)
+    for split in (1, 5, 32, 63):
+        x, y = law.log_density(z[:9, :split], start=0), law.log_density(z[:9, split:], start=split)
+        np.testing.assert_allclose(pointwise[:9, split], law.log_density(z[:9]) - x - y, atol=1e-10)
+    assert (pointwise[:, [0, -1]] == 0).all()
+    error = pointwise.std(0) / math.sqrt(n)
+    truth = law.bipartite_information(range(law.length + 1))
+    # 63 splits, strongly dependent; 5 standard errors are passed by 1 seed in 25,000 at most.
+    assert (np.abs(pointwise.mean(0) - truth) <= 5 * error + 1e-12).all()
+
+
+def test_vclub_closed_form() -> None:
+    assert HierarchicalGaussian(2).vclub() == pytest.approx(2.4451, abs=5e-5)
+    assert HierarchicalGaussian(5).vclub() == pytest.approx(66.99, abs=5e-3)
+    law, covariance = law_of((2, 3)), dense_covariance((2, 3))
+    for split in (1, 7, 32, 60):
+        independent = covariance.copy()
+        independent[:split, split:] = independent[split:, :split] = 0
+        expected = (np.trace(np.linalg.solve(covariance, independent)) - law.length) / 2
+        assert law.vclub(split) == pytest.approx(expected, abs=1e-10)
+    np.testing.assert_allclose(law.vclub([0, law.length]), 0, atol=1e-10)
+
+
+def test_bipartite_pipeline_finds_the_truth_at_every_split(tmp_path: Path) -> None:
+    """Log-densities through the store and both estimators; X and Y are windows from the start of sequences."""
+    import l2m
+    from l2m.scoring.exact import GaussianSource
+
+    source = GaussianSource(HierarchicalGaussian(3))
+    z = source.sample(800, 64, seed=1)
+    scores = l2m.score(
+        z, source, out=tmp_path / "scores", length=64, ratios=[2], splits=[1, 2, 3, 4, 6, 8, 13, 16, 29, 32]
+    )
+    for estimator, truth in [("direct", source.bipartite_information), ("vclub", source.vclub)]:
+        curve = l2m.bipartite(scores, estimator=estimator)
+        expected = [truth(split, 2 * split) for split in curve.split]
+        # 20 values, 4.5 standard errors each: 1 seed in 7,000 fails. The largest is within reach of a tenth of the truth.
+        assert (np.abs(curve.information - expected) < 4.5 * curve.stderr).all()
+        assert curve.stderr[-1] < 0.1 * expected[-1]
+    last = l2m.bipartite(scores, splits=[32])  # the whole sequence: float32 storage of 64 log-densities
+    np.testing.assert_allclose(last.pointwise[:, 0], source.law.pointwise_information(z)[:, 32], atol=1e-4)
+
+
+def test_windows_of_a_source_have_dense_truths() -> None:
+    from l2m.scoring.exact import GaussianSource
+
+    source, covariance = GaussianSource(law_of((1, 3))), dense_covariance((1, 3))
+    x, y, both = (log_determinant(covariance[a:b, a:b]) for a, b in ((0, 5), (5, 15), (0, 15)))
+    assert source.bipartite_information(5, 15) == pytest.approx((x + y - both) / 2, abs=1e-10)
+    assert source.bipartite_information(7, 64) == pytest.approx(source.law.bipartite_information(7), abs=1e-10)
+    assert source.vclub(7, 64) == pytest.approx(source.law.vclub(7), abs=1e-10)
+
+
+# --- exponents and curves ---
+
+
+@pytest.mark.parametrize(("copies", "beta"), [(2, 0.5), (3, math.log(3) / math.log(4))])
+def test_growth_tends_to_the_nominal_exponent(copies: int, beta: float) -> None:
+    law = HierarchicalGaussian(10, copies)
+    growth = law.growth()
+    np.testing.assert_array_equal(growth.length, 4 ** np.arange(1, 11))
+    for layers, information in enumerate(growth.information[:5], start=1):
+        shorter = HierarchicalGaussian(layers, copies)
+        assert information == pytest.approx(shorter.bipartite_information(shorter.length // 2), abs=1e-10)
+    assert law.nominal_exponent == pytest.approx(beta, abs=1e-12)
+    assert (np.diff(np.abs(growth.local_exponents - beta)) < 0).all()  # ever nearer
+    assert growth.local_exponents[-1] == pytest.approx(beta, abs=1e-3)
+    assert growth.fitted_exponent == pytest.approx(growth.fit().exponent, abs=1e-9)
+
+
+def test_one_copy_grows_like_log_and_the_printed_rule_stays_constant() -> None:
+    per_layer = np.diff(HierarchicalGaussian(10, 1).growth().information)
+    np.testing.assert_allclose(per_layer[3:], per_layer[-1], rtol=1e-2)
+    constant = HierarchicalGaussian(10, 1, boundary="printed").growth().information
+    np.testing.assert_allclose(constant[1:], constant[1], rtol=0, atol=1e-6)
+
+
+def test_order_of_children_matters_at_finite_length() -> None:
+    law = HierarchicalGaussian(6, [1, 1, 2, 1, 1])
+    assert law.nominal_exponent == pytest.approx(0.10, abs=5e-3)
+    assert law.fitted_exponent == pytest.approx(0.17, abs=5e-3)
+    assert HierarchicalGaussian(6, [2, 1, 1, 1, 1]).fitted_exponent < 0.1
+
+
+def test_both_pure_families_share_the_two_point_law_between_the_ends() -> None:
+    for layers in range(1, 8):
+        ends = [HierarchicalGaussian(layers, copies) for copies in (1, 3)]
+        one, three = (law.two_point_information(0, law.length - 1) for law in ends)
+        assert one == pytest.approx(three, rel=1e-9)
+    two = HierarchicalGaussian(4, 2)
+    assert two.correlation(0, two.length - 1) == pytest.approx(0, abs=1e-15)
+
+
+def test_two_point_averages_over_all_pairs_at_a_distance() -> None:
+    law, covariance = law_of((1, 3, 2)), dense_covariance((1, 3, 2))
+    curve = law.two_point(range(1, 256))
+    diagonals = [np.diag(covariance, d) for d in curve.distance]
+    np.testing.assert_allclose(curve.correlation, [r.mean() for r in diagonals], rtol=0, atol=ROUNDING)
+    expected = [(-0.5 * np.log1p(-(r**2))).mean() for r in diagonals]
+    np.testing.assert_allclose(curve.information, expected, rtol=0, atol=ROUNDING)
+    assert law.two_point().distance.tolist() == [1, 2, 4, 8, 16, 32, 64, 128]
+    assert law.two_point_information(7, [7, 8])[0] == math.inf
+
+
+def test_curves_are_saved_and_drawn(tmp_path: Path) -> None:
+    import l2m
+
+    law = HierarchicalGaussian(4)
+    for record in (law.growth(), law.two_point()):
+        record.save(tmp_path / "record.json")
+        loaded = l2m.load(tmp_path / "record.json")
+        np.testing.assert_array_equal(loaded.information, record.information)
+        np.testing.assert_allclose(record.to("bits").information * math.log(2), record.information, rtol=1e-15)
+        line = record.plot().lines[0]
+        np.testing.assert_array_equal(line.get_ydata(), record.information)
+        assert len(record.to_frame()) == record.information.size
+
+
+@pytest.mark.parametrize("beta", np.linspace(0, 0.79, 12))
+def test_with_exponent_finds_the_nearest_law(beta: float) -> None:
+    law = HierarchicalGaussian.with_exponent(5, beta)
+    nominal = [np.log(entries).mean() / math.log(4) for entries in product((1, 2, 3), repeat=4)]
+    assert abs(law.nominal_exponent - beta) == pytest.approx(min(abs(value - beta) for value in nominal), abs=1e-9)
 
 
 @pytest.mark.parametrize(("beta", "children"), [(0, {1}), (0.5, {2}), (0.7925, {3})])
@@ -303,6 +448,11 @@ GOOD = np.zeros((2, 16))
         (lambda: LAW.conditional_mean(np.full(16, 41.0)), "none beyond 40"),
         (lambda: LAW.conditional_mean(np.full(16, "a")), "z: dtype"),
         (lambda: LAW.log_density(np.zeros((2, 17))), "z: shape"),
+        (lambda: LAW.log_density(np.zeros(9), start=8), r"z: shape \(9,\) from position 8; expected at most 8"),
+        (lambda: HierarchicalGaussian(7).log_density(np.zeros(5000), start=1), "5,000 values from position 1"),
+        (lambda: LAW.vclub(-1), "split: -1"),
+        (lambda: LAW.two_point([0]), "distances: 0"),
+        (lambda: LAW.two_point([16]), "distances: 16; expected distances from 1 to 15"),
         (lambda: LAW.kl(GOOD, 0.0, conditional_mean=GOOD), "std: 0.0; expected finite values above 0"),
         (lambda: LAW.kl(GOOD, np.nan, conditional_mean=GOOD), "std: values that are not finite"),
         (lambda: LAW.kl(GOOD[:, :5], 1.0, conditional_mean=GOOD), "mean: shape"),

@@ -19,7 +19,7 @@ from l2m.entropy import (
     fingerprint,
 )
 from l2m.errors import InputError
-from l2m.gaussian import GaussianFilter, HierarchicalGaussian
+from l2m.gaussian import GaussianFilter, GaussianGrowth, GaussianTwoPoint, HierarchicalGaussian
 from l2m.history_state import HistoryState, history_state
 from l2m.joint_entropy import (
     BlockEntropies,
@@ -48,6 +48,8 @@ __all__ = [
     "Estimate",
     "Fingerprint",
     "GaussianFilter",
+    "GaussianGrowth",
+    "GaussianTwoPoint",
     "HierarchicalGaussian",
     "HistoryState",
     "InputError",

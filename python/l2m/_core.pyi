@@ -141,6 +141,11 @@ class GaussianLaw:
     def correlation(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> NDArray[np.float64]:
         """Of each pair of positions."""
 
+    def two_point(
+        self, distances: list[int], threads: int | None = None, progress: Callable[[int, int], None] | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Correlation and information, each averaged over all pairs at each distance."""
+
     def sample(
         self,
         z: NDArray[Any],

@@ -4,10 +4,12 @@ Construction: Chen et al., Appendix C (paper section 3). The law, samples and co
 core (`rust/gaussian/`).
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import product
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -15,6 +17,10 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from l2m import _core
 from l2m.errors import InputError
 from l2m.progress import Progress
+from l2m.records import Record
+
+if TYPE_CHECKING:
+    from l2m.power_law import PowerLaw
 
 Floats = NDArray[np.float64]
 
@@ -50,6 +56,8 @@ class HierarchicalGaussian:
         self._core = _core.GaussianLaw(list(self.children), boundary)
         self.conditional_std: Floats = self._core.conditional_std()
         self.conditional_std.flags.writeable = False
+        # A middle window has no fast conditionals; the factors of a few are kept, for they serve many sequences.
+        self._window_factor = lru_cache(maxsize=32)(self._factor)
 
     @classmethod
     def with_exponent(cls, layers: int, beta: float, *, boundary: str = "weighted") -> Self:
@@ -78,6 +86,16 @@ class HierarchicalGaussian:
         children = self.children[0] if len(set(self.children)) == 1 else self.children
         return f"HierarchicalGaussian({self.layers}, {children}, boundary={self.boundary!r})  # length {self.length:,}"
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What makes the law, as JSON."""
+        return {
+            "name": "hierarchical Gaussian",
+            "layers": self.layers,
+            "children": list(self.children),
+            "boundary": self.boundary,
+        }
+
     # --- the law -------------------------------------------------------------------------------------------------------
 
     def entropy(self) -> Floats:
@@ -97,11 +115,82 @@ class HierarchicalGaussian:
         """
         if split is None:
             return float(self._core.half_information()[-1])
+        splits = self._splits(split)
+        information = self._core.bipartite_information()[splits]
+        return float(information) if splits.ndim == 0 else information
+
+    def vclub(self, split: ArrayLike | None = None) -> Any:
+        """What vCLUB finds at a split with a perfect model, nats: I + KL(p(x) p(y) || p(x, y)).
+
+        1/2 [tr(Sigma^-1 (Sigma_X (+) Sigma_Y)) - L] (paper, section 2). Splits as in `bipartite_information`; dense.
+
+        Raises:
+            InputError: as `bipartite_information`; L above 4,096.
+        """
+        splits = self._splits(self.length // 2 if split is None else split)
+        values = vclub_curve(self.covariance())[splits]
+        return float(values) if splits.ndim == 0 else values
+
+    def _splits(self, split: ArrayLike) -> NDArray[np.int64]:
         splits = _integers("split", split)
         if splits.size and not (splits.min() >= 0 and splits.max() <= self.length):
             raise InputError(f"split: {splits.min()} to {splits.max()}; expected 0 to {self.length}")
-        information = self._core.bipartite_information()[splits]
-        return float(information) if splits.ndim == 0 else information
+        return splits
+
+    @property
+    def nominal_exponent(self) -> float:
+        """mean(log children) / log 4: beta of I_BP(L/2; L) ~ L^beta as layers go on; nan for one layer."""
+        return float(np.log(self.children).mean() / math.log(4)) if self.children else math.nan
+
+    @property
+    def local_exponents(self) -> Floats:
+        """Slope of log I_BP(L/2; L) against log L from each length 4^k to the next, (layers - 1,)."""
+        return np.asarray(np.diff(np.log(self._core.half_information())) / math.log(4))
+
+    @property
+    def fitted_exponent(self) -> float:
+        """Least-squares slope of log I_BP(L/2; L) against log L over the lengths 4, 16, ..., 4^layers; nan for one layer."""
+        logs = np.log(self._core.half_information())
+        k = np.arange(self.layers) - (self.layers - 1) / 2
+        return float((k @ logs) / (k @ k) / math.log(4)) if self.layers > 1 else math.nan
+
+    def growth(self) -> "GaussianGrowth":
+        """I_BP(L/2; L) of the laws of length 4, 16, ..., 4^layers made of the first layers of this one, with exponents."""
+        return GaussianGrowth(
+            length=4 ** np.arange(1, self.layers + 1),
+            information=self._core.half_information(),
+            local_exponents=self.local_exponents,
+            nominal_exponent=self.nominal_exponent,
+            fitted_exponent=self.fitted_exponent,
+            settings=self.settings,
+        )
+
+    def two_point(
+        self,
+        distances: Sequence[int] | None = None,
+        *,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> "GaussianTwoPoint":
+        """Correlation and information of two values at a distance, averaged over all pairs at it. O(L) a distance.
+
+        Args:
+            distances: 1..L-1; None: 1, 2, 4, ..., L/2.
+
+        Raises:
+            InputError: distances out of range or not integers.
+        """
+        chosen = 2 ** np.arange(2 * self.layers) if distances is None else _integers("distances", distances).ravel()
+        if chosen.size and chosen.min() < 1:
+            raise InputError(f"distances: {chosen.min()}; expected 1 to {self.length - 1}")
+        correlation, information = self._core.two_point(chosen.tolist(), _threads(threads), progress)
+        return GaussianTwoPoint(chosen, correlation, information, settings=self.settings)
+
+    def two_point_information(self, i: ArrayLike, j: ArrayLike) -> Any:
+        """I(Z_i; Z_j) = -1/2 log(1 - Corr^2), nats, of positions as in `correlation`; infinite for i = j."""
+        with np.errstate(divide="ignore"):
+            information = -0.5 * np.log1p(-np.square(self.correlation(i, j)))
+        return float(information) if np.ndim(information) == 0 else information
 
     def correlation(self, i: ArrayLike, j: ArrayLike) -> Any:
         """Corr(Z_i, Z_j) for positions 0..L-1; integers or integer arrays that broadcast. O(log L) each.
@@ -227,20 +316,74 @@ class HierarchicalGaussian:
     ) -> NDArray[Any]:
         return self._core.conditional_mean(z.reshape(-1), reverse, _threads(threads), progress).reshape(z.shape)
 
-    def log_density(self, z: ArrayLike, *, threads: int | None = None) -> Any:
-        """log p(z) of whole sequences, nats: a float for (L,), (...,) for (..., L).
+    def log_density(self, z: ArrayLike, *, start: int | None = None, threads: int | None = None) -> Any:
+        """log p(z), nats: a float for one sequence, (...,) for (..., n).
+
+        Args:
+            z: whole sequences, (..., L); with `start`, windows that lie at positions start..start+n-1, whose density is
+                the marginal one: nothing is known of the values around them. O(L) for windows that begin or end with the
+                sequence; others are dense, n <= 4,096.
+
+        Raises:
+            InputError: as `conditional_mean`; a window that does not fit.
+        """
+        values = self._values("z", z) if start is None else self._window("z", z, start)
+        first = start or 0
+        if first and first + values.shape[-1] == self.length:  # read backwards it begins with the sequence
+            values, first = np.ascontiguousarray(values[..., ::-1]), 0
+        density = self.log_conditionals(values, start=first, threads=threads).sum(-1)
+        return float(density) if density.ndim == 0 else density
+
+    def log_conditionals(self, z: ArrayLike, *, start: int = 0, threads: int | None = None) -> Floats:
+        """log p(z_t | the values of the window before it), nats, of the shape of z, (..., n).
+
+        The window lies at positions start..start+n-1. O(L) for start = 0, else dense with n <= 4,096.
+
+        Raises:
+            InputError: as `log_density`.
+        """
+        values = self._window("z", z, start)
+        n = values.shape[-1]
+        if start == 0:
+            std = self.conditional_std[:n]
+            padding = [(0, 0)] * (values.ndim - 1) + [(0, self.length - n)]
+            mean = self._means(np.pad(values, padding), threads=threads)[..., :n]
+            scaled = (values.astype(np.float64) - mean) / std
+        else:
+            from scipy.linalg import solve_triangular
+
+            factor = self._window_factor(start, n)
+            std = np.diag(factor)
+            rows = values.reshape(-1, n).astype(np.float64)
+            scaled = solve_triangular(factor, rows.T, lower=True).T.reshape(values.shape)
+        return np.asarray(-0.5 * scaled**2 - np.log(std) - 0.5 * math.log(2 * math.pi))
+
+    def _factor(self, start: int, n: int) -> Floats:
+        """Cholesky factor of the covariance of a window."""
+        if n > MAX_DENSE:
+            raise InputError(
+                f"z: a window of {n:,} values from position {start:,}; expected at most 4,096 inside a sequence"
+            )
+        i = np.arange(start, start + n)
+        return np.linalg.cholesky(self.correlation(i[:, None], i))
+
+    def pointwise_information(self, z: ArrayLike, *, threads: int | None = None) -> Floats:
+        """log p(y | x) - log p(y) of sequences at every split, nats, (..., L + 1): entry l is for X = Z_1..Z_l.
+
+        Its mean over sequences is I_BP(l; L): the "direct" estimator with a perfect model. O(L): the law is symmetric under
+        reversal, so that log p(y) is the density of a beginning, read backwards.
 
         Raises:
             InputError: as `conditional_mean`.
         """
         values = self._values("z", z)
-        density = self._log_conditionals(values, self._means(values, threads=threads)).sum(-1)
-        return float(density) if density.ndim == 0 else density
-
-    def _log_conditionals(self, z: NDArray[Any], mean: NDArray[Any]) -> Floats:
-        """log p(z_t | z_<t), (..., L)."""
-        scaled = (z.astype(np.float64) - mean) / self.conditional_std
-        return np.asarray(-0.5 * scaled**2 - np.log(self.conditional_std) - 0.5 * math.log(2 * math.pi))
+        forward = self.log_conditionals(values, threads=threads)
+        backward = self.log_conditionals(np.ascontiguousarray(values[..., ::-1]), threads=threads)[..., ::-1]
+        information = np.zeros((*values.shape[:-1], self.length + 1))
+        # log p(y|x) - log p(y) summed from the end: both sums run over the positions of Y.
+        information[..., :-1] = np.cumsum((forward - backward)[..., ::-1], axis=-1)[..., ::-1]
+        information[..., 0] = 0  # X is empty; the sum leaves rounding
+        return information
 
     def kl(self, mean: ArrayLike, std: ArrayLike, *, conditional_mean: ArrayLike) -> Floats:
         """KL(p || q) of predictions against the truth, by position, nats.
@@ -256,7 +399,7 @@ class HierarchicalGaussian:
         Raises:
             InputError: a last axis that is not L, values that are not finite, a standard deviation <= 0.
         """
-        predicted, truth = self._floats("mean", mean), self._floats("conditional_mean", conditional_mean)
+        predicted, truth = self._values("mean", mean), self._values("conditional_mean", conditional_mean)
         deviation = np.asarray(std, np.float64)
         if not (np.isfinite(deviation).all() and (deviation > 0).all()):
             worst = float(np.nanmin(deviation)) if np.isfinite(deviation).all() else "values that are not finite"
@@ -277,19 +420,19 @@ class HierarchicalGaussian:
         """A reader of one sequence (n=None), or of n side by side, one value at a time."""
         return GaussianFilter(self, n)
 
-    def _floats(self, name: str, values: ArrayLike) -> NDArray[Any]:
-        """Finite float32 or float64, last axis L, C order."""
-        array = np.asarray(values)
-        if array.dtype.kind not in "fiu":
-            raise InputError(f"{name}: dtype {array.dtype}; expected real numbers")
-        array = np.ascontiguousarray(array, np.float32 if array.dtype == np.float32 else np.float64)
-        if array.ndim == 0 or array.shape[-1] != self.length:
+    def _values(self, name: str, values: ArrayLike) -> NDArray[Any]:
+        array = _floats(name, values)
+        if array.shape[-1] != self.length:
             raise InputError(f"{name}: shape {array.shape}; expected (..., {self.length})")
-        if not np.isfinite(array).all():
-            raise InputError(f"{name}: values that are not finite; expected finite numbers")
         return array
 
-    _values = _floats
+    def _window(self, name: str, values: ArrayLike, start: int) -> NDArray[Any]:
+        start, array = _index("start", start, 0, self.length), _floats(name, values)
+        if start + array.shape[-1] > self.length:
+            raise InputError(
+                f"{name}: shape {array.shape} from position {start}; expected at most {self.length - start} values"
+            )
+        return array
 
 
 class GaussianFilter:
@@ -343,6 +486,110 @@ class GaussianFilter:
         return other
 
 
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class GaussianGrowth(Record):
+    """I_BP(L/2; L) against L, exact.
+
+    Attributes:
+        length: 4, 16, ..., 4^layers, int64.
+        information: I_BP(L/2; L), nats, (layers,).
+        local_exponents: slope of the logarithms from each length to the next, (layers - 1,).
+        nominal_exponent, fitted_exponent: as of the law.
+    """
+
+    kind: ClassVar[str] = "gaussian growth"
+    information_fields: ClassVar[tuple[str, ...]] = ("information",)
+
+    length: NDArray[np.int64]
+    information: Floats
+    local_exponents: Floats
+    nominal_exponent: float
+    fitted_exponent: float
+
+    def fit(self, **options: Any) -> "PowerLaw":
+        """The power law through the points, for `l2m.condition`; its interval tells how far the curve is from one.
+
+        Args:
+            options: passed on to `l2m.fit_power_law`.
+        """
+        from l2m.power_law import fit_power_law
+
+        law = fit_power_law(self.length.astype(float), self.information, **options)
+        return dataclasses.replace(law, unit=self.unit, settings={**self.settings, **law.settings, "x": "length"})
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame: length, information."""
+        from pandas import DataFrame
+
+        return DataFrame({"length": self.length, "information": self.information})
+
+    def plot(self, axes: Any = None, *, label: str | None = None, color: str | None = None) -> Any:
+        """Information against length on log-log axes."""
+        label = label or f"children {_shown(self.settings['children'])}, exponent {self.fitted_exponent:.2f}"
+        axes = _plot(axes, self.length, self.information, label, color)
+        axes.set_xlabel("length L")
+        axes.set_ylabel(f"bipartite information I(L/2; L) ({self.unit})")
+        return axes
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class GaussianTwoPoint(Record):
+    """Correlation and information of two values against their distance, each averaged over all pairs, exact.
+
+    Attributes:
+        distance: d, int64, (points,).
+        correlation: mean of Corr(Z_t, Z_{t+d}), (points,). Signs differ along the sequence.
+        information: mean of I(Z_t; Z_{t+d}), nats, (points,).
+    """
+
+    kind: ClassVar[str] = "gaussian two-point"
+    information_fields: ClassVar[tuple[str, ...]] = ("information",)
+
+    distance: NDArray[np.int64]
+    correlation: Floats
+    information: Floats
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame: distance, correlation, information."""
+        from pandas import DataFrame
+
+        return DataFrame({name: getattr(self, name) for name in ("distance", "correlation", "information")})
+
+    def plot(self, axes: Any = None, *, label: str | None = None, color: str | None = None) -> Any:
+        """Information against distance on log-log axes."""
+        label = label or f"children {_shown(self.settings['children'])}"
+        axes = _plot(axes, self.distance, self.information, label, color)
+        axes.set_xlabel("distance d")
+        axes.set_ylabel(f"two-point information ({self.unit})")
+        return axes
+
+
+def _plot(axes: Any, x: NDArray[Any], y: Floats, label: str, color: str | None) -> Any:
+    from l2m.plots import BLUE, new_axes
+
+    axes = new_axes() if axes is None else axes
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.plot(x, y, "o-", color=color or BLUE, label=label)
+    axes.legend()
+    return axes
+
+
+def _shown(children: Sequence[int]) -> str:
+    return ", ".join(map(str, sorted(set(children)) if len(set(children)) == 1 else children)) or "none"
+
+
+def vclub_curve(covariance: Floats) -> Floats:
+    """vCLUB of a Gaussian with a perfect model at every split l = 0..n, nats, (n + 1,).
+
+    1/2 [tr(Sigma^-1 (Sigma_X (+) Sigma_Y)) - n] = sum over i, j in X of (Sigma^-1)_ij Sigma_ij - l, since the rows of the
+    product sum to 1.
+    """
+    products = np.linalg.inv(covariance) * covariance
+    grown = 2 * np.tril(products).sum(1) - np.diag(products)
+    return np.concatenate([[0.0], np.cumsum(grown - 1)])
+
+
 def _logs(slots: int, twos: int, threes: int) -> Floats:
     return np.asarray(np.log(np.repeat([1.0, 2.0, 3.0], [slots - twos - threes, twos, threes])))
 
@@ -393,6 +640,19 @@ def _index(name: str, value: int, least: int, most: int) -> int:
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and least <= value <= most:
         return int(value)
     raise InputError(f"{name}: {value!r}; expected an integer from {least} to {most}")
+
+
+def _floats(name: str, values: ArrayLike) -> NDArray[Any]:
+    """Finite, float32 or float64, at least one axis, C order."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{name}: dtype {array.dtype}; expected real numbers")
+    if array.ndim == 0:
+        raise InputError(f"{name}: shape (); expected an array")
+    array = np.ascontiguousarray(array, np.float32 if array.dtype == np.float32 else np.float64)
+    if not np.isfinite(array).all():
+        raise InputError(f"{name}: values that are not finite; expected finite numbers")
+    return array
 
 
 def _threads(threads: int | None) -> int | None:

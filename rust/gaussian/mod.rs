@@ -26,6 +26,11 @@ mod filter;
 mod noise;
 mod passes;
 
+use std::collections::HashMap;
+
+use rayon::prelude::*;
+
+use crate::monitor::Monitor;
 use crate::{Error, Result};
 
 pub use filter::Filter;
@@ -91,6 +96,9 @@ struct Layer {
     /// Copies of the layer below; 0 in layer 1.
     children: usize,
     rows: Vec<Row>,
+    /// Cov(Y_ia, Y_jb) = copies\[a\]\[b\] Cov(U_i, U_j) + fresh\[a\]\[b\] (i = j).
+    copies: [[f64; 4]; 4],
+    fresh: [[f64; 4]; 4],
 }
 
 /// What a layer must know about the output of the layer below.
@@ -185,7 +193,28 @@ impl Law {
 
     /// Cov(Z_i, Z_j), which is the correlation since all variances are 1. O(log L).
     pub fn correlation(&self, i: usize, j: usize) -> f64 {
-        covariance_window(&self.layers, i, j)[0][0]
+        // By construction; the recursion leaves rounding.
+        if i == j { 1.0 } else { covariance_window(&self.layers, i, j)[0][0] }
+    }
+
+    /// For each distance, the correlation Corr(Z_t, Z_{t+d}) and the information -1/2 ln(1 - Corr^2), averaged over all t. O(L)
+    /// a distance.
+    pub fn two_point(&self, distances: &[usize], monitor: &Monitor) -> Result<(Vec<f64>, Vec<f64>)> {
+        monitor.set_total(distances.len() as u64);
+        let length = self.length();
+        let means = |&distance: &usize| {
+            if distance == 0 || distance >= length {
+                let expected = format!("distances from 1 to {}", length - 1);
+                return Err(Error::invalid("distances", distance.to_string(), expected));
+            }
+            let (depth, mut lagged) = (self.layers.len(), Lagged { layers: &self.layers, known: HashMap::new() });
+            lagged.ensure(depth, distance);
+            let values = &lagged.known[&(depth, distance)];
+            let mean = |f: &dyn Fn(f64) -> f64| values.iter().map(|&r| f(r)).sum::<f64>() / values.len() as f64;
+            monitor.advance(1)?;
+            Ok((mean(&|r| r), mean(&|r| -0.5 * (-r * r).ln_1p())))
+        };
+        distances.par_iter().map(means).collect()
     }
 
     /// [`Law::correlation`] of many pairs, positions checked.
@@ -276,7 +305,10 @@ fn build(children: usize, boundary: Boundary, lower: &Output) -> (Layer, Output)
         rows.push(current);
         before = Some(current);
     }
-    (Layer { children, rows }, output)
+    let table = |entry: &dyn Fn(usize, usize) -> f64| std::array::from_fn(|a| std::array::from_fn(|b| entry(a, b)));
+    let copies = table(&|a, b| G2 * overlap(children, a, b));
+    let fresh = table(&|a, b| (children..4).map(|j| SIGNS[a][j] * SIGNS[b][j] * if j < 3 { G2 } else { R2 }).sum());
+    (Layer { children, rows, copies, fresh }, output)
 }
 
 /// A row before mixing: M applied to `children` Gaussians of one variance and standard normals.
@@ -313,50 +345,80 @@ impl WithinRow {
     }
 }
 
+impl Layer {
+    /// Value t of the layer as weights of entries (row, column) before mixing.
+    fn parts(&self, t: usize) -> ([(f64, usize, usize); 2], usize) {
+        let (row, column) = (t / 4, t % 4);
+        match column {
+            0 if row > 0 => ([(self.rows[row - 1].p, row, 0), (self.rows[row - 1].q, row - 1, 3)], 2),
+            3 if row + 1 < self.rows.len() => ([(self.rows[row].p, row, 3), (self.rows[row].q, row + 1, 0)], 2),
+            _ => ([(1.0, row, column); 2], 1),
+        }
+    }
+
+    /// Cov(Z_s, Z_t) from the covariance `lower(i, j)` of values i and j of a copy of the layer below.
+    fn covariance(&self, s: usize, t: usize, lower: impl Fn(usize, usize) -> f64) -> f64 {
+        let ((of_s, n_s), (of_t, n_t)) = (self.parts(s), self.parts(t));
+        let mut covariance = 0.0;
+        for &(weight_s, row_s, column_s) in &of_s[..n_s] {
+            for &(weight_t, row_t, column_t) in &of_t[..n_t] {
+                let copies = self.copies[column_s][column_t] * lower(row_s, row_t);
+                let fresh = if row_s == row_t { self.fresh[column_s][column_t] } else { 0.0 };
+                covariance += weight_s * weight_t * (copies + fresh);
+            }
+        }
+        covariance
+    }
+}
+
 /// Cov(Z_s, Z_t) for s in (i, i+1), t in (j, j+1) of the top layer; 0 past the end.
 ///
-/// Each pair of neighbours needs two neighbouring rows of the layer below at most, so that a window of 2 x 2 is closed
-/// under the recursion.
+/// Each pair of neighbours is made of two neighbouring rows at most, so that a window of 2 x 2 is closed under the recursion.
 fn covariance_window(layers: &[Layer], i: usize, j: usize) -> [[f64; 2]; 2] {
     let Some((layer, lower)) = layers.split_last() else {
         return std::array::from_fn(|a| std::array::from_fn(|b| f64::from(u8::from(i + a == 0 && j + b == 0))));
     };
-    let n = layer.rows.len();
-    // The first of the two rows that values t and t + 1 are made of.
+    // The first of the rows that values t and t + 1 are made of.
     let base = |t: usize| if t.is_multiple_of(4) { (t / 4).saturating_sub(1) } else { t / 4 };
-    // Value t as weights of (row, column).
-    let parts = |t: usize| -> [(f64, usize, usize); 2] {
-        let (row, column) = (t / 4, t % 4);
-        match column {
-            0 if row > 0 => [(layer.rows[row - 1].p, row, 0), (layer.rows[row - 1].q, row - 1, 3)],
-            3 => [(layer.rows[row].p, row, 3), (layer.rows[row].q, row + 1, 0)],
-            _ => [(1.0, row, column), (0.0, row, column)],
-        }
-    };
     let (row_i, row_j) = (base(i), base(j));
     let below = covariance_window(lower, row_i, row_j);
-    let noise = |a: usize, b: usize| {
-        (layer.children..4).map(|j| SIGNS[a][j] * SIGNS[b][j] * if j < 3 { G2 } else { R2 }).sum::<f64>()
-    };
+    let length = 4 * layer.rows.len();
     std::array::from_fn(|a| {
         std::array::from_fn(|b| {
             let (s, t) = (i + a, j + b);
-            if s >= 4 * n || t >= 4 * n {
+            if s >= length || t >= length {
                 return 0.0;
             }
-            let mut covariance = 0.0;
-            for (weight_s, row_s, column_s) in parts(s) {
-                for (weight_t, row_t, column_t) in parts(t) {
-                    if weight_s == 0.0 || weight_t == 0.0 {
-                        continue;
-                    }
-                    let lower = below[row_s - row_i][row_t - row_j];
-                    let fresh = if row_s == row_t { noise(column_s, column_t) } else { 0.0 };
-                    let copies = G2 * overlap(layer.children, column_s, column_t);
-                    covariance += weight_s * weight_t * (copies * lower + fresh);
-                }
-            }
-            covariance
+            layer.covariance(s, t, |row_s, row_t| below[row_s - row_i][row_t - row_j])
         })
     })
+}
+
+/// Cov(Z_t, Z_{t+lag}) for all t, for one lag after another. A layer needs at most five lags of the layer below, so one lag
+/// takes O(L).
+struct Lagged<'a> {
+    layers: &'a [Layer],
+    /// (layers below and with, lag) -> covariances.
+    known: HashMap<(usize, usize), Vec<f64>>,
+}
+
+impl Lagged<'_> {
+    fn ensure(&mut self, depth: usize, lag: usize) {
+        if self.known.contains_key(&(depth, lag)) {
+            return;
+        }
+        let length = 1 << (2 * depth);
+        let mut values = Vec::new();
+        if depth == 0 {
+            values.extend((lag == 0).then_some(1.0));
+        } else if lag < length {
+            let first = (lag / 4).saturating_sub(1);
+            let lags = first..=lag / 4 + 2;
+            lags.clone().for_each(|lag| self.ensure(depth - 1, lag));
+            let below: Vec<&[f64]> = lags.map(|lag| &self.known[&(depth - 1, lag)][..]).collect();
+            let lower = |i: usize, j: usize| below[i.abs_diff(j) - first][i.min(j)];
+            values = (0..length - lag).map(|t| self.layers[depth - 1].covariance(t, t + lag, lower)).collect();
+        }
+        self.known.insert((depth, lag), values);
+    }
 }

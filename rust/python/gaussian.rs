@@ -15,6 +15,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<GaussianFilter>()
 }
 
+type Array<'py> = Bound<'py, PyArray1<f64>>;
+
 #[pyclass(frozen, module = "l2m._core")]
 struct GaussianLaw(Arc<Law>);
 
@@ -37,15 +39,15 @@ impl GaussianLaw {
         self.0.length()
     }
 
-    fn conditional_std<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+    fn conditional_std<'py>(&self, py: Python<'py>) -> Array<'py> {
         self.0.conditional_std().into_pyarray(py)
     }
 
-    fn half_information<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+    fn half_information<'py>(&self, py: Python<'py>) -> Array<'py> {
         self.0.half_information().to_vec().into_pyarray(py)
     }
 
-    fn bipartite_information<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+    fn bipartite_information<'py>(&self, py: Python<'py>) -> Array<'py> {
         py.detach(|| self.0.bipartite_information()).into_pyarray(py)
     }
 
@@ -54,9 +56,23 @@ impl GaussianLaw {
         py: Python<'py>,
         i: PyReadonlyArray1<'py, i64>,
         j: PyReadonlyArray1<'py, i64>,
-    ) -> PyResult<Bound<'py, PyArray1<f64>>> {
+    ) -> PyResult<Array<'py>> {
         let (i, j) = (i.as_slice()?, j.as_slice()?);
         Ok(py.detach(|| self.0.correlations(i, j))?.into_pyarray(py))
+    }
+
+    #[pyo3(signature = (distances, threads=None, progress=None))]
+    fn two_point<'py>(
+        &self,
+        py: Python<'py>,
+        distances: Vec<usize>,
+        threads: Option<usize>,
+        progress: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<(Array<'py>, Array<'py>)> {
+        let values = distances.len().saturating_mul(self.0.length());
+        let (correlation, information) =
+            run(py, values, threads, progress, |monitor| self.0.two_point(&distances, monitor))?;
+        Ok((correlation.into_pyarray(py), information.into_pyarray(py)))
     }
 
     /// `z` and `mean` are written during the call: do not touch them from another thread meanwhile.
@@ -156,7 +172,7 @@ impl GaussianFilter {
         self.0.position()
     }
 
-    fn mean<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyArray1<f64>>> {
+    fn mean<'py>(&self, py: Python<'py>) -> Option<Array<'py>> {
         self.0.mean().map(|mean| mean.into_pyarray(py))
     }
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from l2m.errors import InputError
+from l2m.gaussian import HierarchicalGaussian, vclub_curve
 
 
 class MarkovSource:
@@ -203,6 +204,50 @@ class CopySource:
         """Joint law of a token and its copy."""
         m = self.vocab_size
         return ((1 - self.noise) * np.eye(m) + self.noise / m) / m
+
+
+class GaussianSource:
+    """The hierarchical Gaussian language: real numbers for tokens, log-densities for log-probabilities.
+
+    Args:
+        law: windows are sequences of this law, or their beginnings; a Y inside one is scored by its marginal density.
+    """
+
+    def __init__(self, law: HierarchicalGaussian) -> None:
+        self.law = law
+        self.settings = law.settings
+
+    def sample(self, count: int, length: int, *, seed: int) -> NDArray[np.float64]:
+        """(count, length) beginnings of independent sequences."""
+        return self.law.sample(count, seed=seed)[0][:, :length]
+
+    def begin(self, position: int) -> Any:
+        """The state before the value at `position` of a window of which nothing is known yet."""
+        return position, None
+
+    def log_prob(self, tokens: NDArray[Any], state: Any = None) -> tuple[NDArray[np.float64], Any]:
+        start, before = state or self.begin(0)
+        known = tokens if before is None else np.concatenate([before, tokens], 1)
+        values = self.law.log_conditionals(known, start=start)
+        return values[:, known.shape[1] - tokens.shape[1] :], (start, known)
+
+    def bipartite_information(self, split: int, length: int) -> float:
+        """I(X; Y) in nats."""
+        if length == self.law.length:
+            return float(self.law.bipartite_information(split))
+        whole, past, future = (
+            np.linalg.slogdet(self._covariance(start, stop))[1]
+            for start, stop in ((0, length), (0, split), (split, length))
+        )
+        return float(past + future - whole) / 2
+
+    def vclub(self, split: int, length: int) -> float:
+        """What vCLUB finds with a perfect model, in nats."""
+        return float(vclub_curve(self._covariance(0, length))[split])
+
+    def _covariance(self, start: int, stop: int) -> NDArray[np.float64]:
+        positions = np.arange(start, stop)
+        return np.asarray(self.law.correlation(positions[:, None], positions))
 
 
 class Mixture:

@@ -122,11 +122,12 @@ class Job:
                 yield Piece("conditional", {"": conditional}, {**info, "bytes": self.windows.bytes(indices)})
         if lacking.marginal:
             values = {str(split): np.empty((len(indices), n), np.float32) for split, n in lacking.marginal}
+            begin = getattr(self.scorer, "begin", lambda position: None)
             for split, n in lacking.marginal:
 
                 def marginal(rows: slice, split: int = split, n: int = n) -> None:
                     tokens = self.windows.tokens(indices[rows])[:, split : split + n]
-                    values[str(split)][rows] = self._log_prob(tokens)[0]
+                    values[str(split)][rows] = self._log_prob(tokens, begin(split))[0]
                     advance(tokens.size)
 
                 self._in_batches(len(indices), n, marginal)
