@@ -87,7 +87,7 @@ def entry(name: str, model_type: str, source: str, config: Any, where: str) -> d
     list(FAMILIES[model_type].formula(read))
     for field in ("vocab_size", "max_position_embeddings", "num_hidden_layers"):
         read.get(field, None)
-    fields = {key: value for key, value in sorted(read._read.items())}
+    fields = dict(sorted(read._read.items()))
     return {"name": name, "source": source, "where": where, "config": {"model_type": model_type, **fields}}
 
 
