@@ -17,7 +17,8 @@
 //! Modules, from data to result:
 //!
 //! - [`corpus`]: tokens and document bounds, ids to frequency ranks
-//! - [`text`]: shingles of text, for near-duplicates
+//! - [`words`]: words of text and their ids
+//! - [`near_duplicates`]: sketches of documents, and which repeat a larger one
 //! - [`fingerprint`]: "how many symbols occurred n times", the currency between counting and entropies
 //! - [`pairs`], [`ngrams`]: counting, as tasks over ranges of first tokens whose results add
 //! - [`null_model`]: the expected information of independent sequences with the observed margins
@@ -33,12 +34,13 @@ pub mod error;
 pub mod fingerprint;
 pub mod gaussian;
 pub mod monitor;
+pub mod near_duplicates;
 pub mod ngrams;
 pub mod null_model;
 pub mod pairs;
 pub mod power_law;
 #[cfg(feature = "python")]
 mod python;
-pub mod text;
+pub mod words;
 
 pub use error::{Error, Result};

@@ -2,6 +2,8 @@
 
 import json
 import re
+import unicodedata
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +52,7 @@ def test_bad_ids_and_bounds_are_named(arguments: tuple[object, ...], message: st
         l2m.Corpus(*arguments)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["tokens.npy", "offsets.npy", "documents.json"])
+@pytest.mark.parametrize("name", ["tokens.npy", "offsets.npy", "documents.jsonl"])
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
 def test_a_damaged_corpus_is_refused_by_name(tmp_path: Path, name: str, damage: str) -> None:
     l2m.Corpus([np.arange(100), np.arange(50)]).save(tmp_path)
@@ -73,6 +75,32 @@ def test_bytes_characters_and_words() -> None:
     assert words[0].tolist() == [0, 1, 2, 3, 4, 5, 3, 1, 6]
     assert words[1].tolist() == [3, 1]
     assert words.vocab_size == 7
+
+
+KNOWN = st.characters(exclude_categories=["Cs", "Cn"])  # Unicode's later versions assign what is not assigned (Cn) here
+
+
+@given(st.lists(st.text(st.one_of(KNOWN, st.sampled_from("ab_ .\n\x1c\u2028é²")), max_size=40), max_size=6))
+def test_words_are_those_of_the_regular_expression(texts: list[str]) -> None:
+    from l2m._core import WordTable
+
+    ids: dict[str, int] = {}
+    expected = [[ids.setdefault(word, len(ids)) for word in re.findall(r"\w+|[^\w\s]", text)] for text in texts]
+    table = WordTable()
+    found, offsets = table.encode(texts)
+    assert [found[start:stop].tolist() for start, stop in pairwise(offsets)] == expected
+    assert table.words() == list(ids)
+
+
+def test_every_character_is_classed_as_in_the_regular_expression() -> None:
+    from l2m._core import WordTable
+
+    characters = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) not in ("Cs", "Cn")]
+    text = "".join(f"a{character}b " for character in characters)
+    table = WordTable()
+    ids, _ = table.encode([text])
+    words = table.words()
+    assert [words[id] for id in ids] == re.findall(r"\w+|[^\w\s]", text)
 
 
 def bpe_folder(folder: Path) -> Path:
@@ -104,7 +132,7 @@ def test_bpe_ids_are_those_of_tokenizers_and_control_tokens_are_text(tmp_path: P
 
 
 def test_ids_come_from_tokenizers_where_fastokens_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from l2m.tokenize import HuggingFaceEncoder
+    from l2m.encoders import HuggingFaceEncoder
 
     folder = bpe_folder(tmp_path)
     right = l2m.tokenize("the cat sat", folder)
@@ -138,7 +166,7 @@ def test_tokenizing_twice_gives_the_same_bytes_and_other_settings_are_refused(tm
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     l2m.tokenize(["one text", "another text"], "bytes", out)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
-    assert set(before) == {"corpus.json", "documents.json", "offsets.npy", "tokens.npy"}
+    assert set(before) == {"corpus.json", "documents.jsonl", "offsets.npy", "tokens.npy"}
     assert json.loads(before["corpus.json"])["schema"] == 1
     for sources, tokenizer, setting in [
         (["one text", "another text"], "words", "tokenizer"),

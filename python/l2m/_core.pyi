@@ -11,11 +11,12 @@ __all__ = [
     "GaussianFilter",
     "GaussianLaw",
     "PairCounter",
+    "Sketches",
+    "WordTable",
     "__version__",
     "entropy",
     "entropy_estimators",
     "expected_joint_entropy",
-    "shingle_hashes",
 ]
 __version__: str
 
@@ -186,5 +187,42 @@ class GaussianFilter:
 
 # --- text ---
 
-def shingle_hashes(text: str, width: int, bound: int) -> NDArray[np.uint64]:
-    """Sorted distinct hashes, at most `bound`, of all runs of `width` bytes of `text` without ASCII white space."""
+@final
+class Sketches:
+    """Sketches of documents, for finding near-duplicates (`l2m.near_duplicates`)."""
+
+    def __new__(
+        cls,
+        bound: int | None = None,
+        sizes: NDArray[np.uint32] | None = None,
+        hashes: NDArray[np.uint64] | None = None,
+    ) -> Sketches: ...
+    def add_texts(self, texts: list[str], width: int) -> None:
+        """Add texts; shingles of `width` bytes without ASCII white space."""
+
+    def add_ids(self, documents: list[NDArray[np.uint32]], width: int) -> None:
+        """Add documents of token ids; shingles of `width` ids."""
+
+    def absorb(self, other: Sketches) -> None:
+        """Add the documents of `other` behind these."""
+
+    def parts(self) -> tuple[int, NDArray[np.uint32], NDArray[np.uint64]]:
+        """(bound, hashes a document, all hashes side by side): what the constructor takes."""
+
+    def find(self, threshold: float) -> list[tuple[int, int]]:
+        """(copy, original), sorted."""
+
+@final
+class WordTable:
+    """Words and their ids, in order of first occurrence."""
+
+    def __new__(cls) -> WordTable: ...
+    def __len__(self) -> int: ...
+    def encode(self, texts: list[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """Ids of all texts side by side, and (texts + 1) offsets."""
+
+    def add(self, words: list[str]) -> NDArray[np.uint32]:
+        """The ids of `words`, new ones where they are new."""
+
+    def words(self) -> list[str]:
+        """The words in the order of their ids."""

@@ -1,9 +1,10 @@
 """A corpus: token ids of all documents side by side, and where each document begins."""
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +13,49 @@ from l2m.errors import InputError
 from l2m.files import atomic_write, file_hash, read_json, write_json
 
 SCHEMA = 1
+_FILES = ("tokens.npy", "offsets.npy", "documents.jsonl", "words.txt")
+
+
+class _Numbered(Sequence[Mapping[str, Any]]):
+    """Documents that were given no name."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def __len__(self) -> int:
+        return self._size
+
+    @overload
+    def __getitem__(self, index: int) -> Mapping[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Mapping[str, Any]]: ...
+    def __getitem__(self, index: int | slice) -> Mapping[str, Any] | list[Mapping[str, Any]]:
+        numbers = range(self._size)[index]
+        return {"id": str(numbers)} if isinstance(numbers, int) else [{"id": str(number)} for number in numbers]
+
+
+class _Lines(Sequence[Mapping[str, Any]]):
+    """The lines of documents.jsonl, read when they are asked for: a corpus may have many millions."""
+
+    def __init__(self, path: Path) -> None:
+        self._content = np.memmap(path, np.uint8, "r") if os.path.getsize(path) else np.zeros(0, np.uint8)
+        steps = range(0, self._content.size, 1 << 24)
+        ends = [np.flatnonzero(self._content[start : start + (1 << 24)] == ord("\n")) + start + 1 for start in steps]
+        self._bounds = np.concatenate([[0], *ends])
+
+    def __len__(self) -> int:
+        return self._bounds.size - 1
+
+    @overload
+    def __getitem__(self, index: int) -> Mapping[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Mapping[str, Any]]: ...
+    def __getitem__(self, index: int | slice) -> Mapping[str, Any] | list[Mapping[str, Any]]:
+        numbers = range(len(self))[index]
+        if not isinstance(numbers, int):
+            return [self[number] for number in numbers]
+        line: Mapping[str, Any] = json.loads(self._content[self._bounds[numbers] : self._bounds[numbers + 1]].tobytes())
+        return line
 
 
 class Corpus:
@@ -53,7 +97,13 @@ class Corpus:
         self.offsets = _bounds(offsets, self.tokens.size)
         largest = int(self.tokens.max()) if vocab_size is None and self.tokens.size else -1
         self.vocab_size = largest + 1 if vocab_size is None else int(vocab_size)
-        self.documents = [dict(document) for document in documents or [{"id": str(i)} for i in range(len(self))]]
+        self.documents: Sequence[Mapping[str, Any]] = (
+            _Numbered(len(self))
+            if documents is None
+            else documents
+            if isinstance(documents, _Lines)
+            else list(documents)
+        )
         if len(self.documents) != len(self):
             raise InputError(
                 f"documents: {len(self.documents)} entries; expected one for each of the {len(self)} documents"
@@ -102,14 +152,17 @@ class Corpus:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the folder: tokens.npy, offsets.npy, documents.json, and last corpus.json, which makes it a corpus."""
+        """Write the folder: tokens.npy, offsets.npy, documents.jsonl, and last corpus.json, which makes it a corpus."""
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(folder / "tokens.npy") as file:
             np.save(file, self.tokens, allow_pickle=False)
         with atomic_write(folder / "offsets.npy") as file:
             np.save(file, self.offsets, allow_pickle=False)
-        write_json(folder / "documents.json", self.documents)
+        with atomic_write(folder / "documents.jsonl") as file:
+            file.writelines(
+                json.dumps(dict(document), ensure_ascii=False).encode() + b"\n" for document in self.documents
+            )
         write_manifest(folder, vocab_size=self.vocab_size, tokenizer=self.tokenizer, tokens=self.tokens.size)
 
     @classmethod
@@ -139,14 +192,14 @@ class Corpus:
             np.load(folder / "tokens.npy", mmap_mode="r", allow_pickle=False),
             np.load(folder / "offsets.npy", allow_pickle=False),
             manifest["vocab_size"],
-            documents=read_json(folder / "documents.json"),
+            documents=_Lines(folder / "documents.jsonl"),
             tokenizer=manifest["tokenizer"],
         )
 
 
 def write_manifest(folder: Path, *, vocab_size: int, tokenizer: Mapping[str, Any], tokens: int, **extra: Any) -> None:
     """Write corpus.json over the files of `folder`: from here on it is a corpus."""
-    files = {name: file_hash(folder / name) for name in ("tokens.npy", "offsets.npy", "documents.json")}
+    files = {name: file_hash(folder / name) for name in _FILES if (folder / name).exists()}
     manifest = {
         "kind": "corpus",
         "schema": SCHEMA,

@@ -15,6 +15,7 @@ from l2m._core import __version__
 from l2m.bipartite import BipartiteCurve, bipartite
 from l2m.condition import Bounded, Verdict, condition
 from l2m.corpus import Corpus
+from l2m.encoders import HuggingFaceEncoder
 from l2m.errors import InputError
 from l2m.files import atomic_write, read_json, write_json
 from l2m.power_law import PowerLaw
@@ -25,7 +26,7 @@ from l2m.scoring.models import ModelSource, resolve_model
 from l2m.scoring.plan import split_spans
 from l2m.scoring.windows import SENTENCE_REACH
 from l2m.sources import Sources
-from l2m.tokenize import HuggingFaceEncoder, tokenize
+from l2m.tokenize import tokenize
 from l2m.two_point import TwoPointCurve, two_point
 
 WINDOWS = 40

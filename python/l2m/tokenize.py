@@ -1,48 +1,42 @@
-"""Text to token ids: one pass that reads, encodes and writes a corpus folder."""
+"""Text to token ids: a corpus folder, made part by part by one process or by many machines.
 
+A *job* is the sources' units (files, shards of datasets) cut into parts of up to 256 MB. Each part is read, encoded and
+written by itself, into a folder of its own that appears when it is whole; `merge_parts` joins them. So the same parts are
+what one process works through, what it finds done after a crash, what `--shard 0/16` divides and what a cluster
+distributes. The corpus does not depend on the cut: ids of words are renumbered by first occurrence, and near-duplicates
+are found among all documents.
+"""
+
+import dataclasses
 import json
 import os
-import re
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
+from l2m._core import WordTable
 from l2m.corpus import Corpus, write_manifest
+from l2m.encoders import Encoder, load_encoder
 from l2m.errors import InputError
-from l2m.files import atomic_write, file_hash, read_json
-from l2m.hub import hub_file
+from l2m.files import atomic_write, json_hash, read_json, sync_folder, write_json
 from l2m.near_duplicates import NearDuplicateFinder
 from l2m.progress import Progress
-from l2m.sources import Document, Sources, read_documents, total_bytes
+from l2m.sources import Document, FileUnit, Reader, Sources, TextUnit, Unit, find_units
 
-_BATCH_BYTES = 16 << 20
-_CHECKED_BYTES = 1 << 20
-
-Encoded = tuple[NDArray[np.unsignedinteger], NDArray[np.int64]]
-
-
-class Encoder(Protocol):
-    """Turns texts into ids: `encode(texts)` gives all ids side by side and (texts + 1) offsets."""
-
-    name: str
-    hash: str
-
-    def encode(self, texts: list[str]) -> Encoded: ...
-
-    @property
-    def vocab_size(self) -> int: ...
-
-    @property
-    def encoder(self) -> str:
-        """Which implementation made the ids."""
-        ...
+_BATCH_BYTES = 8 << 20
+_PART_BYTES = 256 << 20
+_COPY_IDS = 1 << 22
+_Batch = list[tuple[Document, int, bytes]]
+"""Documents, their sizes in bytes and their hashes."""
+_T = TypeVar("_T")
 
 
 def tokenize(
@@ -50,258 +44,388 @@ def tokenize(
     tokenizer: str | os.PathLike[str] | Encoder = "bytes",
     out: str | os.PathLike[str] | None = None,
     *,
-    glob: str = "*",
     duplicates: str = "drop",
+    min_tokens: int = 0,
+    sample: float = 1.0,
     progress: Progress | None = None,
+    **reading: Any,
 ) -> Corpus:
     """Tokenize texts into a corpus.
 
+    Memory: some batches of 8 MB and the largest document, and 32 MB + 128 bytes a document for near-duplicates. A run that is
+    stopped goes on from the last whole part (of 256 MB) when it is called again; documents in memory are read anew.
+
     Args:
-        sources: files, folders, texts, or an iterable of them (see `l2m.sources.read_documents`).
+        sources: files, folders, patterns, URLs, hub datasets, texts, or an iterable of them (see `l2m.sources.find_units`).
         tokenizer: "bytes" (UTF-8), "characters" (code points), "words" (runs of word characters, and every other character
             that is not white space; ids in order of first occurrence), or a Hugging Face tokenizer: hub name, folder, or
-            tokenizer.json. No special token is added, and text that spells one is encoded as text. Or an `Encoder`.
+            tokenizer.json. No special token is added, and text that spells one is encoded as text. Or an
+            `l2m.encoders.Encoder`. Sources of ids keep them; the tokenizer named is what they are said to be made with ("bytes" and "ids": not said).
         out: folder to write; None keeps the corpus in memory.
-        glob: which files of a folder.
         duplicates: "drop" leaves out documents that are copies of, or share over a fifth of their shingles with, a larger
             one (`l2m.near_duplicates`); "keep" keeps them. What was dropped stands in `corpus.tokenizer["duplicates"]`.
+        min_tokens: documents with fewer are left out.
+        sample: the fraction of documents to keep, chosen by the hash of their content: the same whatever the order.
         progress: called with (bytes read, bytes in all).
+        reading: `glob` (which files of a folder), `split` and `subset` of hub datasets, and the arguments of
+            `l2m.sources.Reader`: `field`, `id_field`, `format`, `separator`, `dtype`, `on_error`.
 
     Raises:
         InputError: bad sources, an unknown tokenizer, no text at all, or `out` holds a corpus made otherwise.
     """
-    if duplicates not in ("drop", "keep"):
-        raise InputError(f"duplicates: {duplicates!r}; expected 'drop' or 'keep'")
-    encoder = load_encoder(tokenizer) if isinstance(tokenizer, (str, os.PathLike)) else tokenizer
-    total = total_bytes(sources, glob=glob)
-    documents = read_documents(sources, glob=glob)
-    if out is not None:
-        _write(Path(out), encoder, documents, duplicates, progress, total)
-        return Corpus.open(out, verify=False)
-    with tempfile.TemporaryDirectory(prefix="l2m-") as folder:
-        _write(Path(folder), encoder, documents, duplicates, progress, total)
-        corpus = Corpus.open(folder, verify=False)
-        return Corpus(
-            np.array(corpus.tokens),
-            corpus.offsets,
-            corpus.vocab_size,
-            documents=corpus.documents,
-            tokenizer=corpus.tokenizer,
-        )
+    import tempfile
+
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="l2m-")) if out is None else out)
+        job = plan(sources, tokenizer, folder, duplicates=duplicates, min_tokens=min_tokens, sample=sample, **reading)
+        if out is None:
+            run_parts(dataclasses.replace(job, durable=False), range(len(job.parts)), progress=progress)
+            return _in_memory(_Whole(_find_parts([folder])))
+        with _removed_if_empty(job.folder, job.folder.parent, folder):
+            run_parts(job, range(len(job.parts)), progress=progress)
+            try:
+                return merge_parts([folder], folder)
+            except InputError:  # no text, or another corpus in `out`: going on from these parts would fail again
+                shutil.rmtree(job.folder)
+                raise
 
 
-def load_encoder(tokenizer: str | os.PathLike[str]) -> Encoder:
-    """The encoder of that name.
+@dataclass(frozen=True)
+class Job:
+    """What to tokenize and how, cut into parts. Plain values, unless it holds documents or an encoder in memory."""
+
+    out: str
+    tokenizer: str | Encoder
+    reading: dict[str, Any]
+    duplicates: str
+    min_tokens: int
+    sample: float
+    parts: tuple[tuple[Unit, ...], ...]
+    settings: dict[str, Any]
+    durable: bool = True
+    """Whether the parts must outlive a crash of the machine."""
+
+    @property
+    def id(self) -> str:
+        """The same for the same settings, sources (by name and size) and cut."""
+        units = [[[_unit_name(unit), unit.size] for unit in part] for part in self.parts]
+        return json_hash([self.settings, units])[:16]
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.out, "parts", self.id)
+
+    def shard(self, index: int, shards: int) -> range:
+        """The parts of one of `shards` shards."""
+        return range(index * len(self.parts) // shards, (index + 1) * len(self.parts) // shards)
+
+    def is_done(self, part: int) -> bool:
+        """Whether the part is on disk, made from the files as they are now."""
+        folder = self.folder / f"{part:05d}"
+        units = self.parts[part]
+        if any(isinstance(unit, TextUnit) for unit in units):
+            return False
+        # The ids of a corpus of one part are moved, not copied: a crash just after leaves the rest of the part here.
+        if not (folder / "part.json").exists() or not (folder / "tokens.npy").exists():
+            return False
+        modified = [unit.modified for unit in units if isinstance(unit, FileUnit)]
+        return bool(read_json(folder / "part.json")["modified"] == modified)
+
+
+def plan(
+    sources: Sources,
+    tokenizer: str | os.PathLike[str] | Encoder,
+    out: str | os.PathLike[str],
+    *,
+    duplicates: str = "drop",
+    min_tokens: int = 0,
+    sample: float = 1.0,
+    shards: int = 1,
+    glob: str = "*",
+    split: str = "train",
+    subset: str | None = None,
+    **reading: Any,
+) -> Job:
+    """The job of `tokenize` with these arguments, cut into at least `shards` parts where there are as many units.
 
     Raises:
-        InputError: not a known name, folder or file, or not to be had from the hub.
+        InputError: bad arguments or sources, an unknown tokenizer, or `out` holds a corpus made with another tokenizer.
     """
-    name = os.fspath(tokenizer)
-    if name in _BUILT_IN:
-        built_in: Encoder = _BUILT_IN[name]()
-        return built_in
-    return HuggingFaceEncoder(name, tokenizer_file(name))
-
-
-def tokenizer_file(name: str) -> Path:
-    """The tokenizer.json behind a file, a folder or a hub name (fetched into the hub's cache)."""
-    path = Path(name)
-    if path.is_file():
-        return path
-    if path.is_dir():
-        if not (path / "tokenizer.json").exists():
-            raise InputError(f"{path}: no tokenizer.json in this folder; expected a Hugging Face tokenizer")
-        return path / "tokenizer.json"
-    return hub_file("tokenizer", name, "tokenizer.json")
-
-
-class _Bytes:
-    name = encoder = "bytes"
-    hash = ""
-    vocab_size = 256
-
-    def encode(self, texts: list[str]) -> Encoded:
-        parts = [text.encode() for text in texts]
-        return np.frombuffer(b"".join(parts), np.uint8), _offsets(len(part) for part in parts)
-
-
-class _Characters:
-    name = encoder = "characters"
-    hash = ""
-    vocab_size = 0x110000
-
-    def encode(self, texts: list[str]) -> Encoded:
-        return np.frombuffer("".join(texts).encode("utf-32-le"), "<u4"), _offsets(len(text) for text in texts)
-
-
-@dataclass
-class _Words:
-    name = encoder = "words"
-    ids: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def hash(self) -> str:
-        return blake3("\n".join(self.ids).encode()).hexdigest()
-
-    @property
-    def vocab_size(self) -> int:
-        return len(self.ids)
-
-    def encode(self, texts: list[str]) -> Encoded:
-        parts = [re.findall(r"\w+|[^\w\s]", text) for text in texts]
-        ids = self.ids
-        flat = [ids.setdefault(word, len(ids)) for part in parts for word in part]
-        return np.array(flat, np.uint32), _offsets(len(part) for part in parts)
-
-
-class HuggingFaceEncoder:
-    """`fastokens` where it gives the same ids as `tokenizers` on the first megabyte (50 times the speed), else `tokenizers`."""
-
-    def __init__(self, name: str, file: Path) -> None:
-        try:
-            from tokenizers import Tokenizer
-        except ImportError:
-            raise InputError(f"tokenizer: {name!r} needs the extra 'text': pip install 'l2m[text]'") from None
-        try:
-            self._reference = Tokenizer.from_file(str(file))
-        except Exception as error:  # the library raises plain Exception
-            raise InputError(f"{file}: not a tokenizer.json that tokenizers can read ({error})") from None
-        # Text is text: a document that spells "<|endoftext|>" holds those characters, not the control token.
-        self._reference.encode_special_tokens = True
-        self._reference.no_truncation()
-        self._reference.no_padding()
-        self._file = file
-        self._fast: Any = None
-        self.name = name
-        self.hash = file_hash(file)
-        self.encoder = "unchecked"
-
-    @property
-    def vocab_size(self) -> int:
-        return 1 + max(self._reference.get_vocab(with_added_tokens=True).values(), default=-1)
-
-    def encode(self, texts: list[str]) -> Encoded:
-        if self.encoder == "unchecked":
-            self._choose(texts)
-        return self._encode_fast(texts) if self._fast is not None else self._encode_reference(texts)
-
-    def _choose(self, texts: list[str]) -> None:
-        sample, left = [], _CHECKED_BYTES
-        for text in texts:
-            sample.append(text[:left])
-            left -= len(sample[-1])
-            if left <= 0:
-                break
-        self.encoder = "tokenizers"
-        try:
-            from fastokens import Tokenizer
-
-            self._fast = Tokenizer.from_file(str(self._file))
-            fast = self._encode_fast(sample)
-        except Exception:  # no such package, or a model it does not know: its errors have no common type
-            self._fast = None
-            return
-        reference = self._encode_reference(sample)
-        if all(np.array_equal(left, right) for left, right in zip(fast, reference, strict=True)):
-            self.encoder = "fastokens"
-        else:
-            self._fast = None
-
-    def _encode_fast(self, texts: list[str]) -> Encoded:
-        ids, offsets = self._fast.encode_batch_flat(texts, add_special_tokens=False, split_special_tokens=True)
-        return np.frombuffer(ids, "<u4"), np.frombuffer(offsets, "<u8").astype(np.int64)
-
-    def _encode_reference(self, texts: list[str]) -> Encoded:
-        parts = [encoding.ids for encoding in self._reference.encode_batch_fast(texts, add_special_tokens=False)]
-        flat = np.fromiter((token for part in parts for token in part), np.uint32)
-        return flat, _offsets(len(part) for part in parts)
-
-
-_BUILT_IN: dict[str, type[Any]] = {"bytes": _Bytes, "characters": _Characters, "words": _Words}
-
-
-def _offsets(lengths: Iterable[int]) -> NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(np.fromiter(lengths, np.int64))]).astype(np.int64)
-
-
-def _write(
-    folder: Path,
-    encoder: Encoder,
-    documents: Iterator[Document],
-    duplicates: str,
-    progress: Progress | None,
-    total: int,
-) -> None:
-    folder_was_there = folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with ExitStack() as stack:
-            # All three are renamed when the stack closes, so a failure before that leaves nothing behind.
-            tokens_file = stack.enter_context(atomic_write(folder / "tokens.npy"))
-            finder = NearDuplicateFinder() if duplicates == "drop" else None
-            table, lengths = _encode_all(tokens_file, encoder, documents, finder, progress, total)
-            tokens_file.flush()
-            offsets = _offsets(lengths)
-            made_by: dict[str, Any] = {"name": encoder.name, "hash": encoder.hash, "encoder": encoder.encoder}
-            corpus = Corpus(
-                np.load(tokens_file.name, mmap_mode="r"),
-                offsets,
-                encoder.vocab_size,
-                documents=table,
-                tokenizer=made_by,
+    if duplicates not in ("drop", "keep"):
+        raise InputError(f"duplicates: {duplicates!r}; expected 'drop' or 'keep'")
+    if not 0 < sample <= 1:
+        raise InputError(f"sample: {sample}; expected a fraction above 0, at most 1")
+    if min_tokens < 0:
+        raise InputError(f"min_tokens: {min_tokens}; expected 0 or more")
+    encoder = load_encoder(tokenizer) if isinstance(tokenizer, (str, os.PathLike)) else tokenizer
+    reader = Reader(**reading)
+    settings = {
+        "tokenizer": encoder.name, "tokenizer hash": encoder.hash, "duplicates": duplicates, "min_tokens": min_tokens,
+        "sample": sample, "reading": reading,
+    }  # fmt: skip
+    if os.path.exists(os.path.join(out, "corpus.json")):
+        held = read_json(os.path.join(out, "corpus.json"))["tokenizer"]
+        if held["name"] not in (encoder.name, "ids"):
+            raise InputError(
+                f"out: {out} holds a corpus with tokenizer {held['name']!r}, not {encoder.name!r}; choose another folder"
             )
-            dropped = finder.find() if finder is not None else {}
-            made_by["duplicates"] = [[table[copy]["id"], table[original]["id"]] for copy, original in dropped.items()]
-            if dropped:
-                corpus = corpus.select([index for index in range(len(corpus)) if index not in dropped])
-                tokens_file.seek(0)
-                tokens_file.truncate()
-                np.save(tokens_file, corpus.tokens)
-            source = _source_hash(table)
-            _refuse_another(folder, made_by, source)
-            np.save(stack.enter_context(atomic_write(folder / "offsets.npy")), corpus.offsets)
-            json.dump(corpus.documents, stack.enter_context(atomic_write(folder / "documents.json", "w")), indent=0)
-        write_manifest(
-            folder, vocab_size=corpus.vocab_size, tokenizer=made_by, tokens=int(corpus.offsets[-1]), source=source
-        )
+    found = find_units(sources, glob=glob, split=split, subset=subset)
+    if isinstance(sources, (str, os.PathLike, Sequence)):
+        units = list(found)
+    else:  # an iterator, perhaps endless in all but name: read as it comes
+        units = [TextUnit(document for unit in found for document in reader.documents(unit))]
+    total = sum(unit.size for unit in units)
+    return Job(
+        os.fspath(out), tokenizer if not isinstance(tokenizer, os.PathLike) else os.fspath(tokenizer), reading, duplicates, min_tokens, sample,
+        tuple(_cut(units, min(_PART_BYTES, total // max(shards, 1)))), settings,
+    )  # fmt: skip
+
+
+def _cut(units: Iterable[Unit], size: int) -> Iterator[tuple[Unit, ...]]:
+    part: list[Unit] = []
+    held = 0
+    for unit in units:
+        if part and held + unit.size > size:
+            yield tuple(part)
+            part, held = [], 0
+        part.append(unit)
+        held += unit.size
+    if part:
+        yield tuple(part)
+
+
+def _unit_name(unit: Unit) -> str:
+    if isinstance(unit, FileUnit):
+        return unit.id
+    if isinstance(unit, TextUnit):
+        return "text"
+    return f"{unit.name} {unit.subset} {unit.split} {unit.shard}/{unit.shards}"
+
+
+def run_parts(
+    job: Job, parts: Sequence[int], *, shard: str | None = None, progress: Progress | None = None
+) -> list[int]:
+    """Read, encode and write those of `parts` that are not on disk yet; their numbers."""
+    left = [part for part in parts if not job.is_done(part)]
+    total = sum(unit.size for part in left for unit in job.parts[part])
+    done = 0
+    for part in left:
+        size = sum(unit.size for unit in job.parts[part])
+        _run_part(job, part, shard, progress and (lambda read, before=done: progress(before + read, total)))
+        done += size
+    return left
+
+
+def _run_part(job: Job, part: int, shard: str | None, progress: Callable[[int], None] | None) -> None:
+    encoder = load_encoder(job.tokenizer) if isinstance(job.tokenizer, str) else job.tokenizer
+    folder = job.folder / f"{part:05d}"
+    temporary = job.folder / f".{part:05d}.{os.uname().nodename}.{os.getpid()}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        record = _Part(job, encoder).write(temporary, job.parts[part], progress)
+        record |= {"job": job.id, "part": part, "parts": len(job.parts), "shard": shard, "settings": job.settings}
+        record["modified"] = [unit.modified for unit in job.parts[part] if isinstance(unit, FileUnit)]
+        write_json(temporary / "part.json", record)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.rename(temporary, folder)
+        sync_folder(job.folder)
     except BaseException:
-        if not folder_was_there and not any(folder.iterdir()):
-            folder.rmdir()
+        shutil.rmtree(temporary, ignore_errors=True)
         raise
 
 
-def _encode_all(
-    file: IO[bytes],
-    encoder: Encoder,
-    documents: Iterator[Document],
-    finder: NearDuplicateFinder | None,
-    progress: Progress | None,
-    total: int,
-) -> tuple[list[dict[str, Any]], list[int]]:
-    """Stream ids to `file` as .npy; give the documents' table and lengths in tokens."""
-    dtype = np.dtype("<u2" if encoder.vocab_size <= 1 << 16 and not isinstance(encoder, _Words) else "<u4")
-    _npy_header(file, dtype, 0)
-    table: list[dict[str, Any]] = []
-    lengths: list[int] = []
-    done = 0
-    for batch in _batches(documents):
-        ids, offsets = encoder.encode([document.text for document in batch])
-        file.write(np.ascontiguousarray(ids, dtype).data)
-        lengths += np.diff(offsets).tolist()
-        for document in batch:
-            content = document.text.encode()
-            done += len(content)
+class _Part:
+    """One part on its way: a thread reads and hashes, this one encodes and writes, a third looks for near-duplicates."""
+
+    def __init__(self, job: Job, encoder: Encoder) -> None:
+        self.job = job
+        self.encoder = encoder
+        self.reader = Reader(**job.reading)
+        self.dtype = np.dtype(encoder.dtype)
+        self.lengths: list[NDArray[np.int64]] = []
+        self.holds: str | None = None
+        self.largest = -1
+        self.short = self.sampled_out = 0
+
+    def write(self, folder: Path, units: Sequence[Unit], progress: Callable[[int], None] | None) -> dict[str, Any]:
+        from concurrent.futures import Future, ThreadPoolExecutor
+
+        finder = NearDuplicateFinder() if self.job.duplicates == "drop" else None
+        with ExitStack() as stack:
+            names = ("tokens.npy", "documents.jsonl", "digests.bin")
+            synced = partial(_synced, durable=self.job.durable)
+            tokens, documents, digests = (stack.enter_context(synced(folder / name)) for name in names)
+            side = stack.enter_context(ThreadPoolExecutor(1))
+            sketching: Future[None] | None = None
+            _npy_header(tokens, self.dtype, 0)
+            for batch in stack.enter_context(_ahead(self._batches(units))):
+                batch = self._encode(batch, tokens)
+                if sketching is not None:
+                    sketching.result()
+                if finder is not None and batch:
+                    contents = [item.ids if item.ids is not None else item.text for item, _, _ in batch]
+                    sketching = side.submit(finder.add, contents)  # type: ignore[arg-type]
+                for document, size, digest in batch:
+                    line = json.dumps({"id": document.id, "bytes": size, "hash": digest.hex()}, ensure_ascii=False)
+                    documents.write(line.encode() + b"\n")
+                    digests.write(digest)
+                if progress is not None:
+                    progress(self.reader.consumed)
+            if sketching is not None:
+                sketching.result()
+            lengths = np.concatenate([np.zeros(0, np.int64), *self.lengths])
+            tokens.seek(0)
+            _npy_header(tokens, self.dtype, int(lengths.sum()))
+            np.save(stack.enter_context(synced(folder / "lengths.npy")), lengths)
             if finder is not None:
-                finder.add(document.text)
-            table.append({"id": document.id, "bytes": len(content), "hash": blake3(content).hexdigest()})
-        if progress is not None:
-            progress(done, total)
-    if not sum(lengths):
-        raise InputError("sources: no text in any document; expected at least one token")
-    file.seek(0)
-    _npy_header(file, dtype, sum(lengths))
-    file.seek(0, os.SEEK_END)
-    return table, lengths
+                finder.save(stack.enter_context(synced(folder / "sketches.npz")))
+            if self.words is not None:
+                stack.enter_context(synced(folder / "words.txt")).write("\n".join(self.words.words()).encode())
+        return {
+            "documents": int(lengths.size),
+            "tokens": int(lengths.sum()),
+            "holds": self.holds,
+            "vocab_size": self.encoder.vocab_size,
+            "largest": self.largest,
+            "encoder": self.encoder.encoder,
+            "short": self.short,
+            "sampled_out": self.sampled_out,
+            "skipped": self.reader.skipped,
+        }
+
+    @property
+    def words(self) -> WordTable | None:
+        table = getattr(self.encoder, "table", None)
+        return table if isinstance(table, WordTable) else None
+
+    def _batches(self, units: Sequence[Unit]) -> Iterator[_Batch]:
+        """Documents with their size in bytes and their hash, about 8 MB at a time."""
+        threshold = int(self.job.sample * 2**64)
+        batch: _Batch = []
+        held = 0
+        for unit in units:
+            for document in self.reader.documents(unit):
+                try:
+                    size, digest = _measure(document)
+                except UnicodeEncodeError as error:
+                    self.reader.problem(f"document {document.id!r}: half a surrogate pair at character {error.start}")
+                    continue
+                if int.from_bytes(digest[:8], "big") >= threshold:
+                    self.sampled_out += 1
+                    continue
+                batch.append((document, size, digest))
+                held += size
+                if held >= _BATCH_BYTES:
+                    yield batch
+                    batch, held = [], 0
+        if batch:
+            yield batch
+
+    def _encode(self, batch: _Batch, file: IO[bytes]) -> _Batch:
+        """Write the ids of those documents that are long enough; give those."""
+        holds = {"texts" if document.ids is None else "ids" for document, _, _ in batch}
+        self.holds = self.holds or min(holds)
+        if holds != {self.holds}:
+            raise InputError(
+                f"sources: both texts and token ids (document {batch[0][0].id!r}); expected one of the two"
+            )
+        if self.holds == "texts":
+            ids, offsets = self.encoder.encode([document.text for document, _, _ in batch])
+            lengths = np.diff(offsets)
+        else:
+            self.dtype = np.dtype("<u4")
+            lengths = np.array([_size_of(document) for document, _, _ in batch], np.int64)
+        enough = lengths >= self.job.min_tokens
+        self.short += int((~enough).sum())
+        kept = [item for item, keep in zip(batch, enough, strict=True) if keep]
+        if self.holds == "texts":
+            pieces: list[NDArray[np.integer]] = [ids if enough.all() else ids[np.repeat(enough, lengths)]]
+        else:
+            pieces = [document.ids for document, _, _ in kept if document.ids is not None]
+        for piece in pieces:
+            for start in range(0, piece.size, _COPY_IDS):
+                chunk = piece[start : start + _COPY_IDS]
+                if self.holds == "ids":
+                    self.largest = max(self.largest, int(chunk.max()))
+                file.write(np.ascontiguousarray(chunk, self.dtype).data)
+        self.lengths.append(lengths[enough])
+        return kept
+
+
+def _size_of(document: Document) -> int:
+    return 0 if document.ids is None else document.ids.size
+
+
+def _measure(document: Document) -> tuple[int, bytes]:
+    """Bytes and hash of a document: of its UTF-8, or of its ids as little-endian 32-bit integers."""
+    if document.ids is None:
+        content = document.text.encode()
+        return len(content), blake3(content).digest()
+    ids = np.asarray(document.ids)
+    if ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise InputError(f"document {document.id!r}: {ids.dtype} of shape {ids.shape}; expected integers, one axis")
+    digest = blake3()
+    for start in range(0, ids.size, _COPY_IDS):
+        chunk = ids[start : start + _COPY_IDS]
+        smallest, largest = int(chunk.min()), int(chunk.max())
+        if smallest < 0 or largest >= 1 << 32:
+            raise InputError(f"document {document.id!r}: ids from {smallest} to {largest}; expected 0 to 2^32 - 1")
+        digest.update(np.ascontiguousarray(chunk, "<u4").tobytes())
+    return 4 * ids.size, digest.digest()
+
+
+@contextmanager
+def _synced(path: Path, *, durable: bool) -> Iterator[IO[bytes]]:
+    with open(path, "wb") as file:
+        yield file
+        file.flush()
+        if durable:
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def _ahead(items: Iterator[_T], room: int = 2) -> Iterator[Iterator[_T]]:
+    """The same items, made by a thread up to `room` ahead of who takes them."""
+    from queue import Full, Queue
+    from threading import Event, Thread
+
+    queue: Queue[tuple[bool, Any]] = Queue(room)
+    stopped = Event()
+
+    def put(more: bool, item: Any) -> None:
+        while not stopped.is_set():
+            with suppress(Full):
+                queue.put((more, item), timeout=0.1)
+                return
+
+    def make() -> None:
+        try:
+            for item in items:
+                put(True, item)
+                if stopped.is_set():
+                    return
+            put(False, None)
+        except BaseException as error:
+            put(False, error)
+
+    def take() -> Iterator[_T]:
+        while True:
+            more, item = queue.get()
+            if more:
+                yield item
+            elif item is None:
+                return
+            else:
+                raise item
+
+    thread = Thread(target=make, daemon=True)
+    thread.start()
+    try:
+        yield take()
+    finally:
+        stopped.set()
+        thread.join()
 
 
 def _npy_header(file: IO[bytes], dtype: np.dtype[Any], size: int) -> None:
@@ -310,21 +434,208 @@ def _npy_header(file: IO[bytes], dtype: np.dtype[Any], size: int) -> None:
     np.lib.format.write_array_header_1_0(file, header)
 
 
-def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
-    batch: list[Document] = []
-    size = 0
-    for document in documents:
-        batch.append(document)
-        size += len(document.text)
-        if size >= _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+def merge_parts(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> Corpus:
+    """Join the parts that `run_parts` left in `folders` (one shared folder, or one of each shard) into the corpus `out`.
+
+    Raises:
+        InputError: no parts, a part that is missing or there twice (named), parts of different sources or settings (named),
+            no text at all, or `out` holds another corpus.
+    """
+    out = Path(out)
+    _write(_Whole(_find_parts([Path(folder) for folder in folders])), out)
+    for folder in folders:
+        shutil.rmtree(Path(folder, "parts"), ignore_errors=True)
+    return Corpus.open(out, verify=False)
 
 
-def _source_hash(table: list[dict[str, Any]]) -> str:
-    return blake3("".join(document["hash"] for document in table).encode()).hexdigest()
+def holds_parts(folder: str | os.PathLike[str]) -> bool:
+    """Whether `folder` holds parts of a corpus that is being made."""
+    return next(Path(folder, "parts").glob("*/*/part.json"), None) is not None
+
+
+def _find_parts(folders: list[Path]) -> list[Path]:
+    jobs: dict[str, dict[int, Path]] = {}
+    records: dict[str, dict[str, Any]] = {}
+    for folder in folders:
+        found = sorted(Path(folder, "parts").glob("*/*/part.json"))
+        if not found:
+            raise InputError(f"{folder}: no parts of a corpus; expected a folder that `l2m tokenize --shard` wrote")
+        for path in found:
+            record = records.setdefault(path.parent.parent.name, read_json(path))
+            number = int(path.parent.name)
+            parts = jobs.setdefault(record["job"], {})
+            if number in parts:
+                first = parts[number].parent.parent.parent
+                raise InputError(
+                    f"{folder}: part {number} of {record['parts']} is in {first} too: the same shard twice?"
+                )
+            parts[number] = path.parent
+    if len(jobs) > 1:
+        complete = [job for job, parts in jobs.items() if len(parts) == records[job]["parts"]]
+        if len(complete) != 1:
+            raise InputError(_difference(jobs, records))
+        jobs = {complete[0]: jobs[complete[0]]}
+    [(job, parts)] = jobs.items()
+    total = records[job]["parts"]
+    missing = [number for number in range(total) if number not in parts]
+    if missing:
+        shards = {
+            int(name.split("/")[1]) for part in parts.values() if (name := read_json(part / "part.json")["shard"])
+        }
+        hint = "run the same command again"
+        if len(shards) == 1:
+            count = shards.pop()
+            lost = sorted({next(i for i in range(count) if (i + 1) * total // count > part) for part in missing})
+            hint = "run again: " + ", ".join(f"--shard {shard}/{count}" for shard in lost[:8])
+        named = ", ".join(map(str, missing[:8])) + (", ..." if len(missing) > 8 else "")
+        raise InputError(f"{folders[0]}: of {total} parts, missing: {named}; {hint}")
+    return [parts[number] for number in range(total)]
+
+
+def _difference(jobs: dict[str, dict[int, Path]], records: dict[str, dict[str, Any]]) -> str:
+    first, second = list(jobs)[:2]
+    folders = [next(iter(jobs[job].values())).parent.parent.parent for job in (first, second)]
+    for name, value in records[first]["settings"].items():
+        other = records[second]["settings"].get(name)
+        if other != value:
+            return f"{folders[1]}: {name} {other!r}, but {value!r} in {folders[0]}; expected shards of one job"
+    return f"{folders[1]}: other sources or another number of shards than {folders[0]}; expected shards of one job"
+
+
+class _Whole:
+    """What the parts make together: known in full but for the ids and the documents' lines, which stay on disk."""
+
+    def __init__(self, parts: list[Path]) -> None:
+        self.parts = parts
+        records = [read_json(part / "part.json") for part in parts]
+        settings = records[0]["settings"]
+        holds = {record["holds"] for record in records} - {None}
+        if len(holds) > 1:
+            raise InputError("sources: both texts and token ids; expected one of the two")
+        self.lengths = np.concatenate([np.load(part / "lengths.npy") for part in parts])
+        if not self.lengths.sum():
+            raise InputError("sources: no text in any document; expected at least one token")
+        dropped = _copies(parts) if settings["duplicates"] == "drop" else {}
+        self.kept = np.ones(self.lengths.size, bool)
+        self.kept[list(dropped)] = False
+        self.offsets = np.concatenate([[0], np.cumsum(self.lengths[self.kept])]).astype(np.int64)
+
+        self.words, self.renumbered = _renumber_words(parts)
+        made_by: dict[str, Any] = {"name": settings["tokenizer"], "hash": settings["tokenizer hash"]}
+        self.vocab_size = max(record["vocab_size"] for record in records)
+        if self.words is not None:
+            self.vocab_size, made_by["hash"] = len(self.words), blake3(self.spelled_words).hexdigest()
+        elif holds == {"ids"}:
+            largest = max(record["largest"] for record in records)
+            if made_by["name"] in ("bytes", "ids"):
+                made_by["name"], self.vocab_size = "ids", largest + 1
+            elif largest >= self.vocab_size:
+                raise InputError(
+                    f"sources: token id {largest}; {made_by['name']} has {self.vocab_size} ids: another tokenizer?"
+                )
+        made_by["encoder"] = ", ".join(sorted({record["encoder"] for record in records} - {"unchecked"}))
+        made_by["duplicates"] = self._named(dropped)
+        made_by["filters"] = {name: settings[name] for name in ("duplicates", "min_tokens", "sample")}
+        for name in ("short", "sampled_out"):
+            made_by["filters"][name] = sum(record[name] for record in records)
+        made_by["skipped"] = [problem for record in records for problem in record["skipped"]]
+        self.made_by = made_by
+        self.dtype = np.dtype("<u2" if self.vocab_size <= 1 << 16 else "<u4")
+        self.tokens = [np.load(part / "tokens.npy", mmap_mode="r") for part in parts]
+
+    @property
+    def spelled_words(self) -> bytes:
+        return b"" if self.words is None else "\n".join(self.words.words()).encode()
+
+    def source(self) -> str:
+        """Hash of what was read: of the documents' hashes, side by side."""
+        digest = blake3()
+        for part in self.parts:
+            digest.update_mmap(part / "digests.bin")
+        return digest.hexdigest()
+
+    def is_one_part_as_it_is(self) -> bool:
+        one = len(self.parts) == 1 and bool(self.kept.all()) and self.words is None
+        return one and self.tokens[0].dtype == self.dtype
+
+    def ids(self) -> Iterator[NDArray[np.unsignedinteger]]:
+        """The ids of the kept documents, piece by piece."""
+        # Runs of kept documents, as ranges of the ids of all parts side by side; then cut where parts meet.
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], self.kept, [False]])))
+        runs = np.concatenate([[0], np.cumsum(self.lengths)])[edges].reshape(-1, 2)
+        offset = 0
+        for part, ids in enumerate(self.tokens):
+            for first, last in runs[(runs[:, 1] > offset) & (runs[:, 0] < offset + ids.size)] - offset:
+                stop = min(last, ids.size)
+                for begin in range(max(first, 0), stop, _COPY_IDS):
+                    piece = ids[begin : min(begin + _COPY_IDS, stop)]
+                    piece = self.renumbered[part][piece] if self.renumbered else piece
+                    yield np.ascontiguousarray(piece, self.dtype)
+            offset += ids.size
+
+    def documents(self) -> Iterator[bytes]:
+        """The lines of the kept documents."""
+        return (line for line, keep in zip(self._lines(), self.kept, strict=True) if keep)
+
+    def _lines(self) -> Iterator[bytes]:
+        for part in self.parts:
+            with open(part / "documents.jsonl", "rb") as file:
+                yield from file
+
+    def _named(self, dropped: dict[int, int]) -> list[list[str]]:
+        """[copy, original] by the documents' ids."""
+        if not dropped:
+            return []
+        wanted = {*dropped, *dropped.values()}
+        ids = {number: json.loads(line)["id"] for number, line in enumerate(self._lines()) if number in wanted}
+        return [[ids[copy], ids[original]] for copy, original in dropped.items()]
+
+
+def _in_memory(whole: _Whole) -> Corpus:
+    return Corpus(
+        np.concatenate(list(whole.ids())),
+        whole.offsets,
+        whole.vocab_size,
+        documents=[json.loads(line) for line in whole.documents()],
+        tokenizer=whole.made_by,
+    )
+
+
+def _write(whole: _Whole, out: Path) -> None:
+    source = whole.source()
+    _refuse_another(out, whole.made_by, source)
+    out.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        # All are renamed when the stack closes; the manifest, which makes it a corpus, comes last.
+        if not whole.is_one_part_as_it_is():
+            file = stack.enter_context(atomic_write(out / "tokens.npy"))
+            _npy_header(file, whole.dtype, int(whole.offsets[-1]))
+            for ids in whole.ids():
+                file.write(ids.data)
+        np.save(stack.enter_context(atomic_write(out / "offsets.npy")), whole.offsets)
+        stack.enter_context(atomic_write(out / "documents.jsonl")).writelines(whole.documents())
+        if whole.words is not None:
+            stack.enter_context(atomic_write(out / "words.txt")).write(whole.spelled_words)
+        if whole.is_one_part_as_it_is():
+            os.replace(whole.parts[0] / "tokens.npy", out / "tokens.npy")
+    write_manifest(
+        out, vocab_size=whole.vocab_size, tokenizer=whole.made_by, tokens=int(whole.offsets[-1]), source=source
+    )
+
+
+def _copies(parts: list[Path]) -> dict[int, int]:
+    finder = NearDuplicateFinder()
+    for part in parts:
+        finder.absorb(NearDuplicateFinder.load(part / "sketches.npz"))
+    return finder.find()
+
+
+def _renumber_words(parts: list[Path]) -> tuple[WordTable | None, list[NDArray[np.uint32]]]:
+    """The words of all parts in order of first occurrence, and for each part the new number of each of its ids."""
+    if not (parts[0] / "words.txt").exists():
+        return None, []
+    words = WordTable()
+    return words, [words.add((part / "words.txt").read_text("utf-8").split("\n")) for part in parts]
 
 
 def _refuse_another(folder: Path, made_by: Mapping[str, Any], source: str) -> None:
@@ -335,9 +646,21 @@ def _refuse_another(folder: Path, made_by: Mapping[str, Any], source: str) -> No
         ("tokenizer", made_by["name"], held["tokenizer"].get("name")),
         ("tokenizer hash", made_by["hash"], held["tokenizer"].get("hash")),
         ("text (hash)", source, held.get("source")),
-        ("duplicates", made_by["duplicates"], held["tokenizer"].get("duplicates")),
+        ("filters", made_by["filters"], held["tokenizer"].get("filters")),
     ):
         if wanted != found:
             raise InputError(
                 f"out: {folder} holds a corpus with {setting} {found!r}, not {wanted!r}; choose another folder"
             )
+
+
+@contextmanager
+def _removed_if_empty(*folders: Path) -> Iterator[None]:
+    """On the way out of a failure, leave no empty folder behind."""
+    try:
+        yield
+    except BaseException:
+        for folder in folders:
+            with suppress(OSError):
+                folder.rmdir()
+        raise

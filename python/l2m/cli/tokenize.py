@@ -1,13 +1,27 @@
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from l2m.corpus import Corpus
 
 
 def tokenize(
-    *text: Path,
+    *text: str,
     out: Path,
     tokenizer: str = "bytes",
     glob: str = "*",
+    field: str = "text",
+    id_field: str = "id",
+    format: Literal["auto", "text", "jsonl", "parquet", "arrow", "npy", "bin"] = "auto",
+    separator: int | None = None,
+    dtype: Literal["uint8", "uint16", "uint32", "int32", "int64"] = "uint16",
+    split: str = "train",
+    subset: str | None = None,
     duplicates: Literal["drop", "keep"] = "drop",
+    min_tokens: int = 0,
+    sample: float = 1.0,
+    on_error: Literal["stop", "skip"] = "stop",
+    shard: str | None = None,
     json: bool = False,
 ) -> None:
     """Text files and folders to a corpus of token ids.
@@ -15,44 +29,100 @@ def tokenize(
     Parameters
     ----------
     text
-        UTF-8 files, and folders of them.
+        Files, folders, patterns, URLs (s3://, gs://, https://, ...) and Hugging Face datasets (owner/name, or pg19, wikipedia,
+        fineweb): UTF-8 text, JSON lines, parquet, arrow, token dumps (.npy, nanoGPT and Megatron .bin, folders of litdata or
+        MosaicML shards); text and JSON lines also as .gz, .xz, .bz2, .zst.
     out
-        Folder to write: tokens.npy, offsets.npy, documents.json, corpus.json.
+        Folder to write: tokens.npy, offsets.npy, documents.jsonl, corpus.json.
     tokenizer
         bytes, characters, words, or a Hugging Face tokenizer: hub name, folder or tokenizer.json.
     glob
         Which files of a folder.
+    field
+        Field of JSON lines, or column of tables and datasets, that holds the text.
+    id_field
+        Field or column with the name of a document.
+    format
+        What files are; auto goes by their suffixes.
+    separator
+        Id between documents in token dumps.
+    dtype
+        Of .bin token dumps that do not say it themselves.
+    split
+        Of a dataset.
+    subset
+        Of a dataset.
     duplicates
         Near-duplicate documents: drop or keep.
+    min_tokens
+        Leave out documents with fewer tokens.
+    sample
+        Keep this fraction of documents, chosen by the hash of their content.
+    on_error
+        At a file, line or row that cannot be read: stop, or skip it and say so at the end.
+    shard
+        I/N, from 0: do the I-th of N shares of the work; `l2m merge` joins them.
     json
         Print the result as one JSON object.
     """
-    from l2m.cli.output import print_result
+    import sys
+
+    from l2m.cli.output import print_result, read_shard
+    from l2m.errors import InputError
     from l2m.progress import progress_bar
+    from l2m.sources import DATASETS
+    from l2m.tokenize import plan, run_parts
     from l2m.tokenize import tokenize as run
 
+    if not text:
+        raise InputError("TEXT: nothing named; expected files or folders")
+    # A word on the command line is never the text itself.
+    sources = [name if "://" in name or name in DATASETS else Path(name) for name in text]
+    options = {
+        "glob": glob, "field": field, "id_field": id_field, "format": format, "separator": separator, "dtype": dtype,
+        "split": split, "subset": subset, "on_error": on_error, "duplicates": duplicates, "min_tokens": min_tokens,
+        "sample": sample,
+    }  # fmt: skip
+    if shard is not None:
+        index, shards = read_shard(shard)
+        job = plan(sources, tokenizer, out, shards=shards, **options)  # type: ignore[arg-type]
+        with progress_bar("tokenizing", "bytes") as progress:
+            done = run_parts(job, job.shard(index, shards), shard=shard, progress=progress)
+        share = job.shard(index, shards)
+        print_result(
+            {"out": str(out), "shard": shard, "parts": list(share), "of": len(job.parts), "done_now": done},
+            json,
+            f"shard {shard}: {len(share)} of {len(job.parts)} parts -> {out}; when all are done: l2m merge {out}",
+        )
+        return
     with progress_bar("tokenizing", "bytes") as progress:
-        corpus = run(_named(text), tokenizer, out, glob=glob, duplicates=duplicates, progress=progress)
-    result = {
+        corpus = run(sources, tokenizer, out, progress=progress, **options)  # type: ignore[arg-type]
+    for problem in corpus.tokenizer["skipped"][:20]:
+        print(f"l2m: skipped: {problem}", file=sys.stderr)
+    print_result(corpus_summary(out, corpus), json, corpus_words(out, corpus))
+
+
+def corpus_summary(out: Path, corpus: "Corpus") -> dict[str, Any]:
+    return {
         "out": str(out),
         "documents": len(corpus),
         "tokens": int(corpus.tokens.size),
         "vocab_size": corpus.vocab_size,
         "hash": corpus.hash,
-        **corpus.tokenizer,
+        "tokenizer": corpus.tokenizer,
     }
-    left_out = len(corpus.tokenizer["duplicates"])
-    print_result(
-        result,
-        json,
+
+
+def corpus_words(out: Path, corpus: "Corpus") -> str:
+    made_by = corpus.tokenizer
+    left_out = {
+        "near-duplicates": len(made_by["duplicates"]),
+        "too short": made_by["filters"]["short"],
+        "not sampled": made_by["filters"]["sampled_out"],
+        "unreadable": len(made_by["skipped"]),
+    }
+    named = ", ".join(f"{number:,} {reason}" for reason, number in left_out.items() if number)
+    return (
         f"{corpus.tokens.size:,} tokens in {len(corpus):,} documents, {corpus.vocab_size:,} ids; "
-        f"{left_out} near-duplicates left out -> {out}",
+        f"left out: {named or 'nothing'} -> {out}"
     )
-
-
-def _named(text: tuple[Path, ...]) -> list[Path]:
-    from l2m.errors import InputError
-
-    if not text:
-        raise InputError("TEXT: nothing named; expected files or folders")
-    return list(text)
