@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -12,6 +14,8 @@ from hypothesis import strategies as st
 import l2m
 import state_matrix
 from l2m.history_state import Config, family, recurrent
+from l2m.history_state.catalogue import catalogue
+from l2m.history_state.measured import measure
 from l2m.history_state.registry import FAMILIES, MissingField
 from model_configs import JAMBA, MAMBA_130M, MISTRAL_7B, SMOLLM2
 
@@ -188,3 +192,107 @@ def test_own_architecture() -> None:
         warnings.simplefilter("error")
         state = l2m.history_state({"model_type": "delay_line", "num_hidden_layers": 2, "hidden_size": 8, "delay": 5})
     assert (state.at(1).total, state.source) == (80, "this test")
+
+
+def test_catalogue_reads_without_torch_and_says_where_from() -> None:
+    code = (
+        "import sys, l2m\n"
+        "from l2m.history_state.catalogue import catalogue\n"
+        "states = [l2m.history_state(entry['name']) for entry in catalogue()]\n"
+        "assert len(states) >= 40 and all(entry['where'] and entry['source'] for entry in catalogue())\n"
+        "print(len({state.family for state in states}), 'torch' in sys.modules, 'transformers' in sys.modules)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    families, *heavy = result.stdout.split()
+    assert int(families) >= 15
+    assert heavy == ["False", "False"]
+
+
+def test_catalogue_by_hand() -> None:
+    assert l2m.history_state("smollm2-135m").at(100).total == l2m.history_state(SMOLLM2).at(100).total
+    assert l2m.history_state("Meta-Llama-3.1-8B").at(1).total == 32 * 2 * 8 * 128
+    assert l2m.history_state("DeepSeek-V3").at(1).total == 61 * (512 + 64)
+    gemma = l2m.history_state("google/gemma-3-4b-it").at(5000)
+    assert gemma.total == 2 * 4 * 256 * (29 * 1023 + 5 * 5000)  # five of 34 layers are global
+    assert l2m.history_state("mamba-1.4b").at(1).recurrent == 48 * 2 * 2048 * 16
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_catalogue_is_what_the_classes_default_to() -> None:
+    from transformers import CONFIG_MAPPING
+
+    for entry in catalogue():
+        if entry["source"].startswith("transformers"):
+            config = CONFIG_MAPPING[entry["config"]["model_type"]]()
+            ours, theirs = l2m.history_state(entry["name"]), l2m.history_state(config)
+            assert ours.at(20_000).per_layer.tolist() == theirs.at(20_000).per_layer.tolist(), entry["name"]
+
+
+def test_outside_families_by_hand() -> None:
+    """Each as its paper counts it; n = 1000 tokens where it matters."""
+    base = {"num_hidden_layers": 2, "hidden_size": 64}
+    cases = {
+        "retnet": ({"num_heads": 4}, 2 * 4 * 16 * 32),
+        "gla": ({"num_heads": 4}, 2 * 4 * 8 * 16),
+        "delta_net": ({"num_heads": 4}, 2 * (4 * 16 * 16 + 3 * 64 * 4)),
+        "gated_deltanet": ({"num_heads": 2, "head_dim": 16}, 2 * (2 * 16 * 32 + (32 + 32 + 64) * 4)),
+        "kda": ({"num_heads": 2, "head_dim": 16}, 2 * (2 * 16 * 16 + 3 * 32 * 4)),
+        "rwkv6": ({"num_heads": 4}, 2 * (4 * 8 * 16 + 2 * 64)),
+        "rwkv7": ({"head_dim": 16}, 2 * (4 * 16 * 16 + 2 * 64)),
+        "hgrn2": ({"expand_ratio": 16}, 2 * 16 * 64),
+        "log_linear_mamba2": ({"state_size": 8}, 2 * (10 * 128 * 8 + (128 + 16) * 4)),  # floor(log2 1000) + 1 = 10
+        "ttt_linear": ({"num_heads": 4}, 2 * 4 * (16 * 16 + 16)),
+        "ttt_mlp": ({"num_heads": 4}, 2 * 4 * (2 * 16 * 64 + 64 + 16)),
+        "h3": ({"state_size": 8}, 2 * (64 * 8 + 64 * 8)),
+        "hyena": ({}, 2 * (2 * 64 * 1000 + 3 * 64 * 3)),
+        "laughing_hyena": ({"state_size": 8}, 2 * (2 * 2 * 64 * 8 + 3 * 64 * 3)),
+    }
+    for model_type, (fields, expected) in cases.items():
+        assert l2m.history_state({"model_type": model_type, **base, **fields}).at(1000).total == expected, model_type
+    log_linear = l2m.history_state({"model_type": "log_linear_mamba2", **base})
+    assert (log_linear.growth, log_linear.growth_exponent) == ("logarithmic", 0.0)
+    levels = log_linear.at([1, 2, 3, 4, 1023, 1024]).recurrent // log_linear.at(1).recurrent
+    assert levels.tolist() == [1, 2, 2, 3, 10, 11]
+    hybrid = {"attn": {"layers": [1], "num_heads": 4, "window_size": 10}, "num_heads": 4}
+    assert l2m.history_state({"model_type": "gla", **base, **hybrid}).at(1000).attention == 2 * 64 * 9
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_unknown_types_are_measured_or_refused() -> None:
+    from transformers import CONFIG_MAPPING
+
+    measured = l2m.history_state(CONFIG_MAPPING["hrm_text"](num_layers_per_stack=1))
+    assert (measured.source, measured.growth) == ("measured on the meta device", "linear")
+    remote = {"model_type": "made_up", "auto_map": {"AutoModelForCausalLM": "modeling.MadeUp"}}
+    with pytest.raises(l2m.InputError, match="trust_remote_code=True and pass the module"):
+        l2m.history_state(remote)
+    for model_type, words in (("vit", "not a causal"), ("t5", "encoder-decoder"), ("bert", "is_decoder")):
+        with pytest.raises(l2m.InputError, match=words):
+            l2m.history_state(CONFIG_MAPPING[model_type]())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_measured_path_agrees_with_formulas() -> None:
+    """The generic path on families whose formulas are known: growing, fixed, windowed, and more than one of them."""
+    for model_type in ("gpt2", "mamba", "lfm3", "gemma2"):
+        config = state_matrix.small_config(model_type)
+        assert state_matrix.compare(l2m.history_state(config), measure(config)) == ""
+
+
+def run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "l2m", *arguments], capture_output=True, text=True)
+
+
+def test_state_command() -> None:
+    result = run_cli("state", "SmolLM2-135M", "mamba-130m", "--lengths", "10", "1000", "--json")
+    rows = {row["model"]: row for row in json.loads(result.stdout)["rows"]}
+    assert rows["HuggingFaceTB/SmolLM2-135M"]["numbers_1000"] == 11_520_000
+    assert rows["HuggingFaceTB/SmolLM2-135M"]["bytes_10"] == 230_400
+    assert rows["state-spaces/mamba-130m"]["saturation_length"] == 1
+    assert run_cli("state", "SmolLM2-135M", "--format", "csv").stdout.startswith("model,family,growth,")
+    assert run_cli("state", "SmolLM2-135M", "--format", "markdown").stdout.startswith("| model | family |")
+    for bad in (["state"], ["state", "/no/such/folder"], ["state", "SmolLM2-135M", "--lengths", "0"]):
+        result = run_cli(*bad)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr.startswith("l2m: ")
+        assert result.stderr.count("\n") == 1

@@ -9,6 +9,7 @@ from l2m.bipartite import BipartiteCurve, bipartite
 from l2m.condition import Comparison, Threshold, Verdict, compare_models, condition
 from l2m.corpus import Corpus
 from l2m.curve_comparison import CurveComparison, compare_curves
+from l2m.design import Design, design
 from l2m.entropy import (
     ENTROPY_ESTIMATORS,
     EntropyTable,
@@ -44,6 +45,7 @@ __all__ = [
     "Comparison",
     "Corpus",
     "CurveComparison",
+    "Design",
     "EntropyTable",
     "Estimate",
     "Fingerprint",
@@ -68,6 +70,7 @@ __all__ = [
     "compare_curves",
     "compare_models",
     "condition",
+    "design",
     "entropy",
     "entropy_table",
     "fingerprint",

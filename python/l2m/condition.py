@@ -134,6 +134,10 @@ class Verdict(Record):
         """Nats the past of a text of this length holds about its future, by the law."""
         return self._bounded(self._information(_row(length))[:, 0])
 
+    def held(self, length: float) -> float:
+        """Numbers the state holds at total length `length`, as the empirical threshold counts them: no convolutions."""
+        return float(self._available(_row(length)).item())
+
     def required_state(self, length: float) -> Bounded:
         """Numbers the history state needs at total length `length` by the empirical threshold, with its interval."""
         return self._bounded(self._required(_row(length))[:, 0])
@@ -194,7 +198,7 @@ class Verdict(Record):
         if math.isfinite(state.reach):
             lines.append(f"Reach: nothing older than {state.reach:,.0f} tokens can be in the state, whatever its size.")
         if self.length is not None:
-            required, held = self.required_state(self.length), self._available(_row(self.length)).item()
+            required, held = self.required_state(self.length), self.held(self.length)
             lines.append(
                 f"At {self.length:,.0f} tokens: needs {required:,.0f} numbers ({100 * self.level:g} %: "
                 f"{required.low:,.0f} to {required.high:,.0f}), holds {held:,.0f}; enough with probability "
@@ -362,7 +366,7 @@ class Comparison(Record):
                 required = verdict.required_state(verdict.length)
                 row |= {
                     "length": verdict.length,
-                    "state": verdict._available(_row(verdict.length)).item(),
+                    "state": verdict.held(verdict.length),
                     "bytes": state.numbers(at, bits=True).item() / 8,
                     "required_state": float(required),
                     "required_state_low": required.low,
@@ -387,9 +391,9 @@ class Comparison(Record):
             lengths: first and last length shown; None: 64 to 16 times the longest finite crossing.
         """
         if axes is None:
-            from matplotlib.figure import Figure
+            from l2m.plots import new_axes
 
-            axes = Figure(figsize=(8, 5), layout="constrained").add_subplot()
+            axes = new_axes(8.5, 5)
         first = self.verdicts[0]
         crossings = [float(v.sufficient_length) for v in self.verdicts if 0 < v.sufficient_length < 1e12]
         low, high = lengths or (64.0, max([1e6, *(16 * crossing for crossing in crossings)]))
@@ -405,12 +409,33 @@ class Comparison(Record):
             axes.loglog(grid, verdict._available(grid[None, :])[0], label=verdict.state.name, **style)
             crossing = float(verdict.sufficient_length)
             if low <= crossing <= high:
-                axes.plot(crossing, verdict._available(_row(crossing)).item(), "o", color=style["color"])
+                axes.plot(crossing, verdict.held(crossing), "o", color=style["color"])
         axes.set_xlabel("length L, past and future (tokens)")
         axes.set_ylabel(f"numbers in the history state after L/{first.ratio:g} tokens")
         axes.set_xlim(low, high)
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize="small")
         return axes
+
+    def to_html(self, law: str = "") -> str:
+        """One self-contained page: the figure, the table, every verdict in words; `law` describes the law."""
+        from importlib.resources import files
+
+        from jinja2 import Environment, StrictUndefined
+        from markupsafe import Markup
+
+        from l2m.cli.output import short
+        from l2m.plots import svg
+
+        environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        template = environment.from_string(files("l2m").joinpath("comparison.html.j2").read_text("utf-8"))
+        return template.render(
+            law=law,
+            first=self.verdicts[0],
+            figure=Markup(svg(self.plot().figure)),
+            rows=self.rows(),
+            verdicts=self.verdicts,
+            short=short,
+        )
 
 
 def compare_models(law: Any, models: Iterable[Any], length: float | None = None, **options: Any) -> Comparison:
@@ -474,8 +499,9 @@ def _growth_probability(verdict: Verdict) -> float:
 
 def _crossing(required: Curves, available: Curves) -> Floats:
     """Per row, the longest length at which required <= available: 0 if none, infinity if it lasts beyond 1e300."""
-    grid = np.exp2(np.arange(0, math.log2(LONGEST), 0.5))
-    enough = required(grid[None, :]) <= available(grid[None, :])
+    grid = np.exp2(np.arange(0, math.log2(LONGEST)))
+    with np.errstate(over="ignore"):
+        enough = required(grid[None, :]) <= available(grid[None, :])
     last = np.where(enough.any(axis=1), enough.shape[1] - 1 - np.argmax(enough[:, ::-1], axis=1), -1)
     low, high = grid[np.maximum(last, 0)], grid[np.minimum(last + 1, len(grid) - 1)]
     for _ in range(55):

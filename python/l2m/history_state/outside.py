@@ -7,7 +7,8 @@ version 0.6.0; `attn` names the layers that run attention instead.
 from collections.abc import Iterator
 from typing import Any
 
-from l2m.history_state.registry import Config, divided, family
+from l2m.errors import InputError
+from l2m.history_state.registry import Config, divided, family, key_value_numbers
 from l2m.history_state.state import Memory, attention, convolution, recurrent
 
 
@@ -196,3 +197,29 @@ def laughing_hyena(c: Config) -> Iterator[Memory]:
     for layer in range(c.num_hidden_layers):
         yield recurrent(layer, 2 * c.order * c.hidden_size * c.state_size)
         yield convolution(layer, (c.order + 1) * c.hidden_size, c.short_kernel)
+
+
+@family(
+    "hybrid",
+    source="l2m: a family to design with; its layers are those of llama, mistral and mamba",
+    defaults={"global_layers": 0, "window_layers": 0, "sliding_window": 4096, "num_key_value_heads": None}
+    | {"head_dim": None, "expand": 2, "state_size": 16, "conv_kernel": 4},
+)
+def hybrid(c: Config) -> Iterator[Memory]:
+    """Of `num_hidden_layers`, `global_layers` with global attention, `window_layers` with windows, the rest recurrent.
+
+    Recurrent layers keep expand * hidden_size * state_size numbers, and a short convolution.
+    """
+    attending = c.global_layers + c.window_layers
+    if not 0 <= attending <= c.num_hidden_layers:
+        raise InputError(
+            f"config: {c.global_layers} global_layers and {c.window_layers} window_layers of {c.num_hidden_layers}; "
+            "expected no more than there are"
+        )
+    for layer in range(c.num_hidden_layers):
+        if layer < attending:
+            yield attention(layer, key_value_numbers(c), window=None if layer < c.global_layers else c.sliding_window)
+        else:
+            inner = int(c.expand * c.hidden_size)
+            yield recurrent(layer, inner * c.state_size)
+            yield convolution(layer, inner, c.conv_kernel)

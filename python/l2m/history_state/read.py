@@ -9,6 +9,7 @@ from typing import Any
 
 from l2m.errors import InputError
 from l2m.files import read_json
+from l2m.history_state.catalogue import find
 from l2m.history_state.families import ENCODERS
 from l2m.history_state.registry import FAMILIES, Config, Family, MissingField
 from l2m.history_state.state import BITS, HistoryState, Memory
@@ -24,7 +25,8 @@ def history_state(model: Any, *, dtype: Dtype = None, cache_dtype: Dtype = None)
 
     Args:
         model: a config (a `transformers` object, or a dict with `model_type`), a module with a `.config`, a folder with
-            `config.json` or a GGUF file, either file itself, or a name on the Hugging Face hub.
+            `config.json` or a GGUF file, either file itself, a name in the catalogue (`l2m state --catalogue`; it
+            works offline), or a name on the Hugging Face hub.
         dtype: precision of everything but the attention cache: a dtype name, or bits per number. Default: the
             config's `dtype`, else bfloat16; states that the model keeps in float32 regardless count as such.
         cache_dtype: precision of the attention cache (a quantised cache, say). Default: as `dtype`.
@@ -45,8 +47,12 @@ def history_state(model: Any, *, dtype: Dtype = None, cache_dtype: Dtype = None)
     if model_type in ENCODERS.split() and not read.get("is_decoder", False):
         raise InputError(f"{name}: an encoder ({model_type}); expected a causal model (is_decoder set in its config)")
     found = FAMILIES.get(model_type)
+    known = _catalogued(model)
     if found is None:
         memories, read, source = _measured(name, config, model_class)
+    elif known is not None:
+        memories, read = _run(name, Config(config), found)
+        source = f"{known['where']} ({known['source']}); {found.source}"
     else:
         memories, read = _by_formula(name, config, found)
         source = found.source
@@ -93,7 +99,9 @@ def _find(model: Any) -> tuple[str, Any, Any]:
     model_class = None
     if hasattr(getattr(model, "config", None), "get_text_config"):
         model, model_class = model.config, type(model)
-    if isinstance(model, (str, os.PathLike)):
+    if known := _catalogued(model):
+        name, config = known["name"], known["config"]
+    elif isinstance(model, (str, os.PathLike)):
         name = os.fspath(model)
         config = _read_named(name)
     elif isinstance(model, Mapping):
@@ -111,6 +119,10 @@ def _find(model: Any) -> tuple[str, Any, Any]:
     elif model_class is None:
         config = config.get_text_config(decoder=True)
     return name, config, model_class
+
+
+def _catalogued(model: Any) -> Mapping[str, Any] | None:
+    return find(model) if isinstance(model, str) and not Path(model).exists() else None
 
 
 def _read_named(name: str) -> Any:
@@ -145,16 +157,9 @@ def _read_gguf(path: Path) -> Any:
 
 
 def _read_hub(name: str) -> Any:
-    if not _installed("huggingface_hub"):
-        raise InputError(f"{name}: no such folder; expected one, or: pip install 'l2m[text]' to read it from the hub")
-    from huggingface_hub import hf_hub_download
+    from l2m.hub import hub_file
 
-    try:
-        path = hf_hub_download(name, "config.json")
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{name}: neither a folder here nor a model on the hub that can be read ({reason})") from None
-    return _read_file(Path(path))
+    return _read_file(hub_file("model", name, "config.json"))
 
 
 def _installed(package: str) -> bool:
