@@ -84,6 +84,17 @@ def model_types() -> dict[str, str]:
     return dict(sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.items()))
 
 
+def has_formula(model_type: str) -> bool:
+    """Whether the type, or its text part, is registered."""
+    from transformers import CONFIG_MAPPING
+
+    try:
+        text = CONFIG_MAPPING[model_type]().get_text_config(decoder=True).model_type
+    except Exception:  # a class that cannot be built from its defaults
+        text = model_type
+    return model_type in FAMILIES or text in FAMILIES
+
+
 def small_config(model_type: str, *, odd: bool = True) -> Any:
     """A config of few layers; `odd` also changes widths, heads, windows and kernels away from the class's defaults."""
     from transformers import CONFIG_MAPPING
@@ -214,7 +225,7 @@ def page(rows: list[Row]) -> str:
         "| --- | --- | --- | --- |",
     ]
     for row in rows:
-        formula = " (has a formula)" if row.outcome == "not run" and row.model_type in FAMILIES else ""
+        formula = " (has a formula)" if row.outcome != "formula" and has_formula(row.model_type) else ""
         detail = row.detail.removeprefix(f"{row.model_type}: ").replace("|", "/").split("; expected")[0]
         lines.append(f"| {row.model_type} | {row.model_class} | {row.outcome}{formula} | {detail[:160]} |")
     return "\n".join(lines) + "\n"

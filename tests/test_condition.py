@@ -142,7 +142,11 @@ def test_unit_of_the_law() -> None:
 
 def test_windows_have_a_reach() -> None:
     assert l2m.history_state(MISTRAL_7B).reach == 32 * 4095
-    assert "nothing older than 131,040 tokens" in l2m.condition(Power(), MISTRAL_7B).explain()
+    verdict = l2m.condition(Power(), MISTRAL_7B)
+    assert "nothing older than 131,040 tokens" in verdict.explain()
+    assert float(verdict.sufficient_length) == 2 * 131_040  # numbers enough for 1e9 tokens, but none of the older ones
+    assert l2m.condition(Power(), MISTRAL_7B, 200_000).outcome == "holds_as_series"
+    assert l2m.condition(Power(), MISTRAL_7B, 300_000).outcome == "fails"
     assert all(l2m.history_state(model).reach == math.inf for model in (SMOLLM2, MAMBA_130M, JAMBA))
 
 
@@ -189,7 +193,7 @@ def test_a_state_that_comes_near_the_bound() -> None:
 
 def test_compare_models(tmp_path) -> None:
     compared = l2m.compare_models(Power(), MODELS.values(), 4096)
-    assert [verdict.state.family for verdict in compared.verdicts] == ["jamba", "llama", "mistral", "mamba"]
+    assert [verdict.state.family for verdict in compared.verdicts] == ["jamba", "llama", "mamba", "mistral"]
     frame = compared.to_frame()
     assert frame["state"].tolist() == [verdict.held(4096) for verdict in compared.verdicts]
     axes = compared.plot()

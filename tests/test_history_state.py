@@ -1,10 +1,14 @@
 """History state: hand-computed configs, what transformers itself allocates, laws that hold for every config."""
 
 import dataclasses
+import importlib
 import json
+import re
 import subprocess
 import sys
+import types
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,6 +69,23 @@ def test_precisions() -> None:
         l2m.history_state(SMOLLM2, cache_dtype="int3")
 
 
+@given(st.integers(1, 6), st.integers(1, 64), st.integers(1, 32), st.integers(2, 5), st.integers(2, 4))
+def test_scaling_a_width_scales_the_state(layers: int, width: int, state: int, kernel: int, factor: int) -> None:
+    base = {"num_hidden_layers": layers, "hidden_size": 16 * width, "state_size": state, "conv_kernel": kernel}
+    heads = {"num_heads": width, "head_dim": 32, "n_groups": 1, "expand": 2}
+    for config in ({"model_type": "mamba", "expand": 2, **base}, {"model_type": "mamba2", **base, **heads}):
+        at = l2m.history_state(config).at(7)
+        for field in ("hidden_size", "num_heads"):
+            if field in config:
+                config = {**config, field: factor * config[field]}
+        wider = l2m.history_state(config).at(7)
+        assert wider.recurrent == factor * at.recurrent == factor * layers * 32 * width * state
+        if config["model_type"] == "mamba":
+            assert wider.convolution == factor * at.convolution
+        doubled = l2m.history_state({**config, "state_size": 2 * state}).at(7)
+        assert doubled.recurrent == 2 * wider.recurrent
+
+
 @given(st.integers(1, 6), st.integers(1, 8), st.integers(1, 4), st.integers(1, 10**6), st.integers(1, 10**6))
 def test_monotone_and_linear(layers: int, heads: int, groups: int, n: int, m: int) -> None:
     config = {
@@ -96,6 +117,9 @@ def test_bad_configs(tmp_path) -> None:
         "expected a config, a dict": 3,
         "no such file or folder": "/nowhere/at/all",
         "no config.json": str(tmp_path),
+        "keeps nothing": {**SMOLLM2, "num_hidden_layers": 0},
+        "cannot use": {**SMOLLM2, "num_hidden_layers": "many"},
+        "not a whole number": {**SMOLLM2, "head_dim": 64, "num_key_value_heads": -3},
     }
     for words, model in cases.items():
         with pytest.raises(l2m.InputError, match=words):
@@ -132,6 +156,17 @@ CHECKED = (
 def test_formula_is_what_transformers_allocates(model_type: str) -> None:
     row = state_matrix.run(model_type)
     assert row.outcome == "formula", row.detail
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_every_causal_model_class() -> None:
+    """None differs, none is skipped; the page is as a run today would write it, but for the versions of libraries."""
+    rows = [state_matrix.run(model_type) for model_type in state_matrix.model_types()]
+    assert [row for row in rows if row.outcome == "differs"] == []
+    assert sum(row.outcome == "formula" for row in rows) >= 60
+    written = state_matrix.PAGE.read_text(encoding="utf-8").splitlines()
+    assert written[8:] == state_matrix.page(rows).splitlines()[8:]
 
 
 def test_the_comparison_can_fail() -> None:
@@ -257,6 +292,31 @@ def test_outside_families_by_hand() -> None:
     assert l2m.history_state({"model_type": "gla", **base, **hybrid}).at(1000).attention == 2 * 64 * 9
 
 
+def test_what_mamba_ssm_allocates(monkeypatch) -> None:
+    """Its own layers on the meta device against our formula of its own configs: Mamba, Mamba-2, and attention among them."""
+    monkeypatch.setitem(sys.modules, "selective_scan_cuda", types.ModuleType("selective_scan_cuda"))
+    mixer = pytest.importorskip("mamba_ssm.models.mixer_seq_simple", reason="needs the extra 'mamba'")
+    config_class = importlib.import_module("mamba_ssm.models.config_mamba").MambaConfig
+    second = {"layer": "Mamba2", "d_state": 32, "ngroups": 2, "headdim": 16}
+    heads = {"num_heads": 4, "num_heads_kv": 2, "causal": True, "d_conv": 4}
+    for fields in (
+        {"ssm_cfg": {}},
+        {"ssm_cfg": {"d_state": 8, "expand": 3, "d_conv": 3}},
+        {"ssm_cfg": second},
+        {"ssm_cfg": second, "attn_layer_idx": [1], "attn_cfg": heads},
+    ):
+        config = {"d_model": 64, "n_layer": 3, "vocab_size": 32, "rms_norm": False, "fused_add_norm": False, **fields}
+        model = mixer.MambaLMHeadModel(config_class(**config), device="meta")
+        allocated = model.allocate_inference_cache(1, 50)
+        tensors = [tensor for pair in allocated.values() for tensor in pair if tensor is not None]
+        assert l2m.history_state(config).at(50).total == sum(tensor.numel() for tensor in tensors)
+
+
+def test_mamba_ssm_config_by_hand() -> None:
+    published = {"d_model": 768, "n_layer": 24, "vocab_size": 50277, "ssm_cfg": {}, "rms_norm": True}
+    assert l2m.history_state(published).at(9).total == l2m.history_state(MAMBA_130M).at(9).total
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_unknown_types_are_measured_or_refused() -> None:
     from transformers import CONFIG_MAPPING
@@ -296,3 +356,19 @@ def test_state_command() -> None:
         assert (result.returncode, result.stdout) == (2, "")
         assert result.stderr.startswith("l2m: ")
         assert result.stderr.count("\n") == 1
+
+
+def test_the_docs_page_runs(tmp_path) -> None:
+    """Every block of Python and every command of docs/memory.md, in order, as a reader would run them."""
+    page = (Path(__file__).parent.parent / "docs" / "memory.md").read_text(encoding="utf-8")
+    code = ""
+    for language, block in re.findall(r"```(python|console)\n(.*?)```", page, flags=re.S):
+        if language == "python":
+            code += block
+            (tmp_path / "page.py").write_text(code, encoding="utf-8")
+        else:
+            subprocess.run([sys.executable, "page.py"], cwd=tmp_path, check=True, capture_output=True)
+            (command,) = (line.removeprefix("$ l2m ").split() for line in block.splitlines() if line.startswith("$ "))
+            subprocess.run([sys.executable, "-m", "l2m", *command], cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run([sys.executable, "page.py"], cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "memory.html").exists()

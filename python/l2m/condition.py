@@ -153,9 +153,9 @@ class Verdict(Record):
     def sufficient_length(self) -> Bounded:
         """Longest length the state suffices for by the empirical threshold; infinite where it keeps ahead for good.
 
-        It counts numbers only: `state.reach` says how far back a state of windows can hold anything at all.
+        A state of windows alone also has to reach back over the whole past: L / ratio <= `state.reach`.
         """
-        return self._bounded(_crossing(self._required, self._available))
+        return self._bounded(np.minimum(_crossing(self._required, self._available), self.ratio * self.state.reach))
 
     @cached_property
     def provable_length(self) -> Bounded:
@@ -197,6 +197,12 @@ class Verdict(Record):
         ]
         if math.isfinite(state.reach):
             lines.append(f"Reach: nothing older than {state.reach:,.0f} tokens can be in the state, whatever its size.")
+        fitted = getattr(self.law, "x", None)
+        if fitted is not None:
+            lines.append(
+                f"The law was fitted for {'L' if self.x == 'length' else 'l'} from {np.min(fitted):,.0f} to "
+                f"{np.max(fitted):,.0f}; beyond that it is extrapolated."
+            )
         if self.length is not None:
             required, held = self.required_state(self.length), self.held(self.length)
             lines.append(
@@ -321,7 +327,8 @@ def condition(
     at_length = None
     if length is not None:
         at = _row(length)
-        at_length = float(np.mean(_draws(verdict._required(at)[:, 0]) <= verdict._available(at).item()))
+        enough = _draws(verdict._required(at)[:, 0]) <= verdict._available(at).item()
+        at_length = float(np.mean(enough)) if length / ratio <= verdict.state.reach else 0.0
     if not _is_resolved(law):
         return dataclasses.replace(verdict, length=length, length_probability=None if length is None else 0.5)
     growth = _growth_probability(verdict)

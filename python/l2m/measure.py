@@ -280,7 +280,7 @@ def _verdicts(
     if law is None or not (law.resolved and 0 < law.exponent < 1):
         return []
     models = {source.name: source.config, **beside}
-    return [_judged(name, condition(law, config, length), length) for name, config in models.items()]
+    return [_judged(name, condition(law, config), length) for name, config in models.items()]
 
 
 def _judged(name: str, verdict: Verdict, length: int) -> dict[str, Any]:

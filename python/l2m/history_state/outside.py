@@ -200,6 +200,33 @@ def laughing_hyena(c: Config) -> Iterator[Memory]:
 
 
 @family(
+    "mamba_ssm",
+    source="mamba-ssm 2.3.2, allocate_inference_cache of its layers",
+    defaults={"ssm_cfg": {}, "attn_layer_idx": [], "attn_cfg": {}},
+)
+def mamba_ssm(c: Config) -> Iterator[Memory]:
+    """The package mamba-ssm's own configs (d_model, n_layer, ssm_cfg), which name no model_type."""
+    scan, attn, width = c.ssm_cfg or {}, c.attn_cfg or {}, c.hidden_size
+    inner, kernel = scan.get("expand", 2) * width, scan.get("d_conv", 4)
+    second = scan.get("layer", "Mamba1") == "Mamba2"
+    state = scan.get("d_state", 128 if second else 16)
+    for layer in range(c.num_hidden_layers):
+        if layer in (c.attn_layer_idx or []):
+            heads = attn.get("num_heads_kv") or attn["num_heads"]
+            size = attn.get("head_dim") or width // attn["num_heads"]
+            yield attention(layer, 2 * heads * size)
+            if attn.get("d_conv", 0):
+                yield convolution(layer, (attn["num_heads"] + 2 * heads) * size, attn["d_conv"])
+        elif second:
+            heads_width = scan.get("d_ssm") or inner
+            yield recurrent(layer, heads_width * state)
+            yield convolution(layer, heads_width + 2 * scan.get("ngroups", 1) * state, kernel)
+        else:
+            yield recurrent(layer, inner * state)
+            yield convolution(layer, inner, kernel)
+
+
+@family(
     "hybrid",
     source="l2m: a family to design with; its layers are those of llama, mistral and mamba",
     defaults={"global_layers": 0, "window_layers": 0, "sliding_window": 4096, "num_key_value_heads": None}

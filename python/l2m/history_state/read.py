@@ -113,6 +113,8 @@ def _find(model: Any) -> tuple[str, Any, Any]:
             f"model: a {type(model).__name__}; expected a config, a dict, a folder, a hub name or a module"
         )
     if isinstance(config, Mapping):
+        if "model_type" not in config and "ssm_cfg" in config:
+            config = {"model_type": "mamba_ssm", **config}
         text = config.get("text_config")
         if isinstance(text, Mapping) and "model_type" in text:
             config = text
@@ -188,7 +190,12 @@ def _by_formula(name: str, config: Any, found: Family) -> tuple[tuple[Memory, ..
 
 def _run(name: str, config: Config, found: Family) -> tuple[tuple[Memory, ...], Config]:
     try:
-        return tuple(found.formula(config)), config
+        memories = tuple(found.formula(config))
+        if not memories or any(type(memory.numbers) is not int or memory.numbers < 0 for memory in memories):
+            raise InputError(
+                "a config of a model that keeps nothing, or not a whole number; expected layers and widths"
+            )
+        return memories, config
     except InputError as error:
         raise InputError(f"{name}: {str(error).removeprefix('config: ')}") from None
     except (TypeError, ValueError, ZeroDivisionError, KeyError, IndexError) as error:
