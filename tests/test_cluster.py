@@ -97,9 +97,9 @@ def test_only_what_is_missing_or_changed_is_done_again(tmp_path: Path, texts: Pa
 def test_a_killed_run_leaves_whole_parts_and_the_same_command_goes_on(tmp_path: Path, texts: Path) -> None:
     l2m.tokenize(texts, "words", tmp_path / "whole")
     code = (
-        "import sys, time, l2m; m = sys.modules['l2m.tokenize']; m._PART_BYTES = 10_000; run = m._run_part\n"
+        "import sys, time, l2m; m = sys.modules['l2m.tokenize']; m._PART_BYTES = 10_000; run = m.run_part\n"
         "def slow(*arguments):\n    time.sleep(0.05); run(*arguments); print('part', flush=True)\n"
-        "m._run_part = slow; l2m.tokenize(sys.argv[1], 'words', sys.argv[2])"
+        "m.run_part = slow; l2m.tokenize(sys.argv[1], 'words', sys.argv[2])"
     )
     command = [sys.executable, "-c", code, str(texts), str(tmp_path / "out")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -127,3 +127,74 @@ def test_the_command_line_shards_and_merges(tmp_path: Path, texts: Path) -> None
     assert files(tmp_path / "out") == files(tmp_path / "whole")
     bad = subprocess.run([*run, "tokenize", str(texts), "--out", "x", "--shard", "3/3"], capture_output=True, text=True)
     assert (bad.returncode, "shard: '3/3'; expected I/N" in bad.stderr) == (2, True)
+
+
+# A cluster of three machines of one core each, in processes of their own. One of them is killed with its task half done.
+RAY = """
+import os, sys, threading, time
+from pathlib import Path
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+import l2m
+from ray.cluster_utils import Cluster
+
+module = sys.modules["l2m.tokenize"]
+texts, out, kill, marks = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "kill", Path(sys.argv[4])
+marks.mkdir()
+quick = module.run_part
+
+def slow(job, part):
+    import ray
+    mark = marks / f"{part}-{ray.get_runtime_context().get_node_id()}-{time.monotonic_ns()}"
+    mark.touch()
+    time.sleep(0.3)
+    quick(job, part)
+
+module.run_part = slow
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+nodes = [cluster.add_node(num_cpus=1) for _ in range(2)] if kill else []
+
+def killer():
+    while not list(marks.glob(f"*-{nodes[1].node_id}-*")):
+        time.sleep(0.02)
+    cluster.remove_node(nodes[1], allow_graceful=False)
+
+if kill:
+    threading.Thread(target=killer, daemon=True).start()
+corpus = l2m.tokenize(texts, "words", out, ray=cluster.address)
+print(corpus.hash, cluster.address)
+if kill:
+    try:
+        l2m.tokenize(texts / "00.txt", "nobody/absent", out + "-bad", ray=cluster.address)
+    except l2m.InputError as error:
+        print("bad input:", error)
+cluster.shutdown()
+"""
+
+
+def test_three_ray_machines_one_killed_give_the_same_bytes(tmp_path: Path, texts: Path) -> None:
+    pytest.importorskip("ray")
+    l2m.tokenize(texts, "words", tmp_path / "whole")
+    script = tmp_path / "on_ray.py"
+    script.write_text(RAY)
+    command = [sys.executable, str(script), str(texts), str(tmp_path / "out"), "kill", str(tmp_path / "marks")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150)
+    assert done.returncode == 0, done.stderr
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+    starts = [path.name.split("-") for path in (tmp_path / "marks").iterdir()]
+    tasks = [start[0] for start in starts]
+    assert len({start[1] for start in starts}) == 3  # all machines had work
+    assert len(set(tasks)) == len(list((tmp_path / "texts").iterdir()))
+    assert 1 <= len(tasks) - len(set(tasks)) <= 2  # what the killed machine was at, and at most one more it was handed
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [("127.0.0.1:9", "no answer from 127.0.0.1:9 within .*ray start --head"), ("here", "expected auto, HOST:PORT")],
+)
+def test_a_ray_address_that_does_not_answer_is_named(tmp_path: Path, texts: Path, address: str, message: str) -> None:
+    pytest.importorskip("ray")
+    with pytest.raises(l2m.InputError, match=message):
+        l2m.tokenize(texts, out=tmp_path / "out", ray=address)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(l2m.InputError, match="out: None with ray"):
+        l2m.tokenize(texts, ray=address)

@@ -34,6 +34,7 @@ from l2m.sources import Document, FileUnit, Reader, Sources, TextUnit, Unit, fin
 _BATCH_BYTES = 8 << 20
 _PART_BYTES = 256 << 20
 _COPY_IDS = 1 << 22
+_RAY_PARTS = 64  # at least, where there are as many files: work for 16 machines, at most 1/64 of it lost with one
 _Batch = list[tuple[Document, int, bytes]]
 """Documents, their sizes in bytes and their hashes."""
 _T = TypeVar("_T")
@@ -47,6 +48,7 @@ def tokenize(
     duplicates: str = "drop",
     min_tokens: int = 0,
     sample: float = 1.0,
+    ray: str | None = None,
     progress: Progress | None = None,
     **reading: Any,
 ) -> Corpus:
@@ -66,6 +68,8 @@ def tokenize(
             one (`l2m.near_duplicates`); "keep" keeps them. What was dropped stands in `corpus.tokenizer["duplicates"]`.
         min_tokens: documents with fewer are left out.
         sample: the fraction of documents to keep, chosen by the hash of their content: the same whatever the order.
+        ray: run the parts on a Ray cluster (`l2m.cluster.run_on_ray`): "auto" or its address. All its machines must see the
+            sources and `out`.
         progress: called with (bytes read, bytes in all).
         reading: `glob` (which files of a folder), `split` and `subset` of hub datasets, and the arguments of
             `l2m.sources.Reader`: `field`, `id_field`, `format`, `separator`, `dtype`, `on_error`.
@@ -75,14 +79,22 @@ def tokenize(
     """
     import tempfile
 
+    if ray is not None and out is None:
+        raise InputError("out: None with ray; expected a folder that every machine of the cluster sees")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="l2m-")) if out is None else out)
-        job = plan(sources, tokenizer, folder, duplicates=duplicates, min_tokens=min_tokens, sample=sample, **reading)
+        job = plan(
+            sources, tokenizer, folder, duplicates=duplicates, min_tokens=min_tokens, sample=sample,
+            shards=1 if ray is None else _RAY_PARTS, **reading,
+        )  # fmt: skip
         if out is None:
             run_parts(dataclasses.replace(job, durable=False), range(len(job.parts)), progress=progress)
             return _in_memory(_Whole(_find_parts([folder])))
         with _removed_if_empty(job.folder, job.folder.parent, folder):
-            run_parts(job, range(len(job.parts)), progress=progress)
+            if ray is None:
+                run_parts(job, range(len(job.parts)), progress=progress)
+            else:
+                _run_parts_on_ray(job, ray, progress)
             try:
                 return merge_parts([folder], folder)
             except InputError:  # no text, or another corpus in `out`: going on from these parts would fail again
@@ -211,12 +223,38 @@ def run_parts(
     done = 0
     for part in left:
         size = sum(unit.size for unit in job.parts[part])
-        _run_part(job, part, shard, progress and (lambda read, before=done: progress(before + read, total)))
+        run_part(job, part, shard, progress and (lambda read, before=done: progress(before + read, total)))
         done += size
     return left
 
 
-def _run_part(job: Job, part: int, shard: str | None, progress: Callable[[int], None] | None) -> None:
+def _run_parts_on_ray(job: Job, address: str, progress: Progress | None) -> None:
+    from l2m.cluster import run_on_ray
+
+    left = [part for part in range(len(job.parts)) if not job.is_done(part)]
+    if any(isinstance(unit, TextUnit) for part in job.parts for unit in part):
+        raise InputError("sources: texts in memory with ray; expected files, URLs and datasets")
+    job = dataclasses.replace(job, out=os.path.abspath(job.out), parts=tuple(map(_absolute, job.parts)))
+    sizes = [sum(unit.size for unit in part) for part in job.parts]
+    done, total = 0, sum(sizes[part] for part in left)
+    for part, _ in run_on_ray(partial(run_part, job), left, address):
+        done += sizes[part]
+        if progress is not None:
+            progress(done, total)
+
+
+def _absolute(part: tuple[Unit, ...]) -> tuple[Unit, ...]:
+    """Paths that mean the same in another machine's working folder."""
+    return tuple(
+        dataclasses.replace(unit, path=os.path.abspath(unit.path))
+        if isinstance(unit, FileUnit) and "://" not in unit.path
+        else unit
+        for unit in part
+    )
+
+
+def run_part(job: Job, part: int, shard: str | None = None, progress: Callable[[int], None] | None = None) -> None:
+    """Read, encode and write one part."""
     encoder = load_encoder(job.tokenizer) if isinstance(job.tokenizer, str) else job.tokenizer
     folder = job.folder / f"{part:05d}"
     temporary = job.folder / f".{part:05d}.{os.uname().nodename}.{os.getpid()}.tmp"

@@ -22,6 +22,7 @@ def tokenize(
     sample: float = 1.0,
     on_error: Literal["stop", "skip"] = "stop",
     shard: str | None = None,
+    ray: str | None = None,
     json: bool = False,
 ) -> None:
     """Text files and folders to a corpus of token ids.
@@ -62,6 +63,8 @@ def tokenize(
         At a file, line or row that cannot be read: stop, or skip it and say so at the end.
     shard
         I/N, from 0: do the I-th of N shares of the work; `l2m merge` joins them.
+    ray
+        Run on a Ray cluster whose machines all see the files and `out`: auto, HOST:PORT or ray://HOST:PORT.
     json
         Print the result as one JSON object.
     """
@@ -83,6 +86,8 @@ def tokenize(
         "split": split, "subset": subset, "on_error": on_error, "duplicates": duplicates, "min_tokens": min_tokens,
         "sample": sample,
     }  # fmt: skip
+    if shard is not None and ray is not None:
+        raise InputError("shard: given beside ray, which shares the work out itself; expected one of the two")
     if shard is not None:
         index, shards = read_shard(shard)
         job = plan(sources, tokenizer, out, shards=shards, **options)  # type: ignore[arg-type]
@@ -96,7 +101,7 @@ def tokenize(
         )
         return
     with progress_bar("tokenizing", "bytes") as progress:
-        corpus = run(sources, tokenizer, out, progress=progress, **options)  # type: ignore[arg-type]
+        corpus = run(sources, tokenizer, out, ray=ray, progress=progress, **options)  # type: ignore[arg-type]
     for problem in corpus.tokenizer["skipped"][:20]:
         print(f"l2m: skipped: {problem}", file=sys.stderr)
     print_result(corpus_summary(out, corpus), json, corpus_words(out, corpus))

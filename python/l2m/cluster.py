@@ -1,0 +1,122 @@
+"""Ray: tasks on a cluster. Thin: it knows neither what a task does nor where its result is kept."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from l2m.errors import InputError
+
+_Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
+
+_SYSTEM_RETRIES = 3  # of a task whose worker or node was lost
+_WAIT_SECONDS = 0.5  # between looks for Ctrl-C
+
+
+def run_on_ray(
+    function: Callable[[_Task], _Result], tasks: Sequence[_Task], address: str, *, cpus: int = 1, timeout: float = 10
+) -> Iterator[tuple[_Task, _Result]]:
+    """`function(task)` for every task on the machines of a Ray cluster: (task, result) as they are done.
+
+    A task whose worker or node is lost runs again elsewhere. A task whose worker was killed for want of memory runs once more,
+    alone on its machine. Tasks and results travel through Ray and should be small: what is large is read and written by
+    the tasks themselves, on storage that all machines share.
+
+    Args:
+        function: importable on every machine (a function of a module, or `functools.partial` of one).
+        tasks: what to call it with.
+        address: "auto" (the cluster that runs here or that RAY_ADDRESS names, else this machine), HOST:PORT of a cluster's head,
+            or ray://HOST:PORT.
+        cpus: cores a task uses; its threads are limited to that.
+        timeout: seconds in which the address must answer.
+
+    Raises:
+        InputError: Ray is not installed, no answer from `address`, bad input that a task found, or a task that runs out of
+            memory alone too, or that loses its worker again and again.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise InputError("ray: needs the extra 'cluster': pip install 'l2m[cluster]'") from None
+    started = _connect(ray, address, timeout)
+    try:
+        yield from _run(ray, function, list(tasks), cpus)
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _connect(ray: Any, address: str, timeout: float) -> bool:
+    """Connect, unless this process is connected; whether this call did."""
+    import logging
+
+    if ray.is_initialized():
+        return False
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a measurement reports to nobody
+    options = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    if address == "auto":
+        try:
+            ray.init(address="auto", **options)
+        except ConnectionError:
+            ray.init(include_dashboard=False, **options)
+        return True
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        raise InputError(f"ray: {address!r}; expected auto, HOST:PORT or ray://HOST:PORT")
+    how = "start one with `ray start --head --port=6379`, and name HOST:PORT as it prints it"
+    try:
+        socket.create_connection((host, int(port)), timeout).close()  # Ray itself tries for minutes
+    except OSError as error:
+        raise InputError(f"ray: no answer from {address} within {timeout:g} s ({error}); {how}") from None
+    try:
+        ray.init(address=address, **options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"ray: {address} answers, but is no Ray cluster this version can join ({error}); {how}"
+        ) from None
+    return True
+
+
+def _run(ray: Any, function: Callable[[Any], Any], tasks: list[Any], cpus: int) -> Iterator[tuple[Any, Any]]:
+    shared = ray.put(function)
+    call = ray.remote(max_retries=_SYSTEM_RETRIES, num_cpus=cpus)(_call)
+    waiting = list(reversed(tasks))
+    running: dict[Any, tuple[Any, bool]] = {}
+    try:
+        while waiting or running:
+            # Twice what can run at a time: no worker waits for the driver, and little is lost with it.
+            room = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)) // cpus)
+            while waiting and len(running) < room:
+                task = waiting.pop()
+                running[call.remote(shared, task, cpus)] = (task, False)
+            done, _ = ray.wait(list(running), timeout=_WAIT_SECONDS)
+            for reference in done:
+                task, alone = running.pop(reference)
+                try:
+                    yield task, ray.get(reference)
+                except ray.exceptions.OutOfMemoryError as error:
+                    if alone:
+                        raise InputError(
+                            f"ray: task {task!r} is out of memory, alone on its machine too; give a smaller --memory, "
+                            f"or machines with more ({str(error).splitlines()[0]})"
+                        ) from None
+                    whole = max(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"])
+                    again = call.options(num_cpus=int(whole)).remote(shared, task, cpus)
+                    running[again] = (task, True)
+                except ray.exceptions.RayTaskError as error:
+                    if isinstance(error.cause, InputError):
+                        raise InputError(str(error.cause)) from None
+                    raise
+                except ray.exceptions.RaySystemError as error:
+                    raise InputError(f"ray: task {task!r} was lost with its worker too often ({error})") from None
+    finally:
+        for reference in running:
+            ray.cancel(reference, force=True)
+
+
+def _call(function: Callable[[Any], Any], task: Any, cpus: int) -> Any:
+    os.environ["RAYON_NUM_THREADS"] = str(
+        cpus
+    )  # read by thread pools that start later: those of this worker's first task
+    return function(task)
