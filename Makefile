@@ -47,5 +47,8 @@ bench: setup  ## Benchmarks beside what users pick today, full scale (SCALE=--sm
 validate: setup  ## Sweeps too long for the tests
 	$(BIN)/python -m pytest -m slow
 
+gpu: setup  ## Check scoring on this machine's GPU (without one: on the CPU, tiny)
+	$(BIN)/python -m l2m.scoring.validation $(OPTIONS)
+
 clean:  ## Remove what was built
 	rm -rf .venv target docs/_build python/l2m/_core*.so

@@ -15,6 +15,7 @@ from conftest import some_texts
 from l2m import scoring
 from l2m.bipartite import bipartite, jackknife, jackknife_covariance
 from l2m.cli import main
+from l2m.scoring import validation
 from l2m.scoring.exact import CopySource, LatentSource, MarkovSource, Mixture
 from l2m.scoring.windows import Windows
 from tiny_models import FAMILIES, LOSE_THEIR_STATE, VOCABULARY, random_model
@@ -459,6 +460,14 @@ def test_two_shards_make_the_files_of_one_process(tmp_path, monkeypatch):
     assert files_of(tmp_path / "one") == files_of(tmp_path / "shards") == files_of(tmp_path / "ranks")
 
 
+def test_a_shard_without_work_is_no_error(tmp_path):
+    corpus = l2m.Corpus(list(SOURCES["markov"].sample(3, LENGTH, seed=1)))
+    nothing = scoring.score(corpus, SOURCES["markov"], out=tmp_path, length=LENGTH, shard=(7, 8))
+    assert len(nothing) == 0
+    with pytest.raises(l2m.InputError, match="holds"):
+        bipartite(nothing)
+
+
 def test_out_of_memory_halves_the_batch(tmp_path):
     class Small(Counting):
         largest = 0
@@ -644,3 +653,11 @@ def test_two_models_are_compared_window_by_window(tmp_path):
     other = scoring.score(l2m.Corpus(list(ids[:9])), source, out=tmp_path / "other", length=LENGTH, shuffles=0)
     with pytest.raises(l2m.InputError, match="axis='bytes'"):
         l2m.position_nll(other).difference(l2m.position_nll(good))
+
+
+def test_gpu_validation_at_tiny_size(capsys):
+    """What `make gpu` runs, on the CPU."""
+    assert validation.main(["--device", "cpu", "--length", "32", "--windows", "6"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("| ok |") == 5
+    assert "bfloat16" in out.splitlines()[-1]

@@ -108,22 +108,23 @@ def score(
         result,
         json,
         f"{len(scores):,} windows of {scores.length:,} tokens after {start!r}, splits {list(scores.splits)}, "
-        f"{scores.shuffles} shuffles, noise floor {scores.noise_floor:.1g} nats -> {out}",
+        f"{scores.shuffles} shuffles, noise floor {scores.noise_floor or 0:.1g} nats -> {out}",
     )
 
 
 def _corpus(text: tuple[Path, ...], model: str, revision: str | None, out: Path) -> Any:
     from l2m.corpus import Corpus
-    from l2m.encoders import HuggingFaceEncoder
     from l2m.errors import InputError
-    from l2m.progress import progress_bar
-    from l2m.scoring import resolve_model
-    from l2m.tokenize import tokenize
 
     if not text:
         raise InputError("TEXT: nothing named; expected a corpus folder, or text files and folders")
     if len(text) == 1 and (text[0] / "corpus.json").exists():
         return Corpus.open(text[0])
+    from l2m.encoders import HuggingFaceEncoder
+    from l2m.progress import progress_bar
+    from l2m.scoring import resolve_model
+    from l2m.tokenize import tokenize
+
     source = resolve_model(model, revision=revision)
     encoder = HuggingFaceEncoder(source.name, source.tokenizer_folder / "tokenizer.json")
     with progress_bar("tokenizing", "bytes") as progress:

@@ -36,7 +36,8 @@ A scorer is anything with
             return np.full(tokens.shape, -np.log(256.0)), None
 
 Optional: `begin(position)` (the state from which a marginal pass scores a Y at that position of the window, for sources
-that are not the same everywhere), `context` (longest input), `token_budget()` (tokens in one call), `sliding_window`, `platform` (what it runs on).
+that are not the same everywhere), `context` (longest input), `token_budget()` (tokens in one call), `sliding_window`,
+`platform` (what it runs on).
 """
 
 import os

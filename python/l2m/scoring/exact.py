@@ -72,10 +72,7 @@ class MarkovSource:
             InputError: a chain with zero probabilities, whose logarithms a model cannot hold.
         """
         import torch
-        from tokenizers import Tokenizer
-        from tokenizers.models import WordLevel
-        from tokenizers.pre_tokenizers import WhitespaceSplit
-        from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+        from transformers import LlamaConfig, LlamaForCausalLM
 
         if (self.transition == 0).any():
             raise InputError(
@@ -97,10 +94,7 @@ class MarkovSource:
             model.model.norm.weight.fill_(width**-0.5)
             model.lm_head.weight.copy_(torch.tensor(logits.T))
         model.save_pretrained(folder)
-        words = {str(symbol): symbol for symbol in range(self.vocab_size)}
-        tokenizer = Tokenizer(WordLevel({**words, "<s>": self.vocab_size}, unk_token="<s>"))
-        tokenizer.pre_tokenizer = WhitespaceSplit()
-        PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>").save_pretrained(folder)
+        save_tokenizer_of_ids(folder, self.vocab_size)
 
 
 class LatentSource:
@@ -266,6 +260,19 @@ class Mixture:
     def log_prob(self, tokens: NDArray[Any], state: Any = None) -> tuple[NDArray[np.float64], Any]:
         values, state = self.scorer.log_prob(tokens, state)
         return np.log((1 - self.weight) * np.exp(values) + self.weight / self.vocab_size), state
+
+
+def save_tokenizer_of_ids(folder: str | os.PathLike[str], symbols: int) -> None:
+    """Write a tokenizer whose text is the ids themselves, "0" to "symbols - 1", and then the start token <s>."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import WhitespaceSplit
+    from transformers import PreTrainedTokenizerFast
+
+    words = {str(symbol): symbol for symbol in range(symbols)}
+    tokenizer = Tokenizer(WordLevel({**words, "<s>": symbols}, unk_token="<s>"))
+    tokenizer.pre_tokenizer = WhitespaceSplit()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>").save_pretrained(folder)
 
 
 def _information(joint: NDArray[np.float64]) -> float:

@@ -9,13 +9,9 @@ from numpy.typing import NDArray
 
 from l2m.errors import InputError
 from l2m.progress import Progress
-from l2m.scoring.plan import Spans, Wanted, Work, settings_of
+from l2m.scoring.plan import TOLERANCE, Spans, Wanted, Work, settings_of
 from l2m.scoring.store import Piece, Store
 from l2m.scoring.windows import Windows
-
-# Largest difference, in nats, that the self-test takes for rounding. A state that is lost costs whole nats; float32 over
-# 30 layers leaves 2e-5; bfloat16 keeps 8 bits, so a logit near 20 is known to 0.1.
-TOLERANCE = {"float64": 1e-6, "float32": 5e-4, "float16": 0.1, "bfloat16": 0.75}
 
 
 class Job:

@@ -29,8 +29,6 @@ class Scores:
         self.folder = store.folder
         self.settings = store.settings
         count = 1 + max((max(piece.info["windows"]) for piece in store.pieces()), default=-1)
-        if count == 0:
-            raise InputError(f"{self.folder}: nothing has been scored yet")
         self.documents = np.full(count, -1, np.int64)
         self.starts = np.full(count, -1, np.int64)
         for piece in store.pieces():
@@ -42,7 +40,7 @@ class Scores:
         """Read a score folder.
 
         Raises:
-            InputError: not a score folder, nothing scored yet, or a damaged file.
+            InputError: not a score folder, or a damaged file.
         """
         return cls(Store(path).open())
 
