@@ -30,6 +30,7 @@ from l2m.joint_entropy import (
     joint_entropy,
     kullback_leibler,
 )
+from l2m.measure import Domain, Measurement, measure
 from l2m.near_duplicates import near_duplicates
 from l2m.position_nll import PositionCurve, position_nll
 from l2m.power_law import Logarithm, PowerLaw, fit_logarithm, fit_power_law
@@ -46,6 +47,7 @@ __all__ = [
     "Corpus",
     "CurveComparison",
     "Design",
+    "Domain",
     "EntropyTable",
     "Estimate",
     "Fingerprint",
@@ -57,6 +59,7 @@ __all__ = [
     "InputError",
     "JointEntropy",
     "Logarithm",
+    "Measurement",
     "PositionCurve",
     "PowerLaw",
     "Record",
@@ -81,6 +84,7 @@ __all__ = [
     "joint_entropy",
     "kullback_leibler",
     "load",
+    "measure",
     "mutual_information",
     "near_duplicates",
     "position_nll",

@@ -13,7 +13,7 @@ import numpy as np
 
 from l2m._core import __version__
 from l2m.bipartite import BipartiteCurve, bipartite
-from l2m.condition import Bounded, Verdict, condition
+from l2m.condition import Bounded, condition
 from l2m.corpus import Corpus
 from l2m.encoders import HuggingFaceEncoder
 from l2m.errors import InputError
@@ -280,11 +280,15 @@ def _verdicts(
     if law is None or not (law.resolved and 0 < law.exponent < 1):
         return []
     models = {source.name: source.config, **beside}
-    return [_judged(name, condition(law, config), length) for name, config in models.items()]
+    return [_judged(name, law, config, length) for name, config in models.items()]
 
 
-def _judged(name: str, verdict: Verdict, length: int) -> dict[str, Any]:
-    """A verdict with the numbers behind it: states in numbers, lengths in tokens, [low, high] at 95 %."""
+def _judged(name: str, law: PowerLaw, config: Any, length: int) -> dict[str, Any]:
+    """A verdict with the numbers behind it: states in numbers, lengths in tokens, [low, high] at 95 %.
+
+    `outcome` judges the model as it is at every length, `outcome_at_length` at the length measured.
+    """
+    verdict, at_length = condition(law, config), condition(law, config, length)
 
     def bounded(value: Bounded) -> dict[str, float]:
         return {"value": float(value), "low": value.low, "high": value.high}
@@ -292,6 +296,7 @@ def _judged(name: str, verdict: Verdict, length: int) -> dict[str, Any]:
     return {
         "model": name,
         "outcome": verdict.outcome,
+        "outcome_at_length": at_length.outcome,
         "growth_exponent": verdict.state.growth_exponent,
         "growth_probability": verdict.growth_probability,
         "state": float(verdict.state.at(length // 2).total),
@@ -300,7 +305,7 @@ def _judged(name: str, verdict: Verdict, length: int) -> dict[str, Any]:
         "provable_length": bounded(verdict.provable_length),
         "threshold": verdict.threshold.nats_per_number,
         "threshold_source": verdict.threshold.source,
-        "words": verdict.explain(),
+        "words": at_length.explain(),
     }
 
 

@@ -1,6 +1,5 @@
 """One self-contained HTML page for a measurement. Every number on it names the key in results.json it was read from."""
 
-import math
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -58,13 +57,15 @@ def lookup(saved: Any, key: str) -> Any:
 
 
 def shown(value: Any, style: str) -> str:
-    """A saved number as the page writes it: `style` is a format of Python, "," groups whole numbers."""
+    """A saved number as the page writes it, by a format of Python; from 1,000 on whole and grouped."""
     if value is None or value == "nan":
         return "–"
     if value in ("inf", "-inf"):
         return "no limit"
     if isinstance(value, str):
         return value
-    if style == "," or (isinstance(value, float) and math.isfinite(value) and abs(value) >= 1e4 and style != "e"):
-        return f"{value:,.0f}" if abs(value) < 1e15 else f"{value:.2g}"
+    if isinstance(value, float) and abs(value) >= 1e15:
+        return f"{value:.2g}"
+    if style == "," or (isinstance(value, float) and abs(value) >= 1000):
+        return f"{value:,.0f}"
     return format(value, style)

@@ -96,12 +96,16 @@ def show(result: "Measurement", out: Path, json: bool) -> None:
             return f"{name}  not resolved: {words}"
         return f"{name} = {entry['value']:.3f}   95 %: {entry['low']:.3f} to {entry['high']:.3f}"
 
+    def tokens(length: Mapping[str, float]) -> str:
+        value, low, high = ("no limit" if bound == float("inf") else f"{bound:,.0f}" for bound in length.values())
+        return value if low == value == high else f"{value} tokens ({low} to {high})"
+
     summary = result.summary
     lines = [
         f"two-point information  I(d) = A d^-alpha + C   {exponent('alpha', summary['alpha'], result.domains[0].words)}",
         f"bipartite information  I(L) = A L^beta         {exponent('beta ', summary['beta'], result.words)}",
         *(
-            f"L2M condition          {verdict['model']}: {verdict['outcome'].replace('_', ' ')}"
+            f"L2M condition          {verdict['model']}: {verdict['outcome']}, enough up to {tokens(verdict['sufficient_length'])}"
             for verdict in result.verdicts
         ),
         f"report                 {out / 'report.html'}",
