@@ -168,7 +168,7 @@ def test_killed_at_every_step_it_goes_on_to_the_same_results(
 ) -> None:
     """Steps are: a text encoded, a batch scored, a file about to be renamed; the n-th attempt dies at its n-th step."""
     out = tmp_path / "out"
-    arguments = [sys.executable, "-c", KILLER, "-", *command_line(texts, tiny_model, out)]
+    arguments = [sys.executable, "-c", KILLER, *command_line(texts, tiny_model, out)]
     run = subprocess.run(arguments, capture_output=True, text=True, timeout=170)
     assert run.returncode == 0, run.stderr
     attempts = int(run.stdout.splitlines()[-1])
