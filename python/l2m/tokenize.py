@@ -495,7 +495,8 @@ def _find_parts(folders: list[Path]) -> list[Path]:
     jobs: dict[str, dict[int, Path]] = {}
     records: dict[str, dict[str, Any]] = {}
     for folder in folders:
-        found = sorted(Path(folder, "parts").glob("*/*/part.json"))
+        # A part that was being written when a run was killed has a hidden name.
+        found = sorted(Path(folder, "parts").glob("*/[0-9]*/part.json"))
         if not found:
             raise InputError(f"{folder}: no parts of a corpus; expected a folder that `l2m tokenize --shard` wrote")
         for path in found:

@@ -1,5 +1,6 @@
 """The command line. Each command is a function in a module of its own, imported only when it runs."""
 
+import os
 import sys
 from typing import NoReturn
 
@@ -49,7 +50,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except (InputError, CycloptsError) as error:
         stop(str(error), 2)
     except KeyboardInterrupt:
-        stop("stopped; the same command goes on from here", 130)
+        print("l2m: stopped; the same command goes on from here", file=sys.stderr, flush=True)
+        # At once: taking torch down takes longer than Ctrl-C should, and every file is whole or absent already.
+        os._exit(130)
     except OSError as error:
         stop(f"{error.filename or 'system'}: {error.strerror or error}", 2)
     sys.exit(0)
