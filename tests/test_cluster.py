@@ -1,5 +1,6 @@
 """A job cut into shares gives the bytes of the job in one piece, however it was cut, stopped and put together."""
 
+import gzip
 import json
 import os
 import random
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import l2m
-from l2m.tokenize import merge_parts, plan, run_parts
+from l2m.tokenize import estimate, merge_parts, plan, run_parts
 
 
 def sentences(number: int) -> str:
@@ -198,3 +199,18 @@ def test_a_ray_address_that_does_not_answer_is_named(tmp_path: Path, texts: Path
     assert not (tmp_path / "out").exists()
     with pytest.raises(l2m.InputError, match="out: None with ray"):
         l2m.tokenize(texts, ray=address)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_dry_run_predicts_and_writes_nothing(tmp_path: Path, texts: Path, compressed: bool) -> None:
+    if compressed:
+        for path in texts.iterdir():
+            path.with_suffix(".txt.gz").write_bytes(gzip.compress(path.read_bytes()))
+            path.unlink()
+    expected = estimate(plan(texts, "words", tmp_path / "out", shards=4))
+    assert not (tmp_path / "out").exists()
+    corpus = l2m.tokenize(texts, "words", tmp_path / "out", duplicates="keep")
+    # All of it is the sample: the tokens are exact.
+    assert expected.tokens == corpus.tokens.size
+    assert expected.disk_bytes >= corpus.tokens.nbytes
+    assert expected.seconds > 0

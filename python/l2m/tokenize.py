@@ -214,6 +214,67 @@ def _unit_name(unit: Unit) -> str:
     return f"{unit.name} {unit.subset} {unit.split} {unit.shard}/{unit.shards}"
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """What a job will take, from a short calibration."""
+
+    parts: int
+    parts_done: int
+    source_bytes: int
+    tokens: int
+    seconds: float
+    disk_bytes: int
+    memory_bytes: int
+
+
+def estimate(job: Job, *, workers: int = 1) -> Estimate:
+    """Predict tokens, time, disk and memory of the parts that are not done, from the first 4 MB of the sources.
+
+    The model: time = bytes / (measured bytes a second) / workers + bytes of ids written once more / 1 GB/s, where there is
+    more than one part; disk = ids twice while parts and whole are both there; memory = the interpreter and the near-duplicate
+    sketches, ten batches of text, and eight times the largest file that is read as one text. See docs/scaling.md.
+    """
+    import tempfile
+    import time
+
+    left = [part for part in range(len(job.parts)) if not job.is_done(part)]
+    size = sum(unit.size for part in left for unit in job.parts[part])
+    units = [unit for part in left for unit in job.parts[part]]
+    if any(isinstance(unit, TextUnit) for unit in units):
+        raise InputError("dry-run: texts in memory; expected files, URLs or datasets")
+    reader = Reader(**job.reading)
+    sample: list[Document] = []
+    held = 0
+    for document in (document for unit in units for document in reader.documents(unit)):
+        sample.append(document)
+        held += len(document.text) + 4 * _size_of(document)
+        if held >= 4 << 20:
+            break
+    stored = max(reader.consumed, 1)
+    with tempfile.TemporaryDirectory(prefix="l2m-") as folder:
+        trial = dataclasses.replace(job, out=folder, parts=((TextUnit(sample),),), durable=False)
+        encoder = load_encoder(job.tokenizer) if isinstance(job.tokenizer, str) else job.tokenizer
+        encoder.encode([document.text[:1000] for document in sample if document.text][:1])  # loads and checks, once
+        started = time.perf_counter()
+        record = _Part(trial, encoder).write(Path(folder), trial.parts[0], None)
+        seconds = time.perf_counter() - started
+    scale = size / stored
+    tokens = int(record["tokens"] * scale)
+    width = np.dtype(encoder.dtype).itemsize
+    copied = tokens * width if len(job.parts) > 1 else 0
+    whole = max((unit.size for unit in units if isinstance(unit, FileUnit)), default=0)
+    whole = whole if held >= stored and reader.format in ("auto", "text") and len(sample) <= len(units) else 0
+    return Estimate(
+        parts=len(job.parts),
+        parts_done=len(job.parts) - len(left),
+        source_bytes=size,
+        tokens=tokens,
+        seconds=seconds * scale / workers + copied / 1e9,
+        disk_bytes=tokens * width + copied,
+        memory_bytes=(350 << 20) + 10 * _BATCH_BYTES + 8 * whole + 128 * int(len(sample) * scale),
+    )
+
+
 def run_parts(
     job: Job, parts: Sequence[int], *, shard: str | None = None, progress: Progress | None = None
 ) -> list[int]:

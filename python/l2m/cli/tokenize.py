@@ -23,6 +23,7 @@ def tokenize(
     on_error: Literal["stop", "skip"] = "stop",
     shard: str | None = None,
     ray: str | None = None,
+    dry_run: bool = False,
     json: bool = False,
 ) -> None:
     """Text files and folders to a corpus of token ids.
@@ -65,16 +66,19 @@ def tokenize(
         I/N, from 0: do the I-th of N shares of the work; `l2m merge` joins them.
     ray
         Run on a Ray cluster whose machines all see the files and `out`: auto, HOST:PORT or ray://HOST:PORT.
+    dry_run
+        Write nothing; say what it would take, from the first 4 MB.
     json
         Print the result as one JSON object.
     """
+    import dataclasses
     import sys
 
     from l2m.cli.output import print_result, read_shard
     from l2m.errors import InputError
     from l2m.progress import progress_bar
     from l2m.sources import DATASETS
-    from l2m.tokenize import plan, run_parts
+    from l2m.tokenize import estimate, plan, run_parts
     from l2m.tokenize import tokenize as run
 
     if not text:
@@ -88,6 +92,16 @@ def tokenize(
     }  # fmt: skip
     if shard is not None and ray is not None:
         raise InputError("shard: given beside ray, which shares the work out itself; expected one of the two")
+    if dry_run:
+        expected = estimate(plan(sources, tokenizer, out, **options))  # type: ignore[arg-type]
+        print_result(
+            dataclasses.asdict(expected),
+            json,
+            f"{expected.source_bytes:,} bytes in {expected.parts} parts ({expected.parts_done} done): about "
+            f"{expected.tokens:,} tokens, {expected.seconds:,.1f} s on this machine, {expected.disk_bytes / 2**20:,.0f} MiB of "
+            f"disk while it runs, {expected.memory_bytes / 2**20:,.0f} MiB of memory",
+        )
+        return
     if shard is not None:
         index, shards = read_shard(shard)
         job = plan(sources, tokenizer, out, shards=shards, **options)  # type: ignore[arg-type]
