@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     from l2m._core import __version__
     from l2m.errors import InputError
 
-    app = App(name="l2m", version=__version__, help=SUMMARY, help_format="plaintext")
+    app = App(name="l2m", version=__version__, help=SUMMARY, help_format="plaintext", suppress_keyboard_interrupt=False)
     for name, summary in COMMANDS.items():
         function = name.replace("-", "_")
         app.command(f"l2m.cli.{function}:{function}", name=name, help=summary)
