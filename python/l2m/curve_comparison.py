@@ -34,7 +34,8 @@ class CurveComparison(Record):
             (`settings["space"]`).
         aicc, bic: (models,) information criteria; inf where there are too few points for the correction.
         aicc_weight, bic_weight: (models,) exp(-difference/2), normalised.
-        cross_validated: (models,) root mean squared error of the point left out, in the space of the fit; nan where a model has
+        cross_validated: (models,) root mean squared error of the point left out, in the space of the fit (in standard
+            errors where the fit is weighted); nan where a model has
             as many parameters as points are left.
         residuals: (models, points) in the space of the fit.
         x, y: the data.
@@ -341,9 +342,8 @@ def _left_out(model: _Model, shape: Floats, x: Floats, target: Floats, scale: Fl
         kept = np.arange(x.size) != point
         refined, coefficients, _ = _fit(model, x[kept], target[kept], scale[kept], shape)
         shift, columns = model.columns(refined, x[[point]])
-        errors.append(
-            float(target[point] - np.sum(shift) - sum(c * v[0] for c, v in zip(coefficients, columns, strict=True)))
-        )
+        missed = target[point] - np.sum(shift) - sum(c * v[0] for c, v in zip(coefficients, columns, strict=True))
+        errors.append(float(missed / scale[point]))
     return float(np.sqrt(np.mean(np.square(errors))))
 
 
