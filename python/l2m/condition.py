@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from l2m.errors import InputError
 from l2m.history_state import HistoryState, history_state
 from l2m.records import Record
+from l2m.words import short
 
 DRAWS = 2_000
 LONGEST = 1e300
@@ -206,8 +207,8 @@ class Verdict(Record):
         if self.length is not None:
             required, held = self.required_state(self.length), self.held(self.length)
             lines.append(
-                f"At {self.length:,.0f} tokens: needs {required:,.0f} numbers ({100 * self.level:g} %: "
-                f"{required.low:,.0f} to {required.high:,.0f}), holds {held:,.0f}; enough with probability "
+                f"At {self.length:,.0f} tokens: needs {short(float(required))} numbers ({100 * self.level:g} %: "
+                f"{short(required.low)} to {short(required.high)}), holds {short(held)}; enough with probability "
                 f"{self.length_probability:.3g}."
             )
         return "\n".join(lines)
@@ -384,6 +385,25 @@ class Comparison(Record):
             rows.append(row)
         return rows
 
+    def table(self) -> list[dict[str, str]]:
+        """What people read of `rows`: one mapping a model, column -> text."""
+        lines = []
+        for verdict in self.verdicts:
+            longest = verdict.sufficient_length
+            line = {"model": verdict.state.name, "grows": verdict.state.growth}
+            line["condition"] = verdict.outcome.replace("_", " ")
+            if verdict.length is not None:
+                line[f"needs at {short(verdict.length)}"] = short(float(verdict.required_state(verdict.length)))
+                line["holds"] = short(verdict.held(verdict.length))
+                line["probability"] = short(verdict.length_probability)
+            line["enough up to L"] = short(float(longest))
+            exact = longest.low == longest.high
+            line[f"{100 * verdict.level:g} %"] = "" if exact else f"{short(longest.low)} to {short(longest.high)}"
+            line["provably lost past"] = short(float(verdict.provable_length))
+            line["reach"] = short(verdict.state.reach)
+            lines.append(line)
+        return lines
+
     def to_frame(self) -> Any:
         """`rows` as a pandas DataFrame."""
         import pandas
@@ -397,10 +417,11 @@ class Comparison(Record):
             axes: matplotlib axes to draw into; None makes a figure.
             lengths: first and last length shown; None: 64 to 16 times the longest finite crossing.
         """
-        if axes is None:
+        own = axes is None
+        if own:
             from l2m.plots import new_axes
 
-            axes = new_axes(8.5, 5)
+            axes = new_axes(6.8, 6)
         first = self.verdicts[0]
         crossings = [float(v.sufficient_length) for v in self.verdicts if 0 < v.sufficient_length < 1e12]
         low, high = lengths or (64.0, max([1e6, *(16 * crossing for crossing in crossings)]))
@@ -420,7 +441,10 @@ class Comparison(Record):
         axes.set_xlabel("length L, past and future (tokens)")
         axes.set_ylabel(f"numbers in the history state after L/{first.ratio:g} tokens")
         axes.set_xlim(low, high)
-        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize="small")
+        if own:
+            axes.figure.legend(loc="outside lower center", ncols=2 if len(self.verdicts) < 12 else 3, frameon=False)
+        else:
+            axes.legend()
         return axes
 
     def to_html(self, law: str = "") -> str:
@@ -430,7 +454,6 @@ class Comparison(Record):
         from jinja2 import Environment, StrictUndefined
         from markupsafe import Markup
 
-        from l2m.cli.output import short
         from l2m.plots import svg
 
         environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -439,9 +462,8 @@ class Comparison(Record):
             law=law,
             first=self.verdicts[0],
             figure=Markup(svg(self.plot().figure)),
-            rows=self.rows(),
+            rows=self.table(),
             verdicts=self.verdicts,
-            short=short,
         )
 
 
@@ -524,9 +546,5 @@ def _power_words(law: Any, level: float) -> str:
 
 
 def _tokens(value: Bounded) -> str:
-    def words(tokens: float) -> str:
-        return "no limit" if math.isinf(tokens) else f"{tokens:,.0f}" if tokens < 1e15 else f"{tokens:.1e}"
-
-    if value.low == value.high:
-        return words(value) + ("" if math.isinf(value) else " tokens")
-    return f"{words(value)} tokens ({words(value.low)} to {words(value.high)})"
+    words = f"{short(float(value))} tokens" if math.isfinite(value) else "no limit"
+    return words if value.low == value.high else f"{words} ({short(value.low)} to {short(value.high)})"

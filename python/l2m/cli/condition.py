@@ -70,28 +70,7 @@ def condition(
     if figure is not None:
         with atomic_write(figure) as file:
             compared.plot().figure.savefig(file, format=figure.suffix[1:], dpi=150)
-    print_table(compared.rows(), "json" if json else form, [_words(verdict) for verdict in compared.verdicts])
-
-
-def _words(verdict: Any) -> dict[str, str]:
-    from l2m.cli.output import short
-
-    longest = verdict.sufficient_length
-    line = {"model": verdict.state.name, "grows": verdict.state.growth, "condition": verdict.outcome}
-    if verdict.length is not None:
-        line |= {
-            f"needs at {short(verdict.length)}": short(float(verdict.required_state(verdict.length))),
-            "holds": short(verdict.held(verdict.length)),
-            "probability": short(verdict.length_probability),
-        }
-    return line | {
-        "enough up to L": short(float(longest)),
-        f"{100 * verdict.level:g} %": ""
-        if longest.low == longest.high
-        else f"{short(longest.low)} to {short(longest.high)}",
-        "provably lost past": short(float(verdict.provable_length)),
-        "reach": short(verdict.state.reach),
-    }
+    print_table(compared.rows(), "json" if json else form, compared.table())
 
 
 def _law(path: Path) -> Any:

@@ -44,6 +44,8 @@ def print_table(rows: list[dict[str, Any]], form: str, words: list[dict[str, str
         writer.writeheader()
         writer.writerows(rows)
     elif form == "markdown":
+        from l2m.words import short
+
         cells = [list(rows[0]), ["---"] * len(rows[0]), *([short(value) for value in row.values()] for row in rows)]
         print("\n".join(f"| {' | '.join(line)} |" for line in cells))
     else:
@@ -52,23 +54,6 @@ def print_table(rows: list[dict[str, Any]], form: str, words: list[dict[str, str
         for line in cells:
             first, *others = (cell.rjust(width) for cell, width in zip(line, widths, strict=True))
             print("  ".join([first.lstrip().ljust(widths[0]), *others]))
-
-
-def short(value: Any) -> str:
-    """A number as people read it: 512, 1,024, 131 k, 2.36 M, 1.2e+19; text as it is."""
-    if value is None:
-        return "–"
-    if isinstance(value, str):
-        return value
-    if value in (float("inf"), float("-inf")):
-        return "no limit"
-    size = abs(value)
-    if size < 1e4:
-        return f"{value:,.0f}" if size >= 100 or value == int(value) else f"{value:.3g}"
-    for unit, name in ((1e15, ""), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if size >= unit:
-            return f"{value / unit:.3g} {name}" if name else f"{value:.2g}"
-    raise AssertionError(value)
 
 
 def read_shard(shard: str) -> tuple[int, int]:

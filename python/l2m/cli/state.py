@@ -33,10 +33,11 @@ def state(
     json
         Print one JSON object.
     """
-    from l2m.cli.output import print_table, short
+    from l2m.cli.output import print_table
     from l2m.errors import InputError
     from l2m.history_state import history_state
     from l2m.history_state.catalogue import catalogue as entries
+    from l2m.words import short
 
     names = [*model, *(entry["name"] for entry in entries() if catalogue)]
     if not names:
