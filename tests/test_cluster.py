@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import l2m
+from l2m.scoring.exact import MarkovSource
 from l2m.tokenize import estimate, merge_parts, plan, run_parts
 
 
@@ -35,6 +36,11 @@ def texts(tmp_path: Path) -> Path:
 
 def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    found = (path for path in folder.rglob("*") if path.is_file() and path.name[0] != ".")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
 @pytest.mark.parametrize("tokenizer", ["bytes", "words", "characters"])
@@ -162,7 +168,11 @@ def killer():
 if kill:
     threading.Thread(target=killer, daemon=True).start()
 corpus = l2m.tokenize(texts, "words", out, ray=cluster.address)
-print(corpus.hash, cluster.address)
+from l2m.cluster import score_on_ray
+from l2m.scoring.exact import MarkovSource
+source = MarkovSource([[0.9, 0.1], [0.2, 0.8]])
+l2m.Corpus(list(source.sample(6, 64, seed=1))).save(out + "-markov")
+score_on_ray(out + "-markov", source, cluster.address, out=out + "-scores", threads=1, length=64, max_batch_tokens=128)
 if kill:
     try:
         l2m.tokenize(texts / "00.txt", "nobody/absent", out + "-bad", ray=cluster.address)
@@ -181,6 +191,10 @@ def test_three_ray_machines_one_killed_give_the_same_bytes(tmp_path: Path, texts
     done = subprocess.run(command, capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, done.stderr
     assert files(tmp_path / "out") == files(tmp_path / "whole")
+    source = MarkovSource([[0.9, 0.1], [0.2, 0.8]])
+    l2m.score(l2m.load(tmp_path / "out-markov"), source, out=tmp_path / "scores", length=64, max_batch_tokens=128)
+    assert tree(tmp_path / "out-scores") == tree(tmp_path / "scores")
+    assert "nobody/absent" in done.stdout
     starts = [path.name.split("-") for path in (tmp_path / "marks").iterdir()]
     tasks = [start[0] for start in starts]
     assert len({start[1] for start in starts}) == 3  # all machines had work

@@ -3,9 +3,13 @@
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from l2m.errors import InputError
+
+if TYPE_CHECKING:
+    from l2m.scoring import Scores
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
@@ -15,7 +19,13 @@ _WAIT_SECONDS = 0.5  # between looks for Ctrl-C
 
 
 def run_on_ray(
-    function: Callable[[_Task], _Result], tasks: Sequence[_Task], address: str, *, cpus: int = 1, timeout: float = 10
+    function: Callable[[_Task], _Result],
+    tasks: Sequence[_Task] | Callable[[int], Sequence[_Task]],
+    address: str,
+    *,
+    cpus: int = 1,
+    gpus: int | None = 0,
+    timeout: float = 10,
 ) -> Iterator[tuple[_Task, _Result]]:
     """`function(task)` for every task on the machines of a Ray cluster: (task, result) as they are done.
 
@@ -25,10 +35,11 @@ def run_on_ray(
 
     Args:
         function: importable on every machine (a function of a module, or `functools.partial` of one).
-        tasks: what to call it with.
+        tasks: what to call it with; or a function that gives this for the number of tasks the cluster can run at a time.
         address: "auto" (the cluster that runs here or that RAY_ADDRESS names, else this machine), HOST:PORT of a cluster's head,
             or ray://HOST:PORT.
-        cpus: cores a task uses; its threads are limited to that.
+        cpus, gpus: what a task uses; its threads are limited to `cpus`. 0 cores: all of the
+            smallest machine. None GPUs: one where there are any.
         timeout: seconds in which the address must answer.
 
     Raises:
@@ -41,7 +52,16 @@ def run_on_ray(
         raise InputError("ray: needs the extra 'cluster': pip install 'l2m[cluster]'") from None
     started = _connect(ray, address, timeout)
     try:
-        yield from _run(ray, function, list(tasks), cpus)
+        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        if gpus is None:
+            machines = [machine for machine in machines if machine.get("GPU")] or machines
+            gpus = int(bool(machines[0].get("GPU")))
+        cpus = cpus or max(1, min(int(machine.get("CPU", 1)) for machine in machines))
+        room = sum(
+            int(machine.get("GPU", 0)) // gpus if gpus else int(machine.get("CPU", 1)) // cpus for machine in machines
+        )
+        todo = tasks(max(1, room)) if callable(tasks) else tasks
+        yield from _run(ray, function, list(todo), {"num_cpus": cpus, "num_gpus": gpus})
     finally:
         if started:
             ray.shutdown()
@@ -78,9 +98,46 @@ def _connect(ray: Any, address: str, timeout: float) -> bool:
     return True
 
 
-def _run(ray: Any, function: Callable[[Any], Any], tasks: list[Any], cpus: int) -> Iterator[tuple[Any, Any]]:
+def score_on_ray(
+    corpus: str | os.PathLike[str],
+    model: str | Any,
+    address: str,
+    *,
+    out: str | os.PathLike[str],
+    threads: int = 0,
+    gpus: int | None = None,
+    **options: Any,
+) -> "Scores":
+    """`l2m.score` with its windows shared among the machines of a Ray cluster, which all see `corpus` (a folder) and `out`.
+
+    Args:
+        corpus, model, out, options: as in `l2m.score`; a model that is not a name or folder is sent to every machine.
+        threads: cores of one task, 0: all of the smallest machine.
+        gpus: GPUs of one task; None: one where the cluster has any.
+    """
+    from l2m.scoring import Scores
+
+    folder = os.path.abspath(out)
+    model = os.path.abspath(model) if isinstance(model, (str, os.PathLike)) and os.path.exists(model) else model
+    share = partial(_score_share, os.path.abspath(corpus), model, folder, options)
+    for _ in run_on_ray(share, lambda room: [(index, room) for index in range(room)], address, cpus=threads, gpus=gpus):
+        pass
+    return Scores.open(folder)
+
+
+def _score_share(corpus: str, model: Any, out: str, options: dict[str, Any], shard: tuple[int, int]) -> None:
+    from l2m.corpus import Corpus
+    from l2m.scoring import score
+
+    score(Corpus.open(corpus, verify=False), model, out=out, shard=shard, **options)
+
+
+def _run(
+    ray: Any, function: Callable[[Any], Any], tasks: list[Any], needs: dict[str, int]
+) -> Iterator[tuple[Any, Any]]:
+    cpus = needs["num_cpus"]
     shared = ray.put(function)
-    call = ray.remote(max_retries=_SYSTEM_RETRIES, num_cpus=cpus)(_call)
+    call = ray.remote(max_retries=_SYSTEM_RETRIES, **needs)(_call)
     waiting = list(reversed(tasks))
     running: dict[Any, tuple[Any, bool]] = {}
     try:
@@ -102,7 +159,7 @@ def _run(ray: Any, function: Callable[[Any], Any], tasks: list[Any], cpus: int) 
                             f"or machines with more ({str(error).splitlines()[0]})"
                         ) from None
                     whole = max(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"])
-                    again = call.options(num_cpus=int(whole)).remote(shared, task, cpus)
+                    again = call.options(**{**needs, "num_cpus": int(whole)}).remote(shared, task, cpus)
                     running[again] = (task, True)
                 except ray.exceptions.RayTaskError as error:
                     if isinstance(error.cause, InputError):

@@ -18,6 +18,7 @@ def score(
     start_token: str | None = None,
     max_batch_tokens: int | None = None,
     shard: str | None = None,
+    ray: str | None = None,
     threads: int | None = None,
     seed: int = 0,
     dry_run: bool = False,
@@ -58,6 +59,9 @@ def score(
         Tokens in a forward pass. Default: from free memory; halved when it runs out.
     shard
         i/n: the i-th of n parts of the work, i from 0. Ranks of torchrun share by themselves.
+    ray
+        Share the windows among the machines of a Ray cluster that all see `out`: auto, HOST:PORT or ray://HOST:PORT. A machine
+        with GPUs runs a share on each.
     threads
         Threads on a CPU. Default: all cores.
     seed
@@ -73,6 +77,10 @@ def score(
     from l2m.scoring.plan import Request
     from l2m.scoring.plan import dry_run as plan
 
+    if shard is not None and ray is not None:
+        from l2m.errors import InputError
+
+        raise InputError("shard: given beside ray, which shares the work out itself; expected one of the two")
     if threads is not None:
         import torch
 
@@ -91,8 +99,15 @@ def score(
         print_result(result, json, _plan_in_words(result))
         return
     corpus = _corpus(text, model, revision, out / "corpus")
-    with progress_bar("scoring", "tokens") as progress:
-        scores = run(corpus, model, out=out, progress=progress, **options)
+    if ray is not None:
+        from l2m.cluster import score_on_ray
+
+        del options["shard"]
+        held = text[0] if (text[0] / "corpus.json").exists() else out / "corpus"
+        scores = score_on_ray(held, model, ray, out=out, threads=threads or 0, **options)
+    else:
+        with progress_bar("scoring", "tokens") as progress:
+            scores = run(corpus, model, out=out, progress=progress, **options)
     result = {
         "out": str(out),
         "windows": len(scores),
