@@ -54,12 +54,27 @@ impl<const W: usize> Noise<W> {
 
 /// Normals from pairs of words (low, high).
 fn quantiles(words: &[u32; 2 * BLOCK], normals: &mut [f64; BLOCK]) {
+    #[cfg(target_arch = "x86_64")]
+    if std::is_x86_feature_detected!("avx2") {
+        /// The same operations, four at a time; Rust never contracts them to fused ones, so the bits are the same.
+        #[target_feature(enable = "avx2")]
+        fn wide(words: &[u32; 2 * BLOCK], normals: &mut [f64; BLOCK]) {
+            quantiles_of(words, normals);
+        }
+        // SAFETY: the processor has AVX2.
+        return unsafe { wide(words, normals) };
+    }
+    quantiles_of(words, normals);
+}
+
+#[inline(always)]
+fn quantiles_of(words: &[u32; 2 * BLOCK], normals: &mut [f64; BLOCK]) {
     let mut centred = [0.0; BLOCK];
     for i in 0..BLOCK {
-        // The top 53 bits as a signed number, moved to the middle of its cell: in (-1/2, 1/2), never 0, symmetric.
+        // The top 52 bits as the fraction of a number in [1, 2), moved to the middle of its cell and centred: in (-1/2, 1/2),
+        // never 0, symmetric. A conversion from integers would not vectorise.
         let word = u64::from(words[2 * i]) | u64::from(words[2 * i + 1]) << 32;
-        let signed = (word as i64) >> 11;
-        centred[i] = (signed as f64 + 0.5) * (1.0 / 9_007_199_254_740_992.0);
+        centred[i] = (f64::from_bits(0x3ff << 52 | word >> 12) - 1.5) + f64::EPSILON / 2.0;
     }
     for i in 0..BLOCK {
         normals[i] = centre(centred[i]);
@@ -71,6 +86,7 @@ fn quantiles(words: &[u32; 2 * BLOCK], normals: &mut [f64; BLOCK]) {
     }
 }
 
+#[inline(always)]
 fn polynomial(x: f64, coefficients: [f64; 8]) -> f64 {
     coefficients.into_iter().reduce(|sum, coefficient| sum * x + coefficient).unwrap_or(0.0)
 }
@@ -179,12 +195,11 @@ mod tests {
     #[test]
     fn the_extreme_words_give_finite_opposite_normals() {
         let mut words = [0u32; 2 * BLOCK];
-        (words[0], words[1]) = (u32::MAX, u32::MAX >> 1); // the largest signed word
-        (words[2], words[3]) = (0, 1 << 31); // the smallest
+        (words[0], words[1]) = (u32::MAX, u32::MAX); // the largest word; the smallest is 0
         let mut normals = [0.0; BLOCK];
         quantiles(&words, &mut normals);
         assert_eq!(normals[0], -normals[1]);
-        assert!((8.2..8.4).contains(&normals[0]), "{}", normals[0]);
+        assert!((8.2..8.3).contains(&normals[0]), "{}", normals[0]);
     }
 
     #[test]
