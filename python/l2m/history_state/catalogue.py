@@ -3,13 +3,14 @@
 import json
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 
 @cache
 def catalogue() -> tuple[Mapping[str, Any], ...]:
     """All entries: `name` as on the hub, `config` (the fields its formula reads), `source` and `where` in it."""
+    from importlib.resources import files  # it imports tempfile and shutil: a tenth of `import l2m`
+
     return tuple(json.loads(files("l2m.history_state").joinpath("catalogue.json").read_text(encoding="utf-8")))
 
 

@@ -155,7 +155,10 @@ def _read_gguf(path: Path) -> Any:
         raise InputError(f"{path}: a GGUF file; expected its config.json, or: pip install 'l2m[lm]' to read it")
     from transformers import AutoConfig
 
-    return AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
+    try:
+        return AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
+    except Exception as error:  # of several libraries, for a damaged file or an architecture without a reader
+        raise InputError(f"{path}: cannot be read as a GGUF language model ({' '.join(str(error).split())})") from None
 
 
 def _read_hub(name: str) -> Any:
