@@ -545,6 +545,9 @@ def test_the_models_own_tokenizer_and_context_are_required(tiny_model, tmp_path)
     own = l2m.tokenize(some_texts(3), scoring.resolve_model(tiny_model).tokenizer_folder, duplicates="keep")
     with pytest.raises(l2m.InputError, match=r"length: 1024; the context of .* is 512 tokens"):
         scoring.score(own, tiny_model, out=tmp_path, length=1024)
+    for wrong in ({"device": "cuda:99"}, {"device": "nonsense"}, {"dtype": "float31"}, {"dtype": "int8"}):
+        with pytest.raises(l2m.InputError, match=next(iter(wrong))):
+            scoring.score(own, tiny_model, out=tmp_path, length=64, **wrong)
     with pytest.raises(l2m.InputError, match="token id 999; the model knows ids below 300"):
         scoring.score(l2m.Corpus([np.arange(1000)] * 2), tiny_model, out=tmp_path, length=64)
 
@@ -569,6 +572,7 @@ def test_start_tokens(tiny_model, tmp_path):
         assert (number, name) == (0, "<|endoftext|>")
         assert "chat-control" in why
     assert scoring.resolve_model(copy).start_token("<|im_start|>") == (300, "<|im_start|>", "named by the user")
+    assert scoring.resolve_model(copy).start_token("299")[0] == 299
     with pytest.raises(l2m.InputError, match="start_token: 'nope'"):
         scoring.resolve_model(copy).start_token("nope")
     model = random_model("llama")

@@ -164,7 +164,9 @@ def position_nll(scores: Scores, *, axis: str = "tokens", per_octave: int | None
         first = np.ceil(np.exp2(bins / per_octave) - 1e-9)
         last = np.ceil(np.exp2((bins + 1) / per_octave) - 1e-9) - 1
         last[-1] = min(last[-1], np.ceil(place[-1]))
-    number = np.array([np.count_nonzero(document[:i] == document[i]) for i in range(document.size)], np.int64)
+    order = np.argsort(document, kind="stable")
+    number = np.empty(document.size, np.int64)
+    number[order] = np.arange(document.size) - np.searchsorted(document[order], document[order])
     settings = {
         "axis": axis,
         "per_octave": per_octave,

@@ -58,10 +58,11 @@ def bipartite(
         raise InputError(
             f"{scores}: no passes for {asked or 'any estimate'}; score with more shuffles, contexts or ratios"
         )
-    laws = [curve.sensitivity(nats, x=x) for curve in curves]
-    rows = []
-    for curve, by_shift in zip(curves, laws, strict=True):
+    rows, laws = [], []
+    for curve in curves:
+        by_shift = curve.sensitivity(nats, x=x)
         law = by_shift[0.0]
+        laws.append(law)
         low, high = law.interval("exponent")
         rows.append(
             {
@@ -85,7 +86,7 @@ def bipartite(
             curve.save(
                 out / f"{curve.settings['estimator']}-{curve.settings['ratio']}-{curve.settings['correction']}.json"
             )
-        draw(curves, [by_shift[0.0] for by_shift in laws], out / "bipartite.svg")
+        draw(curves, laws, out / "bipartite.svg")
     result = {"scores": str(scores), "nats": nats, "laws": rows, "curves": [_table(curve) for curve in curves]}
     print_result(result, json, _in_words(rows, curves, nats))
 

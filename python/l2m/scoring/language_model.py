@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l2m.errors import InputError
-from l2m.scoring.models import DEVICE_MAPS, ModelSource, quiet_transformers
+from l2m.scoring.models import DEVICE_MAPS, ModelSource, checked_device, checked_dtype, quiet_transformers
 
 # What a forward pass calls the state it takes and gives back; transformers has not settled on one name.
 _CACHE_NAMES = ("past_key_values", "cache", "cache_params", "state")
@@ -44,6 +44,8 @@ class LanguageModel:
         self.settings = {**settings, "start_token": start_token}
         self.context = context
         self.vocab_size = int(model.get_input_embeddings().weight.shape[0])
+        # Where attention is cut off, the self-test has to look beyond.
+        self.sliding_window = int(getattr(model.config.get_text_config(), "sliding_window", None) or 0)
         self._start = start_token
         parameters = inspect.signature(model.forward).parameters
         self._cache_name = next((name for name in _CACHE_NAMES if name in parameters), None)
@@ -128,6 +130,16 @@ class LanguageModel:
         cache = outputs.get(self._cache_name) if self._cache_name is not None else None
         return values, cache
 
+    @property
+    def platform(self) -> dict[str, str]:
+        """What the numbers were computed on and with."""
+        import torch
+        import transformers
+
+        device = self.model.get_input_embeddings().weight.device
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+        return {"device": name, "torch": torch.__version__, "transformers": transformers.__version__}
+
     def token_budget(self) -> int:
         """Tokens one forward pass should hold: from free memory on a GPU."""
         import torch
@@ -154,11 +166,10 @@ def estimate(model: Any, tokens: int, device: str | None, dtype: Any, budget: in
             module = AutoModelForCausalLM.from_config(config)
     else:
         config, module = model.config, model
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device, dtype = checked_device(device), checked_dtype(dtype)
     place = torch.device("cuda" if device in DEVICE_MAPS else device)
     if dtype is None:
         dtype = torch.float32 if place.type == "cpu" else getattr(config, "dtype", None) or torch.bfloat16
-    dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
     parameters = sum(parameter.numel() for parameter in module.parameters())
     size = 1024 if place.type == "cpu" else 8192
     matrix = torch.ones(size, size, dtype=dtype, device=place)

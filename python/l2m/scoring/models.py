@@ -101,6 +101,8 @@ class ModelSource:
         tokenizer = Tokenizer.from_file(str(self.tokenizer_folder / "tokenizer.json"))
         if token is not None:
             number = tokenizer.token_to_id(token) if isinstance(token, str) else token
+            if number is None and isinstance(token, str) and token.isdecimal():
+                number = int(token)
             name = tokenizer.id_to_token(number) if number is not None and number >= 0 else None
             if number is None or name is None:
                 raise InputError(f"start_token: {token!r}; expected a token of {self.name}")
@@ -142,12 +144,8 @@ class ModelSource:
         import torch
         from transformers import AutoModelForCausalLM
 
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        if dtype is None:
-            dtype = torch.float32 if device == "cpu" else "auto"
-        options: dict[str, Any] = {
-            "dtype": getattr(torch, dtype) if isinstance(dtype, str) and dtype != "auto" else dtype
-        }
+        device, dtype = checked_device(device), checked_dtype(dtype)
+        options: dict[str, Any] = {"dtype": dtype or (torch.float32 if device == "cpu" else "auto")}
         spread = device in DEVICE_MAPS
         if spread:
             options["device_map"] = device
@@ -190,6 +188,38 @@ def resolve_model(name: str | os.PathLike[str], *, revision: str | None = None) 
 def is_chat_control(token: str) -> bool:
     """Whether a token's name marks it as one that structures a chat, such as <|im_start|>."""
     return token.startswith(("<", "[")) and any(mark in token for mark in CHAT_CONTROL) and token not in START_TOKENS
+
+
+def checked_device(device: str | None) -> str:
+    """The device to use: a GPU where there is one and none is named.
+
+    Raises:
+        InputError: no such device here.
+    """
+    import torch
+
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device not in DEVICE_MAPS:
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:
+            raise InputError(f"device: {device!r}; not to be had here ({_line(error)})") from None
+    return device
+
+
+def checked_dtype(dtype: Any) -> Any:
+    """A torch dtype from its name.
+
+    Raises:
+        InputError: no floating-point dtype of that name.
+    """
+    import torch
+
+    named = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if dtype is not None and not (isinstance(named, torch.dtype) and named.is_floating_point):
+        raise InputError(f"dtype: {dtype!r}; expected float32, bfloat16, float16 or float64")
+    return named
 
 
 @contextmanager

@@ -273,7 +273,7 @@ def split_spans(length: int, splits: Sequence[int] | None, ratios: Sequence[int]
 def _held(store: Store, damaged: list[Any]) -> dict[int, dict[Any, int]]:
     """For each window, (kind, shuffle, split) -> how many positions the store holds."""
     held: dict[int, dict[Any, int]] = {}
-    for piece in store.pieces(damaged=damaged):
+    for piece in store.pieces(damaged):
         for window in piece.info["windows"]:
             entry = held.setdefault(window, {})
             for split, values in piece.values.items():

@@ -53,7 +53,8 @@ class Job:
         name = settings.get("name")
         tolerance = TOLERANCE.get(str(settings.get("dtype")), TOLERANCE["float32"])
         tokens = self.windows.tokens([0, min(1, len(self.windows) - 1)])
-        half = min(self.windows.length // 2, max(32, int(getattr(self.scorer, "sliding_window", 0)) + 8))
+        reach = int(getattr(self.scorer, "sliding_window", 0))
+        half = min(self.windows.length // 2, max(32, reach + 8 if reach < self.windows.length else 0))
         tokens = tokens[:, : min(self.windows.length, 2 * half)].copy()
         if len(self.windows) == 1:
             tokens[1] = np.roll(tokens[1], 1)

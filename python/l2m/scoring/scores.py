@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from l2m.errors import InputError
 from l2m.files import read_json
-from l2m.scoring.store import Store
+from l2m.scoring.store import Piece, Store
 
 
 class Scores:
@@ -28,10 +28,11 @@ class Scores:
         self._store = store
         self.folder = store.folder
         self.settings = store.settings
-        count = 1 + max((max(piece.info["windows"]) for piece in store.pieces()), default=-1)
+        self._pieces = list(store.pieces())
+        count = 1 + max((max(piece.info["windows"]) for piece in self._pieces), default=-1)
         self.documents = np.full(count, -1, np.int64)
         self.starts = np.full(count, -1, np.int64)
-        for piece in store.pieces():
+        for piece in self._pieces:
             self.documents[piece.info["windows"]] = piece.info["documents"]
             self.starts[piece.info["windows"]] = piece.info["starts"]
 
@@ -70,7 +71,7 @@ class Scores:
     def conditional(self) -> NDArray[np.float32]:
         """(windows, length): log q(w_i | start, w_1 .. w_{i-1})."""
         values = np.full((len(self), self.length), np.nan, np.float32)
-        for piece in self._store.pieces(("conditional",)):
+        for piece in self._of("conditional"):
             values[piece.info["windows"]] = piece.values[""]
         return values
 
@@ -86,7 +87,7 @@ class Scores:
     def partners(self) -> tuple[NDArray[np.int64], ...]:
         """For each shuffle the partners' documents, (windows,); -1 where not scored."""
         found: dict[int, NDArray[np.int64]] = {}
-        for piece in self._store.pieces(("shuffled",)):
+        for piece in self._of("shuffled"):
             row = found.setdefault(piece.info["shuffle"], np.full(len(self), -1, np.int64))
             row[piece.info["windows"]] = piece.info["partners"]
         return tuple(found[shuffle] for shuffle in sorted(found))
@@ -110,7 +111,7 @@ class Scores:
     def bytes(self) -> NDArray[np.float64]:
         """(windows,): bytes of text in each window; NaN where unknown."""
         values = np.full(len(self), np.nan)
-        for piece in self._store.pieces(("conditional",)):
+        for piece in self._of("conditional"):
             if piece.info.get("bytes") is not None:
                 values[piece.info["windows"]] = piece.info["bytes"]
         return values
@@ -123,6 +124,9 @@ class Scores:
     def noise_floor(self) -> float | None:
         """Largest difference, in nats, between two ways to compute the same log-probability."""
         return max((test["noise_floor"] for test in self.self_tests() if test["noise_floor"] is not None), default=None)
+
+    def _of(self, kind: str) -> list[Piece]:
+        return [piece for piece in self._pieces if piece.kind == kind]
 
     def _known(self, arrays: dict[int, NDArray[np.float32]], split: int) -> NDArray[np.float32]:
         if split not in arrays:
@@ -143,7 +147,7 @@ class Scores:
 
     def _gather(self, kind: str) -> dict[int | None, dict[int, NDArray[np.float32]]]:
         """shuffle -> split -> array. Where a longer Y was scored later, its values stand."""
-        pieces = sorted(self._store.pieces((kind,)), key=lambda piece: max(v.shape[1] for v in piece.values.values()))
+        pieces = sorted(self._of(kind), key=lambda piece: max(v.shape[1] for v in piece.values.values()))
         arrays: dict[int | None, dict[int, NDArray[np.float32]]] = {}
         for piece in pieces:
             of_shuffle = arrays.setdefault(piece.info.get("shuffle"), {})

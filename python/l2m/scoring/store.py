@@ -11,7 +11,7 @@ costs that file alone.
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -113,19 +113,16 @@ class Store:
             file.write(body)
             file.write(blake3(body).digest())
 
-    def pieces(self, kinds: Sequence[str] | None = None, *, damaged: list[Path] | None = None) -> Iterator[Piece]:
-        """Every piece of these kinds, in the order of their names.
+    def pieces(self, damaged: list[Path] | None = None) -> Iterator[Piece]:
+        """Every piece, in the order of their names.
 
         Args:
-            kinds: None for all.
             damaged: takes the paths of damaged files, which are then passed over.
 
         Raises:
             InputError: a damaged file, where `damaged` is None.
         """
         for path in sorted((self.folder / "passes").glob("*.scores")):
-            if kinds is not None and path.name.split("-")[0] not in kinds:
-                continue
             piece = _read(path)
             if piece is not None:
                 yield piece
