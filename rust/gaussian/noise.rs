@@ -2,8 +2,7 @@
 //! sequences are drawn, on which thread, or on which machine. One 64-bit word makes one normal.
 //!
 //! The quantile function (Wichura 1988) needs IEEE arithmetic and, in the tails, `libm`'s logarithm only: both give the
-//! same bits everywhere. Its central part (85 % of the values) is branch-free over a block and vectorises; measured
-//! against Box-Muller with `libm`, whose logarithm, sine and cosine do not.
+//! same bits everywhere. Its central part (85 % of the values) is branch-free over a block, so that it vectorises.
 
 use rand_philox::Philox;
 
