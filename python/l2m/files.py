@@ -16,11 +16,12 @@ from l2m.errors import InputError
 def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary file beside `path`; on a clean exit it is synced and renamed to `path`, else removed.
 
-    A reader sees the old content or the new, never a part. After a crash the temporary file (`.NAME.PID.tmp`) may
+    A reader sees the old content or the new, never a part. After a crash the temporary file (`.NAME.RANDOM.tmp`) may
     remain; nothing reads it.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Random, because machines that share the folder may give their processes the same number.
+    temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.tmp")
     try:
         with open(
             temporary, mode, encoding=None if "b" in mode else "utf-8", newline=None if "b" in mode else ""
