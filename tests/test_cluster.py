@@ -8,8 +8,11 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import l2m
@@ -138,7 +141,7 @@ def test_the_command_line_shards_and_merges(tmp_path: Path, texts: Path) -> None
 
 # A cluster of three machines of one core each, in processes of their own. One of them is killed with its task half done.
 RAY = """
-import os, sys, threading, time
+import json, os, sys, threading, time
 from pathlib import Path
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 import l2m
@@ -170,6 +173,18 @@ if kill:
 corpus = l2m.tokenize(texts, "words", out, ray=cluster.address)
 from l2m.cluster import score_on_ray
 from l2m.scoring.exact import MarkovSource
+
+class Count:
+    def __init__(self, path):
+        self.tokens, self.made = l2m.Corpus.open(path).tokens, time.monotonic_ns()
+
+    def run(self, task):
+        return [os.getpid(), self.made, int((self.tokens == int(task)).sum())]
+
+from functools import partial
+from l2m.cluster import run_job_on_ray
+counted = dict(run_job_on_ray(partial(Count, out), [str(id) for id in range(20)], cluster.address))
+print(json.dumps(counted))
 source = MarkovSource([[0.9, 0.1], [0.2, 0.8]])
 l2m.Corpus(list(source.sample(6, 64, seed=1))).save(out + "-markov")
 score_on_ray(out + "-markov", source, cluster.address, out=out + "-scores", threads=1, length=64, max_batch_tokens=128)
@@ -191,6 +206,10 @@ def test_three_ray_machines_one_killed_give_the_same_bytes(tmp_path: Path, texts
     done = subprocess.run(command, capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, done.stderr
     assert files(tmp_path / "out") == files(tmp_path / "whole")
+    counted = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))  # Ray prints too
+    expected = np.bincount(l2m.load(tmp_path / "out").tokens, minlength=20)
+    assert {task: result[2] for task, result in counted.items()} == {str(id): int(expected[id]) for id in range(20)}
+    assert len({tuple(result[:2]) for result in counted.values()}) == len({result[0] for result in counted.values()})
     source = MarkovSource([[0.9, 0.1], [0.2, 0.8]])
     l2m.score(l2m.load(tmp_path / "out-markov"), source, out=tmp_path / "scores", length=64, max_batch_tokens=128)
     assert tree(tmp_path / "out-scores") == tree(tmp_path / "scores")
@@ -228,3 +247,64 @@ def test_a_dry_run_predicts_and_writes_nothing(tmp_path: Path, texts: Path, comp
     assert expected.tokens == corpus.tokens.size
     assert expected.disk_bytes >= corpus.tokens.nbytes
     assert expected.seconds > 0
+
+
+class FewMemory:
+    """What `_run` uses of Ray, where the tasks named in `failing` are killed for memory so often."""
+
+    class exceptions:
+        class OutOfMemoryError(Exception): ...
+
+        class RayTaskError(Exception): ...
+
+        class RaySystemError(Exception): ...
+
+    def __init__(self, failing: dict[str, int]) -> None:
+        self.failing = dict(failing)
+        self.started: list[tuple[str, int]] = []
+
+    def put(self, value: object) -> object:
+        return value
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": 6.0}
+
+    def nodes(self) -> list[dict[str, object]]:
+        return [{"Alive": True, "Resources": {"CPU": 2.0}}, {"Alive": True, "Resources": {"CPU": 4.0}}]
+
+    def remote(self, **needs: Any) -> Callable[[object], "Handle"]:
+        return lambda call: Handle(self, needs)
+
+    def cancel(self, reference: object, force: bool) -> None: ...
+
+    def wait(self, references: list[str], timeout: float) -> tuple[list[str], list[str]]:
+        return references[:1], references[1:]
+
+    def get(self, reference: tuple[str, int]) -> str:
+        task, _ = reference
+        if self.failing.get(task, 0):
+            self.failing[task] -= 1
+            raise self.exceptions.OutOfMemoryError("killed by the memory monitor")
+        return task.upper()
+
+
+class Handle:
+    def __init__(self, ray: FewMemory, needs: dict[str, Any]) -> None:
+        self.ray, self.needs = ray, needs
+
+    def options(self, **needs: Any) -> "Handle":
+        return Handle(self.ray, needs)
+
+    def remote(self, function: object, task: str, cpus: int) -> tuple[str, int]:
+        self.ray.started.append((task, self.needs["num_cpus"]))
+        return task, len(self.ray.started)
+
+
+def test_a_task_out_of_memory_runs_once_more_alone_and_then_stops() -> None:
+    from l2m.cluster import _run
+
+    once = FewMemory({"b": 1})
+    assert dict(_run(once, str, ["a", "b", "c"], {"num_cpus": 1, "num_gpus": 0})) == {"a": "A", "b": "B", "c": "C"}
+    assert once.started == [("a", 1), ("b", 1), ("c", 1), ("b", 4)]
+    with pytest.raises(l2m.InputError, match="task 'b' is out of memory, alone on its machine too"):
+        list(_run(FewMemory({"b": 2}), str, ["a", "b", "c"], {"num_cpus": 1, "num_gpus": 0}))

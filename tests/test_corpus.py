@@ -245,3 +245,18 @@ def test_containment_is_measured_against_one_larger_text() -> None:
     texts = [LONG, other, mixed]
     assert set(l2m.near_duplicates(texts, threshold=0.4)) == {2}
     assert l2m.near_duplicates(texts, threshold=0.6) == {}
+
+
+def test_a_corpus_by_url_is_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fsspec
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    corpus = l2m.tokenize(["one text", "another one"], "words", tmp_path / "corpus")
+    memory = fsspec.filesystem("memory")
+    memory.put(str(tmp_path / "corpus"), "/bucket/corpus", recursive=True)
+    fetched = l2m.Corpus.open("memory://bucket/corpus")
+    assert (fetched.hash, list(fetched.documents)) == (corpus.hash, list(corpus.documents))
+    memory.rm("/bucket/corpus/tokens.npy")
+    assert l2m.Corpus.open("memory://bucket/corpus").hash == corpus.hash
+    with pytest.raises(l2m.InputError, match=r"memory://absent: no corpus\.json"):
+        l2m.Corpus.open("memory://absent")

@@ -4,7 +4,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from l2m.errors import InputError
 
@@ -96,6 +96,37 @@ def _connect(ray: Any, address: str, timeout: float) -> bool:
             f"ray: {address} answers, but is no Ray cluster this version can join ({error}); {how}"
         ) from None
     return True
+
+
+class Job(Protocol):
+    """Work cut into named tasks: what `run_job_on_ray` needs of it."""
+
+    def run(self, task: str) -> Any: ...
+
+
+def run_job_on_ray(
+    make: Callable[[], Job], tasks: Sequence[str], address: str, *, cpus: int = 1
+) -> Iterator[tuple[str, Any]]:
+    """`make().run(task)` for every task: (task, result) as they are done; the caller keeps and adds the results.
+
+    Args:
+        make: importable on every machine, as `functools.partial(TwoPointJob, path_of_the_corpus)`: the job is made once in every
+            worker process, which maps or fetches the corpus itself, so no token travels through Ray.
+        tasks, address, cpus: as in `run_on_ray`.
+    """
+    from uuid import uuid4
+
+    return run_on_ray(partial(_run_task, uuid4().hex, make), tasks, address, cpus=cpus)
+
+
+_made: dict[str, Job] = {}
+
+
+def _run_task(run: str, make: Callable[[], Job], task: str) -> Any:
+    if run not in _made:
+        _made.clear()  # a worker that outlives one run holds one corpus, not all of them
+        _made[run] = make()
+    return _made[run].run(task)
 
 
 def score_on_ray(

@@ -176,7 +176,7 @@ def _size(path: str | Path) -> tuple[int, float]:
 
 
 def _remote_units(url: str, glob: str) -> Iterator[Unit]:
-    fsspec = _library("fsspec", url)
+    fsspec = optional_library("fsspec", url)
     try:
         filesystem, path = fsspec.core.url_to_fs(url)
         if any(character in path for character in "*?["):
@@ -215,14 +215,14 @@ def _open_dataset(name: str, subset: str | None, split: str) -> Any:
         from l2m.hub import require_hub
 
         require_hub("dataset", name)
-    datasets = _library("datasets", name)
+    datasets = optional_library("datasets", name)
     try:
         return datasets.load_dataset(name, subset, split=split, streaming=True)
     except Exception as error:  # its errors have no common type: not found, gated, a script, an unknown split or subset
         raise InputError(f"dataset: {name!r}, subset {subset!r}, split {split!r}: {error}") from None
 
 
-def _library(name: str, wanted_for: str, install: str = "'l2m[data]'") -> Any:
+def optional_library(name: str, wanted_for: str, install: str = "'l2m[data]'") -> Any:
     import importlib
 
     try:
@@ -345,7 +345,7 @@ class Reader:
                 yield Document(str(value.get(self.id_field, f"{unit.id}:{number}")), value[self.field])
 
     def _table(self, unit: FileUnit, kind: str) -> Iterator[Document]:
-        _library("pyarrow", unit.path)
+        optional_library("pyarrow", unit.path)
         import pyarrow as pa
 
         with _open(unit.path) as file:
@@ -426,9 +426,11 @@ class Reader:
         """A folder of litdata or MosaicML shards, read by their own library."""
         library = _shard_library(unit.path)
         if library == "streaming":
-            rows: Iterable[Any] = _library("streaming", unit.path, "mosaicml-streaming").LocalDataset(local=unit.path)
+            rows: Iterable[Any] = optional_library("streaming", unit.path, "mosaicml-streaming").LocalDataset(
+                local=unit.path
+            )
         else:
-            rows = _library("litdata", unit.path, "litdata").StreamingDataset(unit.path)
+            rows = optional_library("litdata", unit.path, "litdata").StreamingDataset(unit.path)
         for number, row in enumerate(rows):
             value = row.get(self.field) if isinstance(row, dict) else row
             if isinstance(row, dict):
@@ -477,7 +479,7 @@ def _decode(content: bytes, path: str) -> str:
 @contextmanager
 def _open(path: str) -> Iterator[IO[bytes]]:
     if "://" in path:
-        with _library("fsspec", path).open(path, "rb") as file:
+        with optional_library("fsspec", path).open(path, "rb") as file:
             yield file
         return
     try:
@@ -518,7 +520,7 @@ def _decompressor(compression: str, path: str) -> Callable[[], _Decompressor]:
     try:
         from compression import zstd  # type: ignore[import-not-found, unused-ignore]  # Python 3.14
     except ImportError:
-        zstd = _library("backports.zstd", path)
+        zstd = optional_library("backports.zstd", path)
     make: Callable[[], _Decompressor] = zstd.ZstdDecompressor
     return make
 

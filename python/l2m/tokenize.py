@@ -318,8 +318,8 @@ def run_part(job: Job, part: int, shard: str | None = None, progress: Callable[[
     """Read, encode and write one part."""
     encoder = load_encoder(job.tokenizer) if isinstance(job.tokenizer, str) else job.tokenizer
     folder = job.folder / f"{part:05d}"
-    temporary = job.folder / f".{part:05d}.{os.uname().nodename}.{os.getpid()}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
+    # A random name: containers that share a folder may share host names and process numbers.
+    temporary = job.folder / f".{part:05d}.{os.urandom(8).hex()}.tmp"
     temporary.mkdir(parents=True)
     try:
         record = _Part(job, encoder).write(temporary, job.parts[part], progress)
