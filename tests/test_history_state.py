@@ -244,6 +244,25 @@ def test_catalogue_reads_without_torch_and_says_where_from() -> None:
     assert heavy == ["False", "False"]
 
 
+def test_config_files_need_neither_torch_nor_transformers() -> None:
+    code = (
+        "import sys\n"
+        "sys.modules['torch'] = sys.modules['transformers'] = None  # as if not installed\n"
+        "import l2m, model_configs as m\n"
+        "print(*[l2m.history_state(c).at(9).total for c in (m.SMOLLM2, m.MAMBA_130M, m.MISTRAL_7B, m.JAMBA)])\n"
+        "for config in ({'model_type': 'granite'}, {'model_type': 'mamba'}, {'model_type': 'made_up'}):\n"
+        "    try: l2m.history_state(config)\n"
+        "    except l2m.InputError as error: print('l2m[lm]' in str(error))\n"
+    )
+    folder = Path(__file__).parent
+    result = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
+    totals, *hints = result.stdout.splitlines()
+    assert totals.split() == [
+        str(l2m.history_state(config).at(9).total) for config in (SMOLLM2, MAMBA_130M, MISTRAL_7B, JAMBA)
+    ]
+    assert hints == ["True"] * 3
+
+
 def test_catalogue_by_hand() -> None:
     assert l2m.history_state("smollm2-135m").at(100).total == l2m.history_state(SMOLLM2).at(100).total
     assert l2m.history_state("Meta-Llama-3.1-8B").at(1).total == 32 * 2 * 8 * 128

@@ -114,7 +114,8 @@ class Verdict(Record):
             this state suffices, so models of this kind do as a series that grows (paper, theorem 5.6); "undetermined":
             the interval of the law leaves it open.
         growth_probability: probability, under the interval of the exponent, that the state grows fast enough.
-        length_probability: probability that the state suffices at `length` (None without a length).
+        length_probability: probability that the state suffices at `length` (None without a length); the share of the
+            corners where it does, for a law without `draws`.
     """
 
     kind: ClassVar[str] = "verdict"

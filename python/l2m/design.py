@@ -55,7 +55,7 @@ class Design(Record):
         )
         return (
             f"{needs}: the smallest of {len(self.candidates)} candidates that has them is {fields}, "
-            f"{best['state']:,.0f} numbers in {best['bytes']:,.0f} bytes{beside}."
+            f"{best['state']:,.0f} numbers in {best['bytes']:,.0f} bytes{beside}; it grows: {best['growth']}."
         )
 
 
