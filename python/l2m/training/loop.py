@@ -277,9 +277,21 @@ def load_model(
     folder = Path(run)
     config = TrainConfig.load(folder / "config.json")
     checkpoints = Checkpoints(folder / "checkpoints")
-    steps = checkpoints.steps()
-    if not steps or (step is not None and step not in steps):
-        raise InputError(f"{folder}: checkpoints of steps {steps}; expected {'one at least' if step is None else step}")
+    step = newest_step(folder) if step is None else step
+    if step not in checkpoints.steps():
+        raise InputError(f"step: {step}; expected one of {checkpoints.steps()}, of which {folder} has checkpoints")
     model, _ = build_model(config, pick_device(device))
-    checkpoints.load(steps[-1] if step is None else step, model)
+    checkpoints.load(step, model)
     return model.eval(), config
+
+
+def newest_step(run: str | os.PathLike[str]) -> int:
+    """The step of a run's newest checkpoint.
+
+    Raises:
+        InputError: there is none.
+    """
+    steps = Checkpoints(Path(run) / "checkpoints").steps()
+    if not steps:
+        raise InputError(f"{run}: no checkpoint; expected a run that has been trained")
+    return steps[-1]

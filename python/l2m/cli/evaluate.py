@@ -1,0 +1,57 @@
+"""l2m evaluate: what trained runs have learned, by position."""
+
+from pathlib import Path
+from typing import Literal
+
+
+def evaluate(
+    *run: Path,
+    out: Path | None = None,
+    figure: Path | None = None,
+    sequences: int = 64,
+    device: Literal["cpu", "cuda"] | None = None,
+    threads: int | None = None,
+    json: bool = False,
+) -> None:
+    """KL by position and captured information of runs on the Gaussian language; NLL by position of runs on text.
+
+    Parameters
+    ----------
+    run
+        Folders of runs.
+    out
+        Folder for the records, one NAME.json a run; default evaluation.json in each run's own.
+    figure
+        Draw the curves of all runs into this file (svg, png, pdf).
+    sequences
+        Held-out sequences to read.
+    device
+        Default: cuda if there is one.
+    threads
+        Processor threads; default all cores.
+    json
+        Print the result as one JSON object.
+    """
+    from l2m.cli.output import print_result
+    from l2m.errors import InputError
+    from l2m.training.evaluation import draw, headline, summary
+    from l2m.training.evaluation import evaluate as measure
+
+    if not run:
+        raise InputError("RUN: nothing named; expected folders of runs")
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    curves = {folder: measure(folder, sequences=sequences, device=device) for folder in run}
+    for folder, curve in curves.items():
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+        curve.save(folder / "evaluation.json" if out is None else out / f"{folder.name}.json")
+    if figure is not None:
+        draw({folder.name: curve for folder, curve in curves.items()}, figure)
+    print_result(
+        {str(folder): headline(curve) for folder, curve in curves.items()},
+        json,
+        "\n".join(f"{folder}: {summary(curve)}" for folder, curve in curves.items()),
+    )

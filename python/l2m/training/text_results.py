@@ -1,0 +1,124 @@
+"""The runs of a sweep on text, side by side: NLL by position, and where each model stops improving."""
+
+import csv
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from l2m.errors import InputError
+from l2m.files import atomic_write
+from l2m.training.sweep import SweepRun
+
+
+@dataclasses.dataclass(frozen=True)
+class TextPoint:
+    """One bin of one run's curve, as a row of nll.csv: positions first..last, nats per token.
+
+    `state` is dim(z) at L/2, `plateau` the position from which the run no longer improves.
+    """
+
+    name: str
+    length: int
+    parameters: int
+    state: int
+    steps: int
+    plateau: float
+    first: float
+    last: float
+    nll: float
+    stderr: float
+
+
+def collect(runs: Sequence[SweepRun]) -> list[TextPoint]:
+    """The finished runs of a sweep on text."""
+    from l2m.records import load
+    from l2m.training.evaluation import plateau
+    from l2m.training.loop import describe
+
+    points = []
+    for run in runs:
+        if not run.result.exists():
+            continue
+        curve, parameters = load(run.result), describe(run.config)["parameters"]
+        common = (
+            run.name,
+            run.config.length,
+            parameters,
+            int(curve.settings["state"]),
+            run.config.total_steps,
+            plateau(curve),
+        )
+        for bin in zip(curve.first, curve.last, curve.nll, curve.stderr, strict=True):
+            points.append(TextPoint(*common, *map(float, bin)))
+    return points
+
+
+def write_csv(points: Sequence[TextPoint], path: str | os.PathLike[str]) -> None:
+    """One line a bin, atomically."""
+    with atomic_write(path, "w") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([field.name for field in dataclasses.fields(TextPoint)])
+        for point in points:
+            writer.writerow(
+                [f"{value:.6g}" if isinstance(value, float) else value for value in dataclasses.astuple(point)]
+            )
+
+
+def read_csv(path: str | os.PathLike[str]) -> list[TextPoint]:
+    """What `write_csv` wrote.
+
+    Raises:
+        InputError: other columns.
+    """
+    kinds: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(TextPoint)}
+    with open(path, encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    if not lines or set(lines[0]) != set(kinds):
+        raise InputError(f"{path}: not the results of a sweep on text; expected the columns {', '.join(kinds)}")
+    return [TextPoint(**{name: kind(line[name]) for name, kind in kinds.items()}) for line in lines]
+
+
+def draw(points: Sequence[TextPoint], axes: Any = None) -> Any:
+    """NLL by position, one line a run with its 95 % band; a mark where it stops improving."""
+    import numpy as np
+
+    from l2m.plots import new_axes
+
+    axes = new_axes(7.2, 4.6) if axes is None else axes
+    for name, length in dict.fromkeys((point.name, point.length) for point in points):
+        mine = [point for point in points if (point.name, point.length) == (name, length)]
+        at = np.sqrt([point.first * point.last for point in mine])
+        nll, error = (np.array([getattr(point, field) for point in mine]) for field in ("nll", "stderr"))
+        (line,) = axes.plot(at, nll, label=f"{name}, L = {length:,}, state {mine[0].state:,}")
+        axes.fill_between(at, nll - 1.96 * error, nll + 1.96 * error, color=line.get_color(), alpha=0.15, linewidth=0)
+        axes.plot(mine[0].plateau, np.interp(mine[0].plateau, at, nll), "o", color=line.get_color())
+    axes.set_xscale("log", base=2)
+    axes.set(xlabel="position (tokens)", ylabel="nats per token")
+    axes.legend()
+    return axes
+
+
+def table(points: Sequence[TextPoint]) -> str:
+    """A Markdown table: one line a run."""
+    lines = [
+        "| model | L | parameters | dim(z) | steps | NLL at the end | no better from position |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    ends = {(point.name, point.length): point for point in points}  # the last bin of each run stands
+    for point in ends.values():
+        lines.append(
+            f"| {point.name} | {point.length:,} | {point.parameters:,} | {point.state:,} | {point.steps:,} | "
+            f"{point.nll:.4f} ± {point.stderr:.4f} | {point.plateau:,.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def save(points: Sequence[TextPoint], folder: Path) -> None:
+    """Write nll.csv and nll.svg into `folder`."""
+    from l2m.plots import svg
+
+    write_csv(points, folder / "nll.csv")
+    with atomic_write(folder / "nll.svg", "w") as file:
+        file.write(svg(draw(points).figure))
