@@ -18,6 +18,7 @@ from l2m.corpus import Corpus
 from l2m.encoders import HuggingFaceEncoder
 from l2m.errors import InputError
 from l2m.files import atomic_write, read_json, write_json
+from l2m.history_state import history_state
 from l2m.power_law import PowerLaw
 from l2m.progress import progress_bar
 from l2m.records import Record, load
@@ -32,18 +33,8 @@ from l2m.two_point import TwoPointCurve, two_point
 WINDOWS = 40
 """Windows scored in all where the user names no number: about 4 minutes with a 135M model on two cores."""
 
-BESIDE: dict[str, dict[str, Any]] = {
-    "Mamba-130m": {"model_type": "mamba", "hidden_size": 768, "num_hidden_layers": 24, "state_size": 16, "expand": 2,
-                   "intermediate_size": 1536, "conv_kernel": 4, "vocab_size": 50280},
-    "Mistral-7B-v0.1 (sliding window)": {"model_type": "mistral", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
-                   "num_key_value_heads": 8, "head_dim": 128, "sliding_window": 4096, "vocab_size": 32000},
-    "Jamba-v0.1 (hybrid)": {"model_type": "jamba", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
-                   "attn_layer_period": 8, "attn_layer_offset": 4, "mamba_d_state": 16, "mamba_d_conv": 4, "mamba_expand": 2,
-                   "vocab_size": 65536},
-}  # fmt: skip
-"""Published configs whose verdicts stand beside the scored model's: a fixed state, a window, a hybrid.
-
-Sources: the config.json of state-spaces/mamba-130m-hf, mistralai/Mistral-7B-v0.1, ai21labs/Jamba-v0.1."""
+BESIDE = ("state-spaces/mamba-130m", "mistralai/Mistral-7B-v0.1", "ai21labs/Jamba-v0.1")
+"""Models of the catalogue judged beside the scored one: a fixed state, a sliding window, a hybrid."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -95,7 +86,7 @@ def measure(
     length: int = 1024,
     windows: int | None = None,
     distances: Sequence[int] | None = None,
-    beside: Mapping[str, Any] | None = None,
+    beside: Sequence[str] = BESIDE,
     domains: Mapping[str, Sources] | None = None,
     glob: str = "*",
     duplicates: str = "drop",
@@ -120,7 +111,7 @@ def measure(
         windows: how many are scored in all: one of each document, then a second of each, and so on. Default: 40, or fewer
             where the text has no room for so many.
         distances: for the two-point information; default 1, 2, 4, ...
-        beside: name -> model config, judged beside the scored model; default `BESIDE`.
+        beside: names of models judged beside the scored one, as `l2m.history_state` takes them.
         domains: name -> sources whose two-point information is measured beside the text's.
         command: what the report names as the command that repeats it.
 
@@ -132,6 +123,8 @@ def measure(
     source = resolve_model(model, revision=revision)
     if source.context is not None and source.context < length:
         raise InputError(f"length: {length} tokens; {model} reads at most {source.context}")
+    for name in beside:
+        history_state(name)  # an unknown name is found now, not after the scoring
     with _nothing_left_behind(out):
         corpus = _tokenized(texts, source, out / "corpus", "tokenizing", glob=glob, duplicates=duplicates)
         lengths = np.diff(corpus.offsets)
@@ -159,6 +152,7 @@ def measure(
             "distances": None if distances is None else [int(distance) for distance in distances],
             "corpus": corpus.hash,
             "domains": {name: other.hash for name, other in others.items()},
+            "beside": list(beside),
             "device": device,
             "dtype": dtype,
             "seed": seed,
@@ -183,7 +177,7 @@ def measure(
         )  # fmt: skip
     curve = bipartite(scores)
     law, words = _fitted(curve)
-    verdicts = _verdicts(law, source, BESIDE if beside is None else beside, length)
+    verdicts = _verdicts(law, source, beside, length)
     result = Measurement(
         title=name,
         summary=_summary(measured[0], law, verdicts),
@@ -275,20 +269,20 @@ def _describe(corpus: Corpus) -> dict[str, Any]:
 
 
 def _verdicts(
-    law: PowerLaw | None, source: ModelSource, beside: Mapping[str, Any], length: int
+    law: PowerLaw | None, source: ModelSource, beside: Sequence[str], length: int
 ) -> list[dict[str, Any]]:
     if law is None or not (law.resolved and 0 < law.exponent < 1):
         return []
-    models = {source.name: source.config, **beside}
-    return [_judged(name, law, config, length) for name, config in models.items()]
+    models = [(source.name, source.config), *((name, name) for name in beside)]
+    return [_judged(name, law, model, length) for name, model in models]
 
 
-def _judged(name: str, law: PowerLaw, config: Any, length: int) -> dict[str, Any]:
+def _judged(name: str, law: PowerLaw, model: Any, length: int) -> dict[str, Any]:
     """A verdict with the numbers behind it: states in numbers, lengths in tokens, [low, high] at 95 %.
 
     `outcome` judges the model as it is at every length, `outcome_at_length` at the length measured.
     """
-    verdict, at_length = condition(law, config), condition(law, config, length)
+    verdict, at_length = condition(law, model), condition(law, model, length)
 
     def bounded(value: Bounded) -> dict[str, float]:
         return {"value": float(value), "low": value.low, "high": value.high}

@@ -15,6 +15,7 @@ def measure(
     windows: int | None = None,
     distances: list[int] | None = None,
     domain: list[str] | None = None,
+    beside: list[str] | None = None,
     glob: str = "*",
     duplicates: Literal["drop", "keep"] = "drop",
     title: str | None = None,
@@ -44,6 +45,8 @@ def measure(
         Distances of the two-point information. Default: 1, 2, 4, ...
     domain
         NAME=PATH: measure the two-point information of that text beside. May be repeated.
+    beside
+        Model to judge beside the scored one: a name of `l2m state --catalogue`, a hub name, a folder. May be repeated.
     glob
         Which files of a folder.
     duplicates
@@ -81,6 +84,8 @@ def measure(
         "device": device, "dtype": dtype, "revision": revision, "max_batch_tokens": max_batch_tokens, "threads": threads,
         "seed": seed,
     }  # fmt: skip
+    if beside:
+        options["beside"] = beside
     command = ["l2m", "measure", *map(str, text), "--model", model, "--out", str(out), *_flags(options)]
     command += [part for entry in domain or [] for part in ("--domain", entry)]
     result = run(list(text), model, out, domains=domains, command=shlex.join(command), **options)

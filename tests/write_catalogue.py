@@ -1,6 +1,6 @@
 """Writes python/l2m/history_state/catalogue.json: the configs of well-known models, each with its source.
 
-    uv pip install --no-deps --target /tmp/litgpt litgpt && python tools/catalogue.py /tmp/litgpt
+    uv pip install --no-deps --target /tmp/litgpt litgpt && python tests/write_catalogue.py /tmp/litgpt
 
 Numbers come from the configs that litgpt (Apache-2.0) carries, from the defaults of config classes in transformers that
 are one published model's, and from the paper's tables; a model without such a source is left out. Only the fields that
