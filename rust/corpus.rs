@@ -53,7 +53,7 @@ impl Rank for u32 {
     }
 }
 
-/// The ids that occur, most frequent first (ties: smaller id first), and how often each occurs.
+/// The ids that occur, in an order that gives them ranks, and how often each occurs.
 #[derive(Debug, Clone, Default)]
 pub struct Alphabet {
     pub keys: Vec<u64>,
@@ -77,8 +77,17 @@ impl Default for Lookup {
 }
 
 impl Alphabet {
-    /// Of all tokens.
-    pub fn of<I: Id>(tokens: &[I], monitor: &Monitor) -> Result<Self> {
+    /// Of all tokens, the most frequent id first (ties: smaller id first).
+    pub fn by_frequency<I: Id>(tokens: &[I], monitor: &Monitor) -> Result<Self> {
+        Self::of(tokens, true, monitor)
+    }
+
+    /// Of all tokens, in the order of their ids.
+    pub fn by_id<I: Id>(tokens: &[I], monitor: &Monitor) -> Result<Self> {
+        Self::of(tokens, false, monitor)
+    }
+
+    fn of<I: Id>(tokens: &[I], by_frequency: bool, monitor: &Monitor) -> Result<Self> {
         let chunks = || tokens.par_chunks(1 << 22);
         let (smallest, largest) = chunks()
             .map(|chunk| {
@@ -115,7 +124,9 @@ impl Alphabet {
             keys.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as u64)).collect()
         };
         monitor.advance(0)?;
-        counted.par_sort_unstable_by_key(|&(key, count)| (std::cmp::Reverse(count), key));
+        if by_frequency {
+            counted.par_sort_unstable_by_key(|&(key, count)| (std::cmp::Reverse(count), key));
+        }
         if counted.len() >= u32::LIMIT {
             return Err(Error::invalid(
                 "tokens",
@@ -145,6 +156,15 @@ impl Alphabet {
         self.keys.is_empty()
     }
 
+    /// Memory of the tables.
+    pub fn bytes(&self) -> u64 {
+        let lookup = match &self.lookup {
+            Lookup::Table(table) => 4 * table.len(),
+            Lookup::Map(map) => 24 * map.len(),
+        };
+        (16 * self.len() + lookup) as u64
+    }
+
     fn write_ranks<I: Id, T: Rank>(&self, tokens: &[I], ranks: &mut [T]) {
         match &self.lookup {
             Lookup::Table(table) => {
@@ -161,7 +181,7 @@ impl Alphabet {
     }
 
     /// The tokens of these spans, in this order, as ranks.
-    fn ranks<I: Id, T: Rank>(&self, tokens: &[I], spans: &[Range<usize>], monitor: &Monitor) -> Result<Vec<T>> {
+    pub fn ranks<I: Id, T: Rank>(&self, tokens: &[I], spans: &[Range<usize>], monitor: &Monitor) -> Result<Vec<T>> {
         const PIECE: usize = 1 << 20;
         let mut ranks = vec![T::new(0); spans.iter().map(Range::len).sum()];
         let mut pieces = Vec::new();
@@ -258,7 +278,7 @@ impl Ranked {
                 return Err(Error::invalid("segments", format!("{segment:?}"), "start <= end <= limit <= tokens"));
             }
         }
-        let alphabet = Alphabet::of(tokens, monitor)?;
+        let alphabet = Alphabet::by_frequency(tokens, monitor)?;
         // Documents in the order in which their first segment appears; the segments of one document follow each other.
         let mut documents: Vec<Range<usize>> = Vec::new();
         let mut moved = Vec::with_capacity(segments.len());
@@ -293,7 +313,7 @@ impl Ranked {
         if x.len() != y.len() {
             return Err(Error::invalid("y", format!("{} values", y.len()), format!("{}, as many as x", x.len())));
         }
-        let (first, second) = (Alphabet::of(x, monitor)?, Alphabet::of(y, monitor)?);
+        let (first, second) = (Alphabet::by_frequency(x, monitor)?, Alphabet::by_frequency(y, monitor)?);
         let everything = 0..x.len();
         let all = std::slice::from_ref(&everything);
         let ranks = if first.len().max(second.len()) <= u16::LIMIT {

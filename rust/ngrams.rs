@@ -1,1 +1,510 @@
+//! n-gram counts for n = 1..8, all orders in one go, without hashing.
+//!
+//! A task is (orders, range of first ids). It walks over the corpus once and appends, for every first token of its range, the
+//! codes of the following n - 1 tokens, packed into one integer, to that token's list; a code is the id's place among
+//! the ids that occur, plus one, and 0 after the document's end. A sorted list holds the n-grams of every order as
+//! runs of equal prefixes, in the order of their ids, so one sort serves all orders, tables stream in sorted order, and fingerprints of
+//! disjoint ranges add.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use rayon::prelude::*;
+
+use crate::corpus::{Alphabet, Id, Rank};
+use crate::fingerprint::Fingerprint;
+use crate::monitor::Monitor;
+use crate::{Error, Result};
+
+/// The largest order.
+pub const LONGEST: usize = 8;
+
+/// A corpus ready for n-gram counts: ids by their place among those that occur.
+#[derive(Debug)]
+pub struct Coded {
+    places: Places,
+    pub alphabet: Alphabet,
+    offsets: Vec<usize>,
+}
+
+#[derive(Debug)]
+enum Places {
+    Narrow(Vec<u16>),
+    Wide(Vec<u32>),
+}
+
+/// An n-gram as ids, and how often it occurred.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub ids: Vec<u64>,
+    pub count: u64,
+}
+
+impl Coded {
+    /// `offsets`: documents + 1 bounds, from 0 to the number of tokens.
+    pub fn new<I: Id>(tokens: &[I], offsets: Vec<usize>, monitor: &Monitor) -> Result<Self> {
+        let spans = offsets.first() == Some(&0) && offsets.last() == Some(&tokens.len());
+        if !spans || !offsets.is_sorted() {
+            return Err(Error::invalid("offsets", "other bounds", format!("0 to {}, not decreasing", tokens.len())));
+        }
+        let alphabet = Alphabet::by_id(tokens, monitor)?;
+        let everything = 0..tokens.len();
+        let everything = std::slice::from_ref(&everything);
+        let places = if alphabet.len() < u16::LIMIT {
+            Places::Narrow(alphabet.ranks(tokens, everything, monitor)?)
+        } else {
+            Places::Wide(alphabet.ranks(tokens, everything, monitor)?)
+        };
+        Ok(Self { places, alphabet, offsets })
+    }
+
+    /// How many n-grams of this order there are.
+    pub fn total(&self, order: usize) -> u64 {
+        self.offsets.windows(2).map(|bounds| (bounds[1] - bounds[0] + 1).saturating_sub(order) as u64).sum()
+    }
+
+    /// Bytes that stay while the corpus is counted.
+    pub fn resident_bytes(&self) -> u64 {
+        let places = match &self.places {
+            Places::Narrow(places) => 2 * places.len(),
+            Places::Wide(places) => 4 * places.len(),
+        };
+        places as u64 + self.alphabet.bytes() + 8 * self.offsets.len() as u64
+    }
+
+    /// Bits of one code.
+    fn bits(&self) -> usize {
+        (usize::BITS - self.alphabet.len().leading_zeros()) as usize
+    }
+
+    /// Bytes of a packed n-gram without its first token.
+    fn key_bytes(&self, order: usize) -> u64 {
+        match (order - 1) * self.bits() {
+            0..=64 => 8,
+            65..=128 => 16,
+            _ => 32,
+        }
+    }
+
+    /// Ranges of first ids whose lists take at most `budget` bytes each.
+    pub fn plan(&self, order: usize, budget: u64) -> Result<Vec<Range<usize>>> {
+        check(order)?;
+        let key = self.key_bytes(order);
+        let room = budget.saturating_sub(1 << 20);
+        let mut pieces = Vec::new();
+        let (mut start, mut bytes) = (0, 0);
+        for (place, &frequency) in self.alphabet.frequencies.iter().enumerate() {
+            let list = frequency * key + 8;
+            if list > room {
+                return Err(Error::Memory { budget, needed: list + (1 << 20) });
+            }
+            if bytes + list > room {
+                pieces.push(start..place);
+                (start, bytes) = (place, 0);
+            }
+            bytes += list;
+        }
+        if start < self.alphabet.len() {
+            pieces.push(start..self.alphabet.len());
+        }
+        Ok(pieces)
+    }
+
+    /// Fingerprints of the orders 1..=longest over the n-grams whose first id has its place in `range`.
+    pub fn fingerprints(
+        &self,
+        longest: usize,
+        range: Range<usize>,
+        budget: u64,
+        monitor: &Monitor,
+    ) -> Result<Vec<Fingerprint>> {
+        let pieces: Vec<_> = clipped(self.plan(longest, budget)?, &range);
+        let tokens: u64 = pieces.iter().flat_map(|piece| &self.alphabet.frequencies[piece.clone()]).sum();
+        monitor.set_total(tokens);
+        let tallies = self.each_piece(longest, &pieces, monitor, || vec![Tally::default(); longest], |tallies, _, list| {
+            tallies[0].add(list.len() as u64);
+            list.runs(&mut |order, _, count| tallies[order - 1].add(count));
+        })?;
+        let mut sums = vec![Fingerprint::default(); longest];
+        for tallies in tallies {
+            for (sum, tally) in sums.iter_mut().zip(tallies) {
+                *sum = sum.merge(&tally.finish()?)?;
+            }
+        }
+        Ok(sums)
+    }
+
+    /// The n-grams of one order whose first id has its place in `range`, sorted by their ids.
+    pub fn table(&self, order: usize, range: Range<usize>, monitor: &Monitor) -> Result<Vec<Entry>> {
+        check(order)?;
+        let range = range.start.min(self.alphabet.len())..range.end.min(self.alphabet.len());
+        let found = self.each_piece(order, &[range], monitor, Vec::new, |entries, first, list| {
+            list.of_order(order, |codes, count| entries.push(self.entry(first, codes, count)));
+        })?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// The k most frequent n-grams of one order, ties by ids.
+    pub fn most_common(&self, order: usize, k: usize, budget: u64, monitor: &Monitor) -> Result<Vec<Entry>> {
+        let pieces = self.plan(order, budget)?;
+        monitor.set_total(self.alphabet.frequencies.iter().sum());
+        // The least of those kept is on top: (count, reversed codes).
+        type Kept = Reverse<(u64, Reverse<(usize, Vec<usize>)>)>;
+        let heaps = self.each_piece(order, &pieces, monitor, BinaryHeap::<Kept>::new, |heap, first, list| {
+            list.of_order(order, |codes, count| {
+                if heap.len() == k && heap.peek().is_none_or(|Reverse((least, _))| count < *least) {
+                    return;
+                }
+                heap.push(Reverse((count, Reverse((first, codes.collect())))));
+                if heap.len() > k {
+                    heap.pop();
+                }
+            });
+        })?;
+        let mut all: Vec<_> = heaps.into_iter().flatten().map(|Reverse(entry)| entry).collect();
+        all.sort_unstable_by(|a, b| b.cmp(a));
+        all.truncate(k);
+        let entry = |(count, Reverse((first, codes))): (u64, Reverse<(usize, Vec<usize>)>)| {
+            self.entry(first, codes.into_iter(), count)
+        };
+        Ok(all.into_iter().map(entry).collect())
+    }
+
+    fn entry(&self, first: usize, codes: impl Iterator<Item = usize>, count: u64) -> Entry {
+        let ids = std::iter::once(first).chain(codes.map(|code| code - 1)).map(|place| self.alphabet.keys[place]);
+        Entry { ids: ids.collect(), count }
+    }
+
+    /// Sorted lists of all first ids, piece by piece on the pool's threads; `visit(state, first place, list)` in the order of
+    /// ids within a piece. Returns the threads' states.
+    fn each_piece<S: Send>(
+        &self,
+        order: usize,
+        pieces: &[Range<usize>],
+        monitor: &Monitor,
+        state: impl Fn() -> S + Sync,
+        visit: impl Fn(&mut S, usize, &dyn List) + Sync,
+    ) -> Result<Vec<S>> {
+        check(order)?;
+        match (&self.places, self.key_bytes(order)) {
+            (Places::Narrow(places), 8) => self.each::<_, u64, _>(places, order, pieces, monitor, state, visit),
+            (Places::Narrow(places), _) => self.each::<_, u128, _>(places, order, pieces, monitor, state, visit),
+            (Places::Wide(places), 8) => self.each::<_, u64, _>(places, order, pieces, monitor, state, visit),
+            (Places::Wide(places), 16) => self.each::<_, u128, _>(places, order, pieces, monitor, state, visit),
+            (Places::Wide(places), _) => self.each::<_, Long, _>(places, order, pieces, monitor, state, visit),
+        }
+    }
+
+    fn each<T: Rank, K: Key, S: Send>(
+        &self,
+        places: &[T],
+        order: usize,
+        pieces: &[Range<usize>],
+        monitor: &Monitor,
+        state: impl Fn() -> S + Sync,
+        visit: impl Fn(&mut S, usize, &dyn List) + Sync,
+    ) -> Result<Vec<S>> {
+        let next = AtomicUsize::new(0);
+        let workers = rayon::current_num_threads().min(pieces.len()).max(1);
+        let layout = Layout { followers: order - 1, bits: self.bits() };
+        let largest = pieces.iter().map(|piece| self.tokens_of(piece.clone())).max().unwrap_or(0);
+        (0..workers)
+            .into_par_iter()
+            .with_max_len(1)
+            .map(|_| {
+                let mut state = state();
+                let mut keys = vec![K::default(); largest];
+                let mut ends = Vec::new();
+                while let Some(piece) = pieces.get(next.fetch_add(1, Relaxed)) {
+                    self.gather(places, piece, layout, &mut keys, &mut ends, monitor)?;
+                    let mut start = 0;
+                    for (index, &end) in ends.iter().enumerate() {
+                        let list = &mut keys[start..end];
+                        start = end;
+                        if layout.followers > 0 {
+                            sort(list, monitor)?;
+                        }
+                        visit(&mut state, piece.start + index, &Sorted { keys: list, layout });
+                        monitor.advance(list.len() as u64)?;
+                    }
+                }
+                Ok(state)
+            })
+            .collect()
+    }
+
+    fn tokens_of(&self, piece: Range<usize>) -> usize {
+        self.alphabet.frequencies[piece].iter().sum::<u64>() as usize
+    }
+
+    /// Append the followers of every first token of the piece to its list.
+    fn gather<T: Rank, K: Key>(
+        &self,
+        places: &[T],
+        piece: &Range<usize>,
+        layout: Layout,
+        keys: &mut [K],
+        cursors: &mut Vec<usize>,
+        monitor: &Monitor,
+    ) -> Result<()> {
+        let mut total = 0;
+        cursors.clear();
+        cursors.extend(self.alphabet.frequencies[piece.clone()].iter().map(|&frequency| {
+            total += frequency as usize;
+            total - frequency as usize
+        }));
+        const CHUNK: usize = 4096;
+        let mut hits = [0u16; CHUNK];
+        for bounds in self.offsets.windows(2) {
+            let limit = bounds[1];
+            for start in (bounds[0]..limit).step_by(CHUNK) {
+                let end = limit.min(start + CHUNK);
+                let mut number = 0;
+                for (offset, place) in places[start..end].iter().enumerate() {
+                    hits[number] = offset as u16;
+                    number += usize::from(place.index().wrapping_sub(piece.start) < piece.len());
+                }
+                for &offset in &hits[..number] {
+                    let position = start + offset as usize;
+                    let mut key = K::default();
+                    for follower in position + 1..position + 1 + layout.followers {
+                        let code = if follower < limit { places[follower].index() + 1 } else { 0 };
+                        key = key.push(code, layout.bits);
+                    }
+                    let cursor = &mut cursors[places[position].index() - piece.start];
+                    keys[*cursor] = key;
+                    *cursor += 1;
+                }
+                monitor.advance(0)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sort, in pieces of a size that still answers a cancellation.
+fn sort<K: Key>(keys: &mut [K], monitor: &Monitor) -> Result<()> {
+    const AT_ONCE: usize = 1 << 22;
+    if keys.len() <= AT_ONCE {
+        keys.sort_unstable();
+        return Ok(());
+    }
+    for chunk in keys.chunks_mut(AT_ONCE) {
+        chunk.sort_unstable();
+        monitor.advance(0)?;
+    }
+    keys.sort(); // a merge of sorted runs
+    monitor.advance(0)
+}
+
+fn check(order: usize) -> Result<()> {
+    if (1..=LONGEST).contains(&order) {
+        return Ok(());
+    }
+    Err(Error::invalid("n", order.to_string(), format!("1 to {LONGEST}")))
+}
+
+fn clipped(pieces: Vec<Range<usize>>, range: &Range<usize>) -> Vec<Range<usize>> {
+    let clip = |piece: Range<usize>| piece.start.max(range.start)..piece.end.min(range.end);
+    pieces.into_iter().map(clip).filter(|piece| piece.start < piece.end).collect()
+}
+
+/// How followers are packed: the nearest in the highest bits.
+#[derive(Debug, Clone, Copy)]
+struct Layout {
+    followers: usize,
+    bits: usize,
+}
+
+/// A packed sequence of codes.
+trait Key: Copy + Ord + Default + Send + Sync {
+    fn push(self, code: usize, bits: usize) -> Self;
+    /// The lowest 64 bits after a shift to the right.
+    fn shifted(self, by: usize) -> u64;
+    /// Position of the highest bit in which two keys differ; they do differ.
+    fn highest_difference(self, other: Self) -> usize;
+}
+
+macro_rules! key {
+    ($($t:ty),*) => { $(impl Key for $t {
+        #[inline(always)]
+        fn push(self, code: usize, bits: usize) -> Self { (self << bits) | code as $t }
+        #[inline(always)]
+        fn shifted(self, by: usize) -> u64 { (self >> by) as u64 }
+        #[inline(always)]
+        fn highest_difference(self, other: Self) -> usize { (<$t>::BITS - 1 - (self ^ other).leading_zeros()) as usize }
+    })* }
+}
+key!(u64, u128);
+
+/// 256 bits: the widest alphabet at order 8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+struct Long {
+    high: u128,
+    low: u128,
+}
+
+impl Key for Long {
+    fn push(self, code: usize, bits: usize) -> Self {
+        Self { high: (self.high << bits) | (self.low >> (128 - bits)), low: (self.low << bits) | code as u128 }
+    }
+
+    fn shifted(self, by: usize) -> u64 {
+        match by {
+            0 => self.low as u64,
+            1..=127 => ((self.low >> by) | (self.high << (128 - by))) as u64,
+            _ => (self.high >> (by - 128)) as u64,
+        }
+    }
+
+    fn highest_difference(self, other: Self) -> usize {
+        if self.high != other.high { 128 + self.high.highest_difference(other.high) } else { self.low.highest_difference(other.low) }
+    }
+}
+
+/// A sorted list of packed followers, whatever their width.
+trait List {
+    fn len(&self) -> usize;
+    /// Every distinct n-gram of every order from 2 on, shorter ones when their run ends: (order, index of a member, count).
+    fn runs(&self, visit: &mut dyn FnMut(usize, usize, u64));
+    fn code(&self, index: usize, follower: usize) -> usize;
+}
+
+impl dyn List + '_ {
+    /// The n-grams of the list's full order, sorted: (codes of the followers, count).
+    fn of_order(&self, order: usize, mut visit: impl FnMut(std::vec::IntoIter<usize>, u64)) {
+        if order == 1 {
+            visit(Vec::new().into_iter(), self.len() as u64);
+            return;
+        }
+        self.runs(&mut |run_order, index, count| {
+            if run_order == order {
+                let codes: Vec<usize> = (0..order - 1).map(|follower| self.code(index, follower)).collect();
+                visit(codes.into_iter(), count);
+            }
+        });
+    }
+}
+
+struct Sorted<'a, K> {
+    keys: &'a [K],
+    layout: Layout,
+}
+
+impl<K: Key> List for Sorted<'_, K> {
+    fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    fn code(&self, index: usize, follower: usize) -> usize {
+        let Layout { followers, bits } = self.layout;
+        let mask = (1u64 << bits) - 1;
+        (self.keys[index].shifted((followers - 1 - follower) * bits) & mask) as usize
+    }
+
+    fn runs(&self, visit: &mut dyn FnMut(usize, usize, u64)) {
+        let Layout { followers, bits } = self.layout;
+        let mut starts = [0; LONGEST];
+        for index in 1..=self.keys.len() {
+            let common = match self.keys.get(index) {
+                None => 0,
+                Some(key) if *key == self.keys[index - 1] => continue,
+                Some(key) => followers - 1 - key.highest_difference(self.keys[index - 1]) / bits,
+            };
+            for follower in common..followers {
+                // A document ended here: no n-gram of this or a higher order.
+                if self.code(index - 1, follower) != 0 {
+                    visit(follower + 2, index - 1, (index - starts[follower]) as u64);
+                }
+                starts[follower] = index;
+            }
+        }
+    }
+}
+
+/// Counts of counts of one order.
+#[derive(Debug, Clone)]
+struct Tally {
+    small: Vec<u64>,
+    large: BTreeMap<u64, u64>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { small: vec![0; 1 << 10], large: BTreeMap::new() }
+    }
+}
+
+impl Tally {
+    fn add(&mut self, count: u64) {
+        match self.small.get_mut(count as usize) {
+            Some(symbols) => *symbols += 1,
+            None => *self.large.entry(count).or_default() += 1,
+        }
+    }
+
+    fn finish(self) -> Result<Fingerprint> {
+        let small = self.small.into_iter().enumerate().map(|(count, symbols)| (count as u64, symbols));
+        Fingerprint::from_entries(small.chain(self.large))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Every n-gram inside a document, in a map.
+    fn reference(documents: &[Vec<u64>], order: usize) -> BTreeMap<Vec<u64>, u64> {
+        let mut counts = BTreeMap::new();
+        for ngram in documents.iter().flat_map(|document| document.windows(order)) {
+            *counts.entry(ngram.to_vec()).or_default() += 1;
+        }
+        counts
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn tables_fingerprints_and_the_most_common_are_those_of_a_map(
+            documents in prop::collection::vec(prop::collection::vec(0u64..5, 0..40), 1..6),
+            spread in prop::sample::select(vec![1u64, 1 << 40]),
+            extra in prop::sample::select(vec![0u64, 70_000]),
+            order in 1usize..=8,
+        ) {
+            // `extra` ids that occur once make the places wide, and the keys 128 or 256 bits.
+            let mut documents: Vec<Vec<u64>> =
+                documents.into_iter().map(|ids| ids.into_iter().map(|id| id * spread).collect()).collect();
+            documents.push((0..extra).map(|id| 10 * spread + id).collect());
+            let mut offsets = vec![0];
+            documents.iter().for_each(|document| offsets.push(offsets[offsets.len() - 1] + document.len()));
+            let coded = Coded::new(&documents.concat(), offsets, &Monitor::new()).unwrap();
+            let counts = reference(&documents, order);
+            let table = coded.table(order, 0..usize::MAX, &Monitor::new()).unwrap();
+            prop_assert!(table.iter().map(|entry| (&entry.ids, entry.count)).eq(counts.iter().map(|(ids, &n)| (ids, n))));
+            let smallest = 8 + (1 << 20) + coded.alphabet.frequencies.iter().max().unwrap_or(&0) * 32;
+            for budget in [smallest, u64::MAX] {
+                let fingerprints = coded.fingerprints(order, 0..usize::MAX, budget, &Monitor::new()).unwrap();
+                for (index, fingerprint) in fingerprints.iter().enumerate() {
+                    let expected = reference(&documents, index + 1).into_values();
+                    prop_assert_eq!(fingerprint, &Fingerprint::from_counts(expected).unwrap());
+                    prop_assert_eq!(fingerprint.total(), coded.total(index + 1));
+                }
+                let mut sorted: Vec<_> = counts.iter().map(|(ids, &count)| (Reverse(count), ids.clone())).collect();
+                sorted.sort_unstable();
+                let common = coded.most_common(order, 7, budget, &Monitor::new()).unwrap();
+                let common: Vec<_> = common.into_iter().map(|entry| (Reverse(entry.count), entry.ids)).collect();
+                prop_assert_eq!(&common[..], &sorted[..sorted.len().min(7)]);
+            }
+        }
+    }
+
+    #[test]
+    fn orders_beyond_eight_and_budgets_below_a_list_are_refused() {
+        let coded = Coded::new(&[1u16; 200_000], vec![0, 200_000], &Monitor::new()).unwrap();
+        assert!(coded.fingerprints(9, 0..1, u64::MAX, &Monitor::new()).is_err());
+        assert!(matches!(coded.plan(2, 1 << 20), Err(Error::Memory { needed, .. }) if needed == 1_600_008 + (1 << 20)));
+    }
+}

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use rayon::prelude::*;
 
@@ -69,35 +70,63 @@ fn fixed(value: f64) -> i64 {
     (value / REMOVED_UNIT).round() as i64
 }
 
-/// A task: count the pairs at these distances whose first rank is in `range`.
+/// Count the pairs at these distances whose first rank is in `range`.
 ///
-/// `estimator`: whose f the jackknife needs; none, or one group only: no jackknife. The monitor advances by pairs.
+/// Each thread of the pool holds the lists of one piece of [`plan`] at a time, within `budget` bytes. `estimator`: whose f
+/// the jackknife needs; none, or one group only: no jackknife. The monitor advances by pairs.
 pub fn count(
     corpus: &Ranked,
     distances: &[usize],
     range: Range<usize>,
     estimator: Option<Estimator>,
+    budget: u64,
     monitor: &Monitor,
 ) -> Result<Vec<JointCounts>> {
-    let range = range.start.min(corpus.first.len())..range.end.min(corpus.first.len());
-    monitor.set_total(corpus.first.frequencies[range.clone()].iter().sum::<u64>() * distances.len() as u64);
+    let grouped = estimator.is_some() && corpus.groups > 1;
+    let walks = plan(corpus, range.clone(), distances.len(), grouped, budget)?;
+    let firsts: u64 = walks.iter().flat_map(|walk| walk.pieces.iter().cloned()).map(|piece| firsts(corpus, piece)).sum();
+    monitor.set_total(firsts * distances.len() as u64);
+    if let Some(&most) = corpus.first.frequencies.first()
+        && most >= u32::MAX as u64
+    {
+        return Err(Error::invalid("tokens", format!("an id that occurs {most} times"), "fewer than 2^32 - 1 times"));
+    }
+    if corpus.groups > u16::MAX as usize {
+        return Err(Error::invalid("groups", corpus.groups.to_string(), "at most 65535"));
+    }
     let increments = match estimator {
         Some(estimator) if corpus.groups > 1 => Some(Increments::new(summand(estimator)?)),
         _ => None,
     };
-    match &corpus.ranks {
-        Ranks::Narrow(sides) => {
-            let task = Task { corpus, first: &sides.first, second: sides.second(), distances, range, increments };
-            if corpus.first.len() <= 256 && corpus.second().len() <= 256 {
-                task.dense(monitor)
-            } else {
-                task.lists(monitor)
+    let increments = increments.as_ref();
+    let mut counts = vec![JointCounts { removed: vec![0; corpus.groups], ..Default::default() }; distances.len()];
+    for walk in &walks {
+        for (index, some) in distances.chunks(walk.distances).enumerate() {
+            let counted = match &corpus.ranks {
+                Ranks::Narrow(sides) => {
+                    let task = Task { corpus, first: &sides.first, second: sides.second(), increments };
+                    if is_dense(corpus) {
+                        let range = &walk.pieces[0];
+                        some.par_iter().map(|&distance| task.dense(distance, range, monitor)).collect()
+                    } else {
+                        task.lists(some, &walk.pieces, monitor)
+                    }
+                }
+                Ranks::Wide(sides) => {
+                    let task = Task { corpus, first: &sides.first, second: sides.second(), increments };
+                    task.lists(some, &walk.pieces, monitor)
+                }
+            };
+            for (sum, part) in counts[index * walk.distances..].iter_mut().zip(counted?) {
+                *sum = sum.merge(&part)?;
             }
         }
-        Ranks::Wide(sides) => {
-            Task { corpus, first: &sides.first, second: sides.second(), distances, range, increments }.lists(monitor)
-        }
     }
+    Ok(counts)
+}
+
+fn firsts(corpus: &Ranked, piece: Range<usize>) -> u64 {
+    corpus.first.frequencies[piece].iter().sum()
 }
 
 fn summand(estimator: Estimator) -> Result<fn(u64) -> f64> {
@@ -106,103 +135,443 @@ fn summand(estimator: Estimator) -> Result<fn(u64) -> f64> {
     })
 }
 
+/// Alphabets of up to this many ids are counted in one table of id pairs.
+const DENSE: usize = 256;
+
+/// Most entries of a row: successors at that many distances, one of the entries being the group where there are groups.
+const WIDEST: usize = 16;
+
+/// Entries of a row for this many distances: 2, 4, 8 or 16, so that rows are transposed in registers.
+fn row_width(distances: usize, grouped: bool) -> usize {
+    (distances + usize::from(grouped)).next_power_of_two().clamp(2, WIDEST)
+}
+
+/// Distances that one walk over the corpus can take.
+fn distances_per_walk(grouped: bool) -> usize {
+    WIDEST - usize::from(grouped)
+}
+
+/// Bytes of one row of a list, by whether ranks are wide.
+fn row_bytes(corpus: &Ranked, distances: usize, grouped: bool) -> u64 {
+    let bytes = match &corpus.ranks {
+        Ranks::Narrow(_) => 2,
+        Ranks::Wide(_) => 4,
+    };
+    row_width(distances, grouped) as u64 * bytes
+}
+
+/// Distances to take in one walk, and the ranges of first ranks whose lists a thread holds at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Walk {
+    pub distances: usize,
+    pub pieces: Vec<Range<usize>>,
+}
+
+/// Cut `range` so that every thread's lists and counters stay within `budget` bytes: all distances in one walk where the
+/// lists fit; the commonest tokens, whose lists do not, with fewer distances at a time.
+pub fn plan(corpus: &Ranked, range: Range<usize>, distances: usize, grouped: bool, budget: u64) -> Result<Vec<Walk>> {
+    let frequencies = &corpus.first.frequencies;
+    let range = range.start.min(frequencies.len())..range.end.min(frequencies.len());
+    if range.is_empty() || distances == 0 {
+        return Ok(Vec::new());
+    }
+    if is_dense(corpus) {
+        return Ok(vec![Walk { distances, pieces: vec![range] }]);
+    }
+    let mut walks = Vec::new();
+    let mut end = range.end;
+    let mut at_once = distances.min(distances_per_walk(grouped));
+    loop {
+        let fixed = thread_bytes(corpus, at_once);
+        let row = row_bytes(corpus, at_once, grouped);
+        let room = budget.saturating_sub(fixed);
+        // Frequencies fall: those that fit are a suffix.
+        let fits = |rank: usize| frequencies[rank] * row + 8 <= room;
+        let start = range.start + (range.start..end).take_while(|&rank| !fits(rank)).count();
+        let mut pieces = Vec::new();
+        let (mut piece, mut bytes) = (start, 0);
+        for rank in start..end {
+            let list = frequencies[rank] * row + 8;
+            if bytes + list > room {
+                pieces.push(piece..rank);
+                (piece, bytes) = (rank, 0);
+            }
+            bytes += list;
+        }
+        if piece < end {
+            pieces.push(piece..end);
+        }
+        if !pieces.is_empty() {
+            walks.push(Walk { distances: at_once, pieces });
+        }
+        end = start;
+        if end == range.start {
+            return Ok(walks);
+        }
+        if at_once == 1 {
+            return Err(Error::Memory { budget, needed: fixed + frequencies[range.start] * row + 8 });
+        }
+        at_once = (row_width(at_once, grouped) / 2 - usize::from(grouped)).max(1);
+    }
+}
+
+fn is_dense(corpus: &Ranked) -> bool {
+    corpus.first.len() <= DENSE && corpus.second().len() <= DENSE
+}
+
+/// Bytes a thread needs besides the lists: counters, tallies (most of their pages are never touched), scratch.
+fn thread_bytes(corpus: &Ranked, distances: usize) -> u64 {
+    if is_dense(corpus) {
+        let cells = (corpus.first.len() * corpus.second().len()) as u64;
+        return cells * (8 * corpus.groups as u64 + 16);
+    }
+    6 * (corpus.second().len() as u64 + 1) + distances as u64 * (160 << 10) + (1 << 20)
+}
+
+/// Bytes that stay while a corpus is counted: ranks and alphabets.
+pub fn resident_bytes(corpus: &Ranked) -> u64 {
+    let (width, sequences) = match &corpus.ranks {
+        Ranks::Narrow(sides) => (2, 1 + u64::from(sides.second.is_some())),
+        Ranks::Wide(sides) => (4, 1 + u64::from(sides.second.is_some())),
+    };
+    corpus.len() as u64 * width * sequences + corpus.first.bytes() + if sequences > 1 { corpus.second().bytes() } else { 0 }
+}
+
+/// Bytes that `margins` needs on this many threads.
+pub fn margin_bytes(corpus: &Ranked, threads: usize) -> u64 {
+    let both = (corpus.first.len() + corpus.second().len()) as u64;
+    both * 8 * (corpus.groups as u64 + 4 * threads as u64)
+}
+
+/// Lists shorter than this are counted in 16 bits, and their fingerprint grows with the counters.
+const LIGHT: usize = 1 << 16;
+
 struct Task<'a, T> {
     corpus: &'a Ranked,
     first: &'a [T],
     second: &'a [T],
-    distances: &'a [usize],
-    range: Range<usize>,
-    increments: Option<Increments>,
+    increments: Option<&'a Increments>,
 }
 
 impl<T: Rank> Task<'_, T> {
-    fn dense(&self, monitor: &Monitor) -> Result<Vec<JointCounts>> {
+    /// One table of all id pairs a group.
+    fn dense(&self, distance: usize, range: &Range<usize>, monitor: &Monitor) -> Result<JointCounts> {
         let columns = self.corpus.second().len();
-        let groups = self.corpus.groups;
-        self.distances
-            .iter()
-            .map(|&distance| {
-                let mut tables = vec![vec![0u64; self.corpus.first.len() * columns]; groups];
-                for segment in &self.corpus.segments {
-                    let table = &mut tables[segment.group];
-                    let firsts = segment.firsts(distance);
-                    for start in firsts.clone().step_by(1 << 20) {
-                        let end = firsts.end.min(start + (1 << 20));
-                        let pairs = self.first[start..end].iter().zip(&self.second[start + distance..end + distance]);
-                        for (x, y) in pairs {
-                            table[x.index() * columns + y.index()] += 1;
-                        }
-                        monitor.advance((end - start) as u64)?;
+        let groups = if self.increments.is_some() { self.corpus.groups } else { 1 };
+        let size = self.corpus.first.len() * columns;
+        let mut tables = vec![0u64; groups * size];
+        // Four copies: equal pairs that follow each other would wait for the counter to be written back.
+        let mut copies = vec![[0u32; 4]; size];
+        let mut pending = 0;
+        let mut flush = |copies: &mut [[u32; 4]], group: usize| {
+            for (count, copies) in tables[group * size..][..size].iter_mut().zip(copies) {
+                *count += copies.iter().map(|&copy| copy as u64).sum::<u64>();
+                *copies = [0; 4];
+            }
+        };
+        let mut group = 0;
+        for segment in &self.corpus.segments {
+            if groups > 1 && segment.group != group {
+                flush(&mut copies, group);
+                (group, pending) = (segment.group, 0);
+            }
+            let firsts = segment.firsts(distance);
+            for start in firsts.clone().step_by(1 << 22) {
+                let end = firsts.end.min(start + (1 << 22));
+                let xs = self.first[start..end].chunks_exact(4);
+                let ys = self.second[start + distance..end + distance].chunks_exact(4);
+                for (x, y) in xs.remainder().iter().zip(ys.remainder()) {
+                    copies[x.index() * columns + y.index()][0] += 1;
+                }
+                for (x, y) in xs.zip(ys) {
+                    for copy in 0..4 {
+                        copies[x[copy].index() * columns + y[copy].index()][copy] += 1;
                     }
                 }
-                let cells = self.range.start * columns..self.range.end * columns;
-                let total = |cell: usize| tables.iter().map(|table| table[cell]).sum::<u64>();
-                let mut counts = JointCounts {
-                    fingerprint: Fingerprint::from_counts(cells.clone().map(total))?,
-                    removed: vec![0; groups],
-                };
-                if let Some(increments) = &self.increments {
-                    for cell in cells {
-                        let n = total(cell);
-                        for (removed, table) in counts.removed.iter_mut().zip(&tables) {
-                            *removed += increments.sum(n, table[cell]);
-                        }
-                    }
+                pending += end - start;
+                if pending > 1 << 31 {
+                    flush(&mut copies, group);
+                    pending = 0;
                 }
-                Ok(counts)
-            })
-            .collect()
+                monitor.advance((end - start) as u64)?;
+            }
+        }
+        flush(&mut copies, group);
+        let cells = || range.start * columns..range.end * columns;
+        let total = |cell: usize| tables.chunks_exact(size).map(|table| table[cell]).sum::<u64>();
+        let mut counts = JointCounts {
+            fingerprint: Fingerprint::from_counts(cells().map(total))?,
+            removed: vec![0; self.corpus.groups],
+        };
+        if let Some(increments) = self.increments {
+            for cell in cells() {
+                let n = total(cell);
+                for (removed, table) in counts.removed.iter_mut().zip(tables.chunks_exact(size)) {
+                    *removed += increments.sum(n, table[cell]);
+                }
+            }
+        }
+        Ok(counts)
     }
 
-    fn lists(&self, monitor: &Monitor) -> Result<Vec<JointCounts>> {
-        let lanes = self.distances.len();
-        let grouped = self.increments.is_some();
-        let width = lanes + usize::from(grouped);
-        let sentinel = self.corpus.second().len();
-        let frequencies = &self.corpus.first.frequencies[self.range.clone()];
-        let mut cursors: Vec<usize> = frequencies
-            .iter()
-            .scan(0, |start, &frequency| {
-                let this = *start;
-                *start += frequency as usize;
-                Some(this)
+    fn lists(&self, distances: &[usize], pieces: &[Range<usize>], monitor: &Monitor) -> Result<Vec<JointCounts>> {
+        match row_width(distances.len(), self.increments.is_some()) {
+            2 => self.walk::<2>(distances, pieces, monitor),
+            4 => self.walk::<4>(distances, pieces, monitor),
+            8 => self.walk::<8>(distances, pieces, monitor),
+            _ => self.walk::<WIDEST>(distances, pieces, monitor),
+        }
+    }
+
+    fn walk<const W: usize>(
+        &self,
+        distances: &[usize],
+        pieces: &[Range<usize>],
+        monitor: &Monitor,
+    ) -> Result<Vec<JointCounts>> {
+        let longest = pieces.iter().map(|piece| firsts(self.corpus, piece.clone()) as usize).max().unwrap_or(0);
+        let next = AtomicUsize::new(0);
+        let workers = rayon::current_num_threads().min(pieces.len()).max(1);
+        (0..workers)
+            .into_par_iter()
+            .with_max_len(1)
+            .map(|_| {
+                let mut worker = Worker::<T, W>::new(self, distances, longest);
+                while let Some(piece) = pieces.get(next.fetch_add(1, Relaxed)) {
+                    worker.gather(piece.clone(), monitor)?;
+                    worker.count(monitor)?;
+                }
+                worker.tallies.into_iter().map(Tally::finish).collect::<Result<Vec<_>>>()
             })
-            .collect();
-        let total: usize = frequencies.iter().sum::<u64>() as usize;
-        let mut rows = vec![T::new(0); total * width];
-        for segment in &self.corpus.segments {
-            for start in (segment.start..segment.end).step_by(1 << 16) {
-                for i in start..segment.end.min(start + (1 << 16)) {
-                    let rank = self.first[i].index();
-                    if !self.range.contains(&rank) {
-                        continue;
+            .try_reduce_with(|a, b| a.iter().zip(&b).map(|(a, b)| a.merge(b)).collect())
+            .unwrap_or_else(|| Ok(vec![JointCounts::default(); distances.len()]))
+    }
+}
+
+/// One thread's lists and counters.
+struct Worker<'a, T, const W: usize> {
+    task: &'a Task<'a, T>,
+    distances: &'a [usize],
+    rows: Vec<[T; W]>,
+    /// Where the next row of each token of the piece goes; at last, where its list ends.
+    cursors: Vec<usize>,
+    narrow: Vec<u16>,
+    wide: Vec<u32>,
+    tallies: Vec<Tally>,
+    lanes: Vec<T>,
+    /// (end, group) of the runs of rows of one group in the list at hand
+    runs: Vec<(usize, usize)>,
+}
+
+impl<'a, T: Rank, const W: usize> Worker<'a, T, W> {
+    fn new(task: &'a Task<'a, T>, distances: &'a [usize], longest: usize) -> Self {
+        let seconds = task.corpus.second().len();
+        Self {
+            task,
+            distances,
+            rows: vec![[T::new(0); W]; longest],
+            cursors: Vec::new(),
+            narrow: vec![0; seconds + 1],
+            wide: vec![0; seconds + 1],
+            tallies: distances.iter().map(|_| Tally::new(task.corpus.groups)).collect(),
+            lanes: Vec::new(),
+            runs: Vec::new(),
+        }
+    }
+
+    /// Append, for every first token in the piece, its row to its list: successors by distance (the sentinel where the
+    /// document ends before), then the group.
+    fn gather(&mut self, piece: Range<usize>, monitor: &Monitor) -> Result<()> {
+        let Self { task, distances, rows, cursors, .. } = self;
+        let (first, second) = (task.first, task.second);
+        let sentinel = T::new(task.corpus.second().len());
+        let frequencies = &task.corpus.first.frequencies[piece.clone()];
+        let mut total = 0;
+        cursors.clear();
+        cursors.extend(frequencies.iter().map(|&frequency| {
+            total += frequency as usize;
+            total - frequency as usize
+        }));
+        // Lanes beyond the distances repeat the first and are never read.
+        let shifts: [usize; W] = std::array::from_fn(|lane| distances.get(lane).copied().unwrap_or(distances[0]));
+        let reach = distances.iter().max().copied().unwrap_or(0);
+        let grouped = task.increments.is_some();
+        const CHUNK: usize = 4096;
+        let mut hits = [0u16; CHUNK];
+        for segment in &task.corpus.segments {
+            let group = T::new(segment.group);
+            for start in (segment.start..segment.end).step_by(CHUNK) {
+                let end = segment.end.min(start + CHUNK);
+                // No branch on whether a token is in the piece: it would be mispredicted every few tokens.
+                let mut number = 0;
+                for (offset, token) in first[start..end].iter().enumerate() {
+                    let local = token.index().wrapping_sub(piece.start);
+                    hits[number] = offset as u16;
+                    number += usize::from(local < frequencies.len());
+                }
+                let hits = &hits[..number];
+                let inside = end + reach <= segment.limit;
+                for (place, &offset) in hits.iter().enumerate() {
+                    if let Some(&ahead) = hits.get(place + 12) {
+                        let local = first[start + ahead as usize].index() - piece.start;
+                        prefetch(rows.as_ptr().wrapping_add(cursors[local]));
                     }
-                    let cursor = &mut cursors[rank - self.range.start];
-                    let row = &mut rows[*cursor * width..(*cursor + 1) * width];
+                    let position = start + offset as usize;
+                    let cursor = &mut cursors[first[position].index() - piece.start];
+                    let row = &mut rows[*cursor];
                     *cursor += 1;
-                    for (entry, distance) in row.iter_mut().zip(self.distances) {
-                        let j = i + distance;
-                        *entry = if j < segment.limit { self.second[j] } else { T::new(sentinel) };
+                    if inside {
+                        for lane in 0..W {
+                            // SAFETY: position < end, and end + reach <= limit <= second.len().
+                            row[lane] = unsafe { *second.get_unchecked(position + shifts[lane]) };
+                        }
+                    } else {
+                        for lane in 0..W {
+                            let successor = position + shifts[lane];
+                            row[lane] = if successor < segment.limit { second[successor] } else { sentinel };
+                        }
                     }
                     if grouped {
-                        row[lanes] = T::new(segment.group);
+                        row[W - 1] = group;
                     }
                 }
                 monitor.advance(0)?;
             }
         }
-        let mut counters = vec![0u32; sentinel + 1];
-        let mut tallies: Vec<Tally> = (0..lanes).map(|_| Tally::new(self.corpus.groups)).collect();
+        Ok(())
+    }
+
+    fn count(&mut self, monitor: &Monitor) -> Result<()> {
         let mut start = 0;
-        for end in cursors {
-            let list = &rows[start * width..end * width];
-            start = end;
-            for (lane, tally) in tallies.iter_mut().enumerate() {
-                tally.add(list, width, lane, &mut counters, self.increments.as_ref(), lanes);
+        for end in std::mem::take(&mut self.cursors) {
+            let list = &mut self.rows[start..end];
+            if list.is_empty() {
+                continue;
             }
-            monitor.advance((list.len() / width * lanes) as u64)?;
+            start = end;
+            self.runs.clear();
+            if self.task.increments.is_some() {
+                let ends = list.chunk_by(|a, b| a[W - 1] == b[W - 1]).scan(0, |end, run| {
+                    *end += run.len();
+                    Some((*end, run[0][W - 1].index()))
+                });
+                self.runs.extend(ends);
+            }
+            list.chunks_mut(TILE).for_each(|tile| transpose(tile, &mut self.lanes));
+            let list = &*list;
+            for (lane, tally) in self.tallies.iter_mut().enumerate() {
+                let lane = Lane { list, lane };
+                if list.len() < LIGHT {
+                    tally.add(lane, &mut self.narrow, self.task.increments, &self.runs);
+                } else {
+                    tally.add(lane, &mut self.wide, self.task.increments, &self.runs);
+                }
+                if list.len() > LIGHT {
+                    monitor.advance(0)?;
+                }
+            }
+            monitor.advance((list.len() * self.tallies.len()) as u64)?;
         }
-        tallies.into_iter().map(Tally::finish).collect()
+        Ok(())
+    }
+}
+
+/// Hint that this address will be written soon.
+#[inline(always)]
+fn prefetch<T>(address: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint; any address may be given, and SSE is part of x86-64.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
+/// Rows that are transposed together: a lane of a tile is long enough to be read as a stream. (With tiles of 32 rows, one
+/// cache line a lane, the long lists of the commonest tokens took three times as long: a miss a line.)
+const TILE: usize = 2048;
+
+/// Rearrange a tile in place so that each lane's entries lie side by side; `lanes` is scratch.
+///
+/// Counting lane by lane straight from the rows costs a cache miss an entry once a list leaves the first-level cache.
+fn transpose<T: Rank, const W: usize>(tile: &mut [[T; W]], lanes: &mut Vec<T>) {
+    const BLOCK: usize = 32;
+    let length = tile.len();
+    lanes.resize(W * (TILE + BLOCK), T::new(0)); // lanes a power of two apart would share their cache sets
+    let mut block = [[T::new(0); BLOCK]; W];
+    for (index, rows) in tile.chunks(BLOCK).enumerate() {
+        for (place, row) in rows.iter().enumerate() {
+            for lane in 0..W {
+                block[lane][place] = row[lane];
+            }
+        }
+        for lane in 0..W {
+            let start = lane * (TILE + BLOCK) + index * BLOCK;
+            lanes[start..start + BLOCK].copy_from_slice(&block[lane]);
+        }
+    }
+    let flat = tile.as_flattened_mut();
+    for lane in 0..W {
+        let start = lane * (TILE + BLOCK);
+        flat[lane * length..(lane + 1) * length].copy_from_slice(&lanes[start..start + length]);
+    }
+}
+
+/// One distance of a list of transposed tiles.
+#[derive(Clone, Copy)]
+struct Lane<'a, T, const W: usize> {
+    list: &'a [[T; W]],
+    lane: usize,
+}
+
+impl<T: Rank, const W: usize> Lane<'_, T, W> {
+    /// Calls `visit` with the entries of rows start..end, in pieces.
+    #[inline(always)]
+    fn entries(self, start: usize, end: usize, mut visit: impl FnMut(&[T])) {
+        let mut row = start;
+        while row < end {
+            let first = row - row % TILE;
+            let tile = &self.list[first..self.list.len().min(first + TILE)];
+            let stop = end.min(first + tile.len());
+            let lane = &tile.as_flattened()[self.lane * tile.len()..(self.lane + 1) * tile.len()];
+            visit(&lane[row - first..stop - first]);
+            row = stop;
+        }
+    }
+}
+
+/// A counter of 16 or 32 bits.
+trait Counter: Copy {
+    fn get(self) -> u64;
+    fn up(&mut self);
+    fn down(&mut self);
+    fn clear(&mut self);
+}
+
+macro_rules! counter {
+    ($($t:ty),*) => { $(impl Counter for $t {
+        #[inline(always)]
+        fn get(self) -> u64 { self as u64 }
+        #[inline(always)]
+        fn up(&mut self) { *self += 1 }
+        #[inline(always)]
+        fn down(&mut self) { *self -= 1 }
+        #[inline(always)]
+        fn clear(&mut self) { *self = 0 }
+    })* }
+}
+counter!(u16, u32);
+
+struct Counters<'a, C>(&'a mut [C]);
+
+impl<C> Counters<'_, C> {
+    #[inline(always)]
+    fn of<T: Rank>(&mut self, y: &T) -> &mut C {
+        debug_assert!(y.index() < self.0.len());
+        // SAFETY: rows hold ranks of the second alphabet or the sentinel, and there is a counter for each of them.
+        unsafe { self.0.get_unchecked_mut(y.index()) }
     }
 }
 
@@ -210,72 +579,83 @@ impl<T: Rank> Task<'_, T> {
 struct Tally {
     /// rises[n]: how often a counter went from n to n + 1, that is, pairs that occurred more than n times
     rises: Vec<u64>,
-    /// fingerprint of the lists with more than 65,535 rows
+    /// fingerprint of the long lists, up to 4,095 and above
+    long: Vec<u64>,
     heavy: BTreeMap<u64, u64>,
     removed: Vec<i128>,
 }
 
 impl Tally {
     fn new(groups: usize) -> Self {
-        Self { rises: vec![0; 1 << 16], heavy: BTreeMap::new(), removed: vec![0; groups] }
+        Self { rises: vec![0; LIGHT], long: vec![0; 1 << 12], heavy: BTreeMap::new(), removed: vec![0; groups] }
     }
 
-    fn add<T: Rank>(
+    /// `counters`: one a second rank and one for the sentinel, zero before and after.
+    #[inline(never)]
+    fn add<T: Rank, C: Counter, const W: usize>(
         &mut self,
-        list: &[T],
-        width: usize,
-        lane: usize,
-        counters: &mut [u32],
+        lane: Lane<'_, T, W>,
+        counters: &mut [C],
         increments: Option<&Increments>,
-        group_lane: usize,
+        runs: &[(usize, usize)],
     ) {
         let sentinel = counters.len() - 1;
-        let successors = || list.iter().skip(lane).step_by(width);
-        if list.len() / width < 1 << 16 {
-            for y in successors() {
-                let n = counters[y.index()];
-                self.rises[n as usize] += 1;
-                counters[y.index()] = n + 1;
-            }
-            for n in 0..counters[sentinel] {
-                self.rises[n as usize] -= 1;
+        let rows = lane.list.len();
+        let mut counters = Counters(counters);
+        if rows < LIGHT {
+            let rises = &mut self.rises[..LIGHT];
+            lane.entries(0, rows, |ys| {
+                for y in ys {
+                    let counter = counters.of(y);
+                    rises[counter.get() as usize & (LIGHT - 1)] += 1;
+                    counter.up();
+                }
+            });
+            for n in 0..counters.0[sentinel].get() {
+                rises[n as usize] -= 1;
             }
         } else {
-            successors().for_each(|y| counters[y.index()] += 1);
-            for &n in counters[..sentinel].iter().filter(|&&n| n > 0) {
-                *self.heavy.entry(n as u64).or_default() += 1;
+            lane.entries(0, rows, |ys| ys.iter().for_each(|y| counters.of(y).up()));
+            for n in counters.0[..sentinel].iter().map(|counter| counter.get()) {
+                match self.long.get_mut(n as usize) {
+                    Some(symbols) => *symbols += 1,
+                    None => *self.heavy.entry(n).or_default() += 1,
+                }
             }
         }
         if let Some(increments) = increments {
-            let count = list.len() / width;
-            let mut piece_start = 0;
-            let group_of = |row: usize| list[row * width + group_lane].index();
-            while piece_start < count {
-                let group = group_of(piece_start);
-                let mut piece_end = piece_start;
-                while piece_end < count && group_of(piece_end) == group {
-                    piece_end += 1;
-                }
-                let piece = || (piece_start..piece_end).map(|row| list[row * width + lane].index());
-                let absent = counters[sentinel];
+            let mut start = 0;
+            for &(end, group) in runs {
+                let absent = counters.0[sentinel].get();
                 let mut removed: i64 = 0;
-                for y in piece() {
-                    removed += increments.at(counters[y] as u64);
-                    counters[y] -= 1;
-                }
+                lane.entries(start, end, |ys| {
+                    for y in ys {
+                        let counter = counters.of(y);
+                        removed += increments.at(counter.get());
+                        counter.down();
+                    }
+                });
                 self.removed[group] += removed as i128;
-                self.removed[group] -= increments.sum(absent as u64, (absent - counters[sentinel]) as u64);
-                piece().for_each(|y| counters[y] += 1);
-                piece_start = piece_end;
+                let left = counters.0[sentinel].get();
+                if left < absent {
+                    self.removed[group] -= increments.sum(absent, absent - left);
+                }
+                lane.entries(start, end, |ys| ys.iter().for_each(|y| counters.of(y).up()));
+                start = end;
             }
         }
-        successors().for_each(|y| counters[y.index()] = 0);
+        if rows > counters.0.len() / 2 {
+            counters.0.iter_mut().for_each(C::clear);
+        } else {
+            lane.entries(0, rows, |ys| ys.iter().for_each(|y| counters.of(y).clear()));
+        }
     }
 
     fn finish(self) -> Result<JointCounts> {
         let next = self.rises.iter().skip(1).chain(std::iter::once(&0));
         let light = self.rises.iter().zip(next).enumerate().map(|(n, (above, next))| (n as u64 + 1, above - next));
-        let fingerprint = Fingerprint::from_entries(light.chain(self.heavy))?;
+        let long = self.long.iter().enumerate().map(|(n, &symbols)| (n as u64, symbols));
+        let fingerprint = Fingerprint::from_entries(light.chain(long).chain(self.heavy))?;
         Ok(JointCounts { fingerprint, removed: self.removed })
     }
 }
@@ -308,44 +688,66 @@ pub fn margins(
     with_null: bool,
     monitor: &Monitor,
 ) -> Result<Vec<Margins>> {
-    let by_group: Vec<Vec<MarginCounts>> = (0..corpus.groups)
-        .into_par_iter()
-        .map(|group| match &corpus.ranks {
-            Ranks::Narrow(sides) => group_margins(corpus, &sides.first, sides.second(), group, distances, monitor),
-            Ranks::Wide(sides) => group_margins(corpus, &sides.first, sides.second(), group, distances, monitor),
+    match &corpus.ranks {
+        Ranks::Narrow(sides) => {
+            margins_of(corpus, &sides.first, sides.second(), distances, estimator, with_null, monitor)
+        }
+        Ranks::Wide(sides) => margins_of(corpus, &sides.first, sides.second(), distances, estimator, with_null, monitor),
+    }
+}
+
+fn margins_of<T: Rank>(
+    corpus: &Ranked,
+    first: &[T],
+    second: &[T],
+    distances: &[usize],
+    estimator: Estimator,
+    with_null: bool,
+    monitor: &Monitor,
+) -> Result<Vec<Margins>> {
+    let level = |x: &Fingerprint, y: &Fingerprint| -> Result<MarginLevel> {
+        monitor.advance(0)?;
+        if x.is_empty() {
+            return Ok(MarginLevel { entropy_x: f64::NAN, entropy_y: f64::NAN, null_joint: f64::NAN });
+        }
+        Ok(MarginLevel {
+            entropy_x: estimator.estimate(x, None)?.value,
+            entropy_y: estimator.estimate(y, None)?.value,
+            null_joint: if with_null { expected_joint_entropy(estimator, x, y)? } else { f64::NAN },
         })
+    };
+    let mut segments = vec![Vec::new(); corpus.groups];
+    corpus.segments.iter().for_each(|segment| segments[segment.group].push(*segment));
+    let regardless: Vec<MarginCounts> = segments
+        .par_iter()
+        .map(|segments| MarginCounts::regardless_of_distance(corpus, first, second, segments, monitor))
         .collect::<Result<_>>()?;
-    (0..distances.len())
-        .into_par_iter()
-        .map(|lane| {
+    distances
+        .par_iter()
+        .map(|&distance| {
+            let at_distance = |group: usize| {
+                let mut counts = regardless[group].clone();
+                counts.correct(first, second, &segments[group], distance);
+                counts
+            };
             let mut total = MarginCounts::new(corpus);
-            by_group.iter().for_each(|lanes| total.add(&lanes[lane]));
-            let pairs: Vec<u64> = by_group.iter().map(|lanes| lanes[lane].x.iter().sum()).collect();
-            let without = |group: Option<usize>| -> Result<(Fingerprint, Fingerprint)> {
-                let left = |all: &[u64], part: Option<&Vec<u64>>| match part {
-                    None => Fingerprint::from_counts(all.iter().copied()),
-                    Some(part) => Fingerprint::from_counts(all.iter().zip(part).map(|(all, part)| all - part)),
-                };
-                let part = group.map(|group| &by_group[group][lane]);
-                Ok((left(&total.x, part.map(|part| &part.x))?, left(&total.y, part.map(|part| &part.y))?))
-            };
-            let level = |x: &Fingerprint, y: &Fingerprint| -> Result<MarginLevel> {
+            let mut pairs = Vec::with_capacity(corpus.groups);
+            for group in 0..corpus.groups {
+                let counts = at_distance(group);
+                pairs.push(counts.x.iter().sum());
+                total.add(&counts);
                 monitor.advance(0)?;
-                if x.is_empty() {
-                    return Ok(MarginLevel { entropy_x: f64::NAN, entropy_y: f64::NAN, null_joint: f64::NAN });
-                }
-                Ok(MarginLevel {
-                    entropy_x: estimator.estimate(x, None)?.value,
-                    entropy_y: estimator.estimate(y, None)?.value,
-                    null_joint: if with_null { expected_joint_entropy(estimator, x, y)? } else { f64::NAN },
-                })
-            };
-            let (x, y) = without(None)?;
+            }
+            let (x, y) =
+                (Fingerprint::from_counts(total.x.iter().copied())?, Fingerprint::from_counts(total.y.iter().copied())?);
             let mut levels = vec![level(&x, &y)?];
             if corpus.groups > 1 {
                 let replicates = (0..corpus.groups).into_par_iter().map(|group| {
-                    let (x, y) = without(Some(group))?;
-                    level(&x, &y)
+                    let part = at_distance(group);
+                    let left = |all: &[u64], part: &[u64]| {
+                        Fingerprint::from_counts(all.iter().zip(part).map(|(all, part)| all - part))
+                    };
+                    level(&left(&total.x, &part.x)?, &left(&total.y, &part.y)?)
                 });
                 levels.extend(replicates.collect::<Result<Vec<_>>>()?);
             }
@@ -369,47 +771,44 @@ impl MarginCounts {
         self.x.iter_mut().zip(&other.x).for_each(|(sum, count)| *sum += count);
         self.y.iter_mut().zip(&other.y).for_each(|(sum, count)| *sum += count);
     }
-}
 
-/// Margins of one group at every distance: counted once without regard to distance, then corrected at the ends of its
-/// segments, which costs d tokens a document instead of all of them.
-fn group_margins<T: Rank>(
-    corpus: &Ranked,
-    first: &[T],
-    second: &[T],
-    group: usize,
-    distances: &[usize],
-    monitor: &Monitor,
-) -> Result<Vec<MarginCounts>> {
-    let segments = || corpus.segments.iter().filter(|segment: &&Segment| segment.group == group);
-    let mut base = MarginCounts::new(corpus);
-    for segment in segments() {
-        change(&mut base.x, first, segment.start..segment.end, 1);
-        change(&mut base.y, second, segment.start..segment.end, 1);
-        monitor.advance(0)?;
-    }
-    distances
-        .iter()
-        .map(|&distance| {
-            let mut counts = base.clone();
-            for segment in segments() {
-                let all = segment.start..segment.end;
-                let firsts = segment.firsts(distance);
-                change(&mut counts.x, first, firsts.end..all.end, -1);
-                if firsts.is_empty() {
-                    change(&mut counts.y, second, all, -1);
-                } else if distance >= all.len() {
-                    change(&mut counts.y, second, all, -1);
-                    change(&mut counts.y, second, firsts.start + distance..firsts.end + distance, 1);
-                } else {
-                    change(&mut counts.y, second, all.start..all.start + distance, -1);
-                    change(&mut counts.y, second, all.end..firsts.end + distance, 1);
-                }
+    /// All tokens of the segments, as both margins at distance 0.
+    fn regardless_of_distance<T: Rank>(
+        corpus: &Ranked,
+        first: &[T],
+        second: &[T],
+        segments: &[Segment],
+        monitor: &Monitor,
+    ) -> Result<Self> {
+        let mut counts = Self::new(corpus);
+        for segment in segments {
+            for start in (segment.start..segment.end).step_by(1 << 22) {
+                let span = start..segment.end.min(start + (1 << 22));
+                change(&mut counts.x, first, span.clone(), 1);
+                change(&mut counts.y, second, span, 1);
+                monitor.advance(0)?;
             }
-            monitor.advance(0)?;
-            Ok(counts)
-        })
-        .collect()
+        }
+        Ok(counts)
+    }
+
+    /// From distance 0 to `distance`, at the ends of the segments: that costs d tokens a document instead of all of them.
+    fn correct<T: Rank>(&mut self, first: &[T], second: &[T], segments: &[Segment], distance: usize) {
+        for segment in segments {
+            let all = segment.start..segment.end;
+            let firsts = segment.firsts(distance);
+            change(&mut self.x, first, firsts.end..all.end, -1);
+            if firsts.is_empty() {
+                change(&mut self.y, second, all, -1);
+            } else if distance >= all.len() {
+                change(&mut self.y, second, all, -1);
+                change(&mut self.y, second, firsts.start + distance..firsts.end + distance, 1);
+            } else {
+                change(&mut self.y, second, all.start..all.start + distance, -1);
+                change(&mut self.y, second, all.end..firsts.end + distance, 1);
+            }
+        }
+    }
 }
 
 fn change<T: Rank>(counts: &mut [u64], tokens: &[T], span: Range<usize>, by: i64) {

@@ -358,7 +358,7 @@ def _measure(
     whole = counter.margins([0], estimator, False, threads)[0] if margins == "corpus" else None
     group_pairs = np.array([side[2] for side in sides], np.uint64).T
     groups = group_pairs.shape[0]
-    joint = counter.count(distances, 0, counter.distinct, estimator if groups > 1 else None, threads, progress)
+    joint = counter.count(distances, _pieces(counter), estimator if groups > 1 else None, threads, progress)
     pairs = group_pairs.sum(axis=0)
     columns: dict[str, list[float]] = {"x": [], "y": [], "xy": [], "null_xy": [], "distinct": []}
     replicates = np.full((groups, len(distances)), np.nan)
@@ -388,6 +388,13 @@ def _measure(
     return _Sample(
         raw - level, raw, level, pairs, np.array(columns["distinct"], np.uint64), x, y, xy, replicates, group_pairs
     )
+
+
+def _pieces(counter: "_core.PairCounter", parts: int = 8) -> list[tuple[int, int]]:
+    ends = np.cumsum(counter.frequencies)
+    cuts = np.searchsorted(ends, np.arange(1, parts + 1) * (ends[-1] / parts))
+    cuts = np.unique(np.concatenate([[0], np.minimum(cuts + 1, ends.size)]))
+    return [(int(low), int(high)) for low, high in zip(cuts[:-1], cuts[1:], strict=True)]
 
 
 def _jackknife(sample: _Sample) -> tuple[Floats, Floats]:

@@ -8,6 +8,7 @@ use crate::corpus::{Arrangement, Id, Ranked, Segment};
 use crate::entropy::Estimator;
 use crate::fingerprint::Fingerprint;
 use crate::monitor::Monitor;
+use crate::ngrams::{Coded, Entry};
 use crate::{Error, Result, null_model, pairs};
 
 /// Calls a generic function with the slice of whatever integer type a numpy array holds.
@@ -31,6 +32,7 @@ fn contiguous(name: &'static str) -> Error {
 
 type Entries<'py> = (Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>);
 
+type WalkOf = (usize, Vec<(usize, usize)>);
 type MarginsOf<'py> = (Entries<'py>, Entries<'py>, Vec<u64>, Vec<(f64, f64, f64)>);
 
 fn entries<'py>(py: Python<'py>, fingerprint: &Fingerprint) -> Entries<'py> {
@@ -133,22 +135,36 @@ impl PairCounter {
         self.corpus.first.frequencies.clone().into_pyarray(py)
     }
 
-    /// By distance: (n, pairs of tokens that occurred n times), and what each group removes from sum f(n).
+    /// Bytes that stay while counting, and bytes that `margins` needs on this many threads.
+    fn bytes(&self, threads: usize) -> (u64, u64) {
+        (pairs::resident_bytes(&self.corpus), pairs::margin_bytes(&self.corpus, threads))
+    }
+
+    /// Walks over the corpus: (distances at once, ranges of first ranks that a thread holds at a time).
+    fn plan(&self, low: usize, high: usize, distances: usize, grouped: bool, budget: u64) -> PyResult<Vec<WalkOf>> {
+        let walks = pairs::plan(&self.corpus, low..high, distances, grouped, budget)?;
+        let pieces = |walk: pairs::Walk| walk.pieces.into_iter().map(|piece| (piece.start, piece.end)).collect();
+        Ok(walks.into_iter().map(|walk| (walk.distances, pieces(walk))).collect())
+    }
+
+    /// By distance, over first ranks low..high: (n, pairs of tokens that occurred n times), and what each group removes
+    /// from sum f(n). `budget`: bytes a thread may take.
     #[allow(clippy::too_many_arguments)]
-    #[pyo3(signature = (distances, low, high, estimator=None, threads=None, progress=None))]
+    #[pyo3(signature = (distances, low, high, budget, estimator=None, threads=None, progress=None))]
     fn count<'py>(
         &self,
         py: Python<'py>,
         distances: Vec<usize>,
         low: usize,
         high: usize,
+        budget: u64,
         estimator: Option<&str>,
         threads: Option<usize>,
         progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Vec<(Entries<'py>, Vec<i128>)>> {
         let estimator: Option<Estimator> = estimator.map(str::parse).transpose()?;
         let counts = interruptible(py, progress, |monitor| {
-            with_threads(threads, || pairs::count(&self.corpus, &distances, low..high, estimator, monitor))
+            with_threads(threads, || pairs::count(&self.corpus, &distances, low..high, estimator, budget, monitor))
         })?;
         Ok(counts.into_iter().map(|counts| (entries(py, &counts.fingerprint), counts.removed)).collect())
     }
@@ -195,7 +211,110 @@ fn expected_joint_entropy(
     Ok(py.detach(|| expected(estimator, &x, &y))?)
 }
 
+#[pyclass(frozen)]
+struct NgramCounter {
+    corpus: Coded,
+}
+
+/// n-grams as ids side by side, and their counts.
+type TableOf<'py> = (Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>);
+
+fn table<'py>(py: Python<'py>, entries: Vec<Entry>) -> TableOf<'py> {
+    let counts: Vec<u64> = entries.iter().map(|entry| entry.count).collect();
+    let ids: Vec<u64> = entries.into_iter().flat_map(|entry| entry.ids).collect();
+    (ids.into_pyarray(py), counts.into_pyarray(py))
+}
+
+#[pymethods]
+impl NgramCounter {
+    #[new]
+    #[pyo3(signature = (tokens, offsets, threads=None))]
+    fn new(
+        py: Python<'_>,
+        tokens: &Bound<'_, PyAny>,
+        offsets: PyReadonlyArray1<'_, i64>,
+        threads: Option<usize>,
+    ) -> PyResult<Self> {
+        let offsets: Vec<usize> = offsets.as_array().iter().map(|&offset| offset as usize).collect();
+        let corpus = with_ids!(tokens, "tokens", |ids| interruptible(py, None, |monitor| {
+            with_threads(threads, || Coded::new(ids, offsets, monitor))
+        })?);
+        Ok(Self { corpus })
+    }
+
+    /// How many different ids occur.
+    #[getter]
+    fn distinct(&self) -> usize {
+        self.corpus.alphabet.len()
+    }
+
+    /// How often each of them occurs, in the order of ids.
+    #[getter]
+    fn frequencies<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u64>> {
+        self.corpus.alphabet.frequencies.clone().into_pyarray(py)
+    }
+
+    /// Bytes that stay while counting.
+    fn bytes(&self) -> u64 {
+        self.corpus.resident_bytes()
+    }
+
+    /// How many n-grams there are.
+    fn total(&self, n: usize) -> u64 {
+        self.corpus.total(n)
+    }
+
+    /// Ranges of first ids whose lists take at most `budget` bytes.
+    fn plan(&self, n: usize, budget: u64) -> PyResult<Vec<(usize, usize)>> {
+        Ok(self.corpus.plan(n, budget)?.into_iter().map(|piece| (piece.start, piece.end)).collect())
+    }
+
+    /// Fingerprints of the orders 1..=n over first ids low..high, `budget` bytes a thread.
+    #[allow(clippy::too_many_arguments)]
+    #[pyo3(signature = (n, low, high, budget, threads=None, progress=None))]
+    fn fingerprints<'py>(
+        &self,
+        py: Python<'py>,
+        n: usize,
+        low: usize,
+        high: usize,
+        budget: u64,
+        threads: Option<usize>,
+        progress: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Vec<Entries<'py>>> {
+        let fingerprints = interruptible(py, progress, |monitor| {
+            with_threads(threads, || self.corpus.fingerprints(n, low..high, budget, monitor))
+        })?;
+        Ok(fingerprints.iter().map(|fingerprint| entries(py, fingerprint)).collect())
+    }
+
+    /// The table of one order over first ids low..high, sorted.
+    fn table<'py>(&self, py: Python<'py>, n: usize, low: usize, high: usize) -> PyResult<TableOf<'py>> {
+        let entries = interruptible(py, None, |monitor| {
+            with_threads(Some(1), || self.corpus.table(n, low..high, monitor))
+        })?;
+        Ok(table(py, entries))
+    }
+
+    /// The k most frequent n-grams, `budget` bytes a thread.
+    #[pyo3(signature = (n, k, budget, threads=None))]
+    fn most_common<'py>(
+        &self,
+        py: Python<'py>,
+        n: usize,
+        k: usize,
+        budget: u64,
+        threads: Option<usize>,
+    ) -> PyResult<TableOf<'py>> {
+        let entries = interruptible(py, None, |monitor| {
+            with_threads(threads, || self.corpus.most_common(n, k, budget, monitor))
+        })?;
+        Ok(table(py, entries))
+    }
+}
+
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<NgramCounter>()?;
     module.add_class::<PairCounter>()?;
     module.add_function(wrap_pyfunction!(expected_joint_entropy, module)?)
 }
