@@ -77,36 +77,39 @@ impl Default for Lookup {
 }
 
 impl Alphabet {
-    /// Of all tokens, the most frequent id first (ties: smaller id first).
-    pub fn by_frequency<I: Id>(tokens: &[I], monitor: &Monitor) -> Result<Self> {
-        Self::of(tokens, true, monitor)
+    /// Of the tokens in these spans, the most frequent id first (ties: smaller id first).
+    pub fn by_frequency<I: Id>(tokens: &[I], spans: &[Range<usize>], monitor: &Monitor) -> Result<Self> {
+        Self::of(tokens, spans, true, monitor)
     }
 
-    /// Of all tokens, in the order of their ids.
-    pub fn by_id<I: Id>(tokens: &[I], monitor: &Monitor) -> Result<Self> {
-        Self::of(tokens, false, monitor)
+    /// Of the tokens in these spans, in the order of their ids.
+    pub fn by_id<I: Id>(tokens: &[I], spans: &[Range<usize>], monitor: &Monitor) -> Result<Self> {
+        Self::of(tokens, spans, false, monitor)
     }
 
-    fn of<I: Id>(tokens: &[I], by_frequency: bool, monitor: &Monitor) -> Result<Self> {
-        let chunks = || tokens.par_chunks(1 << 22);
-        let (smallest, largest) = chunks()
-            .map(|chunk| {
-                chunk.iter().fold((u64::MAX, 0), |(low, high), token| (low.min(token.key()), high.max(token.key())))
-            })
-            .reduce(|| (u64::MAX, 0), |a, b| (a.0.min(b.0), a.1.max(b.1)));
-        if tokens.is_empty() {
+    fn of<I: Id>(tokens: &[I], spans: &[Range<usize>], by_frequency: bool, monitor: &Monitor) -> Result<Self> {
+        let slices: Vec<&[I]> = spans.iter().flat_map(|span| tokens[span.clone()].chunks(1 << 20)).collect();
+        let number: u64 = slices.iter().map(|slice| slice.len() as u64).sum();
+        if number == 0 {
             return Ok(Self::default());
         }
+        let (smallest, largest) = slices
+            .par_iter()
+            .map(|slice| {
+                slice.iter().fold((u64::MAX, 0), |(low, high), token| (low.min(token.key()), high.max(token.key())))
+            })
+            .reduce(|| (u64::MAX, 0), |a, b| (a.0.min(b.0), a.1.max(b.1)));
         monitor.advance(0)?;
         let span = (largest - smallest).saturating_add(1);
-        let mut counted: Vec<(u64, u64)> = if span <= (4 * tokens.len() as u64).max(1 << 16) {
-            // One table a chunk while the tables stay small beside the tokens; else one table for all.
-            let pieces = (tokens.len() as u64 / (4 * span)).clamp(1, rayon::current_num_threads() as u64) as usize;
-            let counts = tokens
-                .par_chunks(tokens.len().div_ceil(pieces))
-                .map(|chunk| {
+        let tabled = span <= (4 * number).max(1 << 16);
+        let mut counted: Vec<(u64, u64)> = if tabled {
+            // A table a thread while the tables stay small beside the tokens; else one table for all.
+            let tables = (number / (4 * span)).clamp(1, rayon::current_num_threads() as u64) as usize;
+            let counts = slices
+                .par_chunks(slices.len().div_ceil(tables))
+                .map(|slices| {
                     let mut counts = vec![0u64; span as usize];
-                    for token in chunk {
+                    for token in slices.iter().copied().flatten() {
                         counts[(token.key() - smallest) as usize] += 1;
                     }
                     counts
@@ -119,7 +122,7 @@ impl Alphabet {
             let occurring = counts.into_iter().enumerate().filter(|&(_, count)| count > 0);
             occurring.map(|(index, count)| (index as u64 + smallest, count)).collect()
         } else {
-            let mut keys: Vec<u64> = tokens.iter().map(|token| token.key()).collect();
+            let mut keys: Vec<u64> = slices.iter().copied().flatten().map(|token| token.key()).collect();
             keys.par_sort_unstable();
             keys.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as u64)).collect()
         };
@@ -135,7 +138,7 @@ impl Alphabet {
             ));
         }
         let (keys, frequencies): (Vec<u64>, Vec<u64>) = counted.into_iter().unzip();
-        let lookup = if span <= (4 * tokens.len() as u64).max(1 << 16) {
+        let lookup = if tabled {
             let mut table = vec![0; span as usize];
             for (rank, key) in keys.iter().enumerate() {
                 table[(key - smallest) as usize] = rank as u32;
@@ -278,7 +281,6 @@ impl Ranked {
                 return Err(Error::invalid("segments", format!("{segment:?}"), "start <= end <= limit <= tokens"));
             }
         }
-        let alphabet = Alphabet::by_frequency(tokens, monitor)?;
         // Documents in the order in which their first segment appears; the segments of one document follow each other.
         let mut documents: Vec<Range<usize>> = Vec::new();
         let mut moved = Vec::with_capacity(segments.len());
@@ -300,6 +302,7 @@ impl Ranked {
                 group: segment.group,
             });
         }
+        let alphabet = Alphabet::by_frequency(tokens, &documents, monitor)?;
         let ranks = if alphabet.len() <= u16::LIMIT {
             Ranks::Narrow(arrange(&alphabet, tokens, &documents, arrangement, monitor)?)
         } else {
@@ -313,9 +316,9 @@ impl Ranked {
         if x.len() != y.len() {
             return Err(Error::invalid("y", format!("{} values", y.len()), format!("{}, as many as x", x.len())));
         }
-        let (first, second) = (Alphabet::by_frequency(x, monitor)?, Alphabet::by_frequency(y, monitor)?);
         let everything = 0..x.len();
         let all = std::slice::from_ref(&everything);
+        let (first, second) = (Alphabet::by_frequency(x, all, monitor)?, Alphabet::by_frequency(y, all, monitor)?);
         let ranks = if first.len().max(second.len()) <= u16::LIMIT {
             Ranks::Narrow(Sides { first: first.ranks(x, all, monitor)?, second: Some(second.ranks(y, all, monitor)?) })
         } else {

@@ -11,7 +11,7 @@
 //! E[f(n)] = sum_k c_k E_Poisson(lambda)[Delta^k f(n)], k = 0, 2, 3, 4,
 //!
 //! where c_k are the hypergeometric's factorial moments about lambda, in the closed forms of [`coefficients`] (no
-//! cancellation), the Poisson means are tabulated over log lambda, and counts above 48 are gathered in bins e^0.25 wide,
+//! cancellation), the Poisson means are tabulated over log lambda, and counts above 64 are gathered in bins 15 % wide,
 //! each replaced by the two nodes that keep its first four moments (0 to 3).
 
 use std::sync::OnceLock;
@@ -77,10 +77,10 @@ fn exact_terms(x: &Fingerprint, y: &Fingerprint) -> f64 {
     x.iter().map(|(a, _)| y.iter().map(|(b, _)| width(a, b)).sum::<f64>()).sum()
 }
 
-const BIN_FROM: u64 = 48;
-const BIN_WIDTH: f64 = 0.25;
+const BIN_FROM: u64 = 64;
+const BIN_WIDTH: f64 = 0.15;
 
-/// Counts up to 48 as they are; above, bins that keep number, mean, variance and skewness (two Gauss nodes a bin). Counts
+/// Counts up to 64 as they are; above, bins that keep number, mean, variance and skewness (two Gauss nodes a bin). Counts
 /// above half the total are left out: see [`Null::expanded_sum`].
 fn binned(fingerprint: &Fingerprint) -> Vec<Node> {
     let half = fingerprint.total() / 2;

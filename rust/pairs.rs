@@ -84,7 +84,8 @@ pub fn count(
 ) -> Result<Vec<JointCounts>> {
     let grouped = estimator.is_some() && corpus.groups > 1;
     let walks = plan(corpus, range.clone(), distances.len(), grouped, budget)?;
-    let firsts: u64 = walks.iter().flat_map(|walk| walk.pieces.iter().cloned()).map(|piece| firsts(corpus, piece)).sum();
+    let firsts: u64 =
+        walks.iter().flat_map(|walk| walk.pieces.iter().cloned()).map(|piece| firsts(corpus, piece)).sum();
     monitor.set_total(firsts * distances.len() as u64);
     if let Some(&most) = corpus.first.frequencies.first()
         && most >= u32::MAX as u64
@@ -228,13 +229,22 @@ fn thread_bytes(corpus: &Ranked, distances: usize) -> u64 {
     6 * (corpus.second().len() as u64 + 1) + distances as u64 * (160 << 10) + (1 << 20)
 }
 
+/// The smallest budget of [`plan`]: the commonest token's list at one distance.
+pub fn least_bytes(corpus: &Ranked, grouped: bool) -> u64 {
+    let most = corpus.first.frequencies.first().copied().unwrap_or(0);
+    let list = if is_dense(corpus) { 0 } else { most * row_bytes(corpus, 1, grouped) + 8 };
+    thread_bytes(corpus, 1) + list
+}
+
 /// Bytes that stay while a corpus is counted: ranks and alphabets.
 pub fn resident_bytes(corpus: &Ranked) -> u64 {
     let (width, sequences) = match &corpus.ranks {
         Ranks::Narrow(sides) => (2, 1 + u64::from(sides.second.is_some())),
         Ranks::Wide(sides) => (4, 1 + u64::from(sides.second.is_some())),
     };
-    corpus.len() as u64 * width * sequences + corpus.first.bytes() + if sequences > 1 { corpus.second().bytes() } else { 0 }
+    corpus.len() as u64 * width * sequences
+        + corpus.first.bytes()
+        + if sequences > 1 { corpus.second().bytes() } else { 0 }
 }
 
 /// Bytes that `margins` needs on this many threads.
@@ -692,7 +702,9 @@ pub fn margins(
         Ranks::Narrow(sides) => {
             margins_of(corpus, &sides.first, sides.second(), distances, estimator, with_null, monitor)
         }
-        Ranks::Wide(sides) => margins_of(corpus, &sides.first, sides.second(), distances, estimator, with_null, monitor),
+        Ranks::Wide(sides) => {
+            margins_of(corpus, &sides.first, sides.second(), distances, estimator, with_null, monitor)
+        }
     }
 }
 
@@ -738,8 +750,10 @@ fn margins_of<T: Rank>(
                 total.add(&counts);
                 monitor.advance(0)?;
             }
-            let (x, y) =
-                (Fingerprint::from_counts(total.x.iter().copied())?, Fingerprint::from_counts(total.y.iter().copied())?);
+            let (x, y) = (
+                Fingerprint::from_counts(total.x.iter().copied())?,
+                Fingerprint::from_counts(total.y.iter().copied())?,
+            );
             let mut levels = vec![level(&x, &y)?];
             if corpus.groups > 1 {
                 let replicates = (0..corpus.groups).into_par_iter().map(|group| {

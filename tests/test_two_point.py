@@ -285,3 +285,35 @@ def test_mutual_information_refuses_what_is_not_two_lists_of_labels():
     for x, y in (([1.0], [1]), ([1, 2], [1]), ([], []), ([[1]], [1]), (["a"], ["b"])):
         with pytest.raises(l2m.InputError):
             l2m.mutual_information(x, y)
+
+
+def test_a_memory_budget_does_not_change_the_bytes_and_one_too_small_says_what_is_needed(tmp_path):
+    documents = list(np.random.default_rng(9).integers(0, 600, (20, 10_000)))
+    l2m.two_point(documents).save(tmp_path / "free")
+    for memory in ("4MiB", "8MiB"):
+        l2m.two_point(documents, memory=memory).save(tmp_path / memory)
+        assert (tmp_path / memory).read_bytes() == (tmp_path / "free").read_bytes()
+    with pytest.raises(l2m.InputError, match=r"memory: 1,000 bytes; this corpus needs at least [\d,]+ bytes"):
+        l2m.two_point(documents, memory=1000)
+
+
+def test_tasks_in_folders_add_to_the_same_bytes(tmp_path):
+    """Shards run apart and in any order; a damaged result and another job's folder are named."""
+    from l2m.tasks import combine_folders, run_in_folder
+
+    documents = list(np.random.default_rng(10).integers(0, 400, (12, 500)))
+    job = l2m.TwoPointJob(documents, [1, 2, 4], parts=3)
+    assert run_in_folder(job, tmp_path / "b", (1, 2)) is None
+    assert run_in_folder(l2m.TwoPointJob(documents, [1, 2, 4], parts=3, threads=1), tmp_path / "a", (0, 2)) is None
+    combine_folders(job, [tmp_path / "a", tmp_path / "b"]).save(tmp_path / "shards")
+    run_in_folder(job, tmp_path / "whole").save(tmp_path / "whole.json")
+    l2m.two_point(documents, [1, 2, 4]).save(tmp_path / "direct")
+    assert len({(tmp_path / name).read_bytes() for name in ("shards", "whole.json", "direct")}) == 1
+    with pytest.raises(l2m.InputError, match="seed"):
+        run_in_folder(l2m.TwoPointJob(documents, [1, 2, 4], parts=3, seed=1), tmp_path / "a")
+    damaged = next((tmp_path / "a" / "tasks").iterdir())
+    damaged.write_text(damaged.read_text().replace("[", "[1,", 1))
+    with pytest.raises(l2m.InputError, match="damaged"):
+        combine_folders(job, [tmp_path / "a", tmp_path / "b"])
+    with pytest.raises(l2m.InputError, match="no result"):
+        combine_folders(job, [tmp_path / "b"])

@@ -32,6 +32,7 @@ from l2m.joint_entropy import (
 )
 from l2m.measure import Domain, Measurement, measure
 from l2m.near_duplicates import near_duplicates
+from l2m.ngrams import NgramCounts, ngrams
 from l2m.position_nll import PositionCurve, position_nll
 from l2m.power_law import Logarithm, PowerLaw, fit_logarithm, fit_power_law
 from l2m.records import Record, load
@@ -39,7 +40,7 @@ from l2m.scoring import Scores, score
 from l2m.tokenize import tokenize
 from l2m.training.collapse import Collapse
 from l2m.training.evaluation import KLCurve
-from l2m.two_point import TwoPointCurve, mutual_information, two_point
+from l2m.two_point import TwoPointCurve, TwoPointJob, mutual_information, two_point
 
 __all__ = [
     "ENTROPY_ESTIMATORS",
@@ -64,12 +65,14 @@ __all__ = [
     "KLCurve",
     "Logarithm",
     "Measurement",
+    "NgramCounts",
     "PositionCurve",
     "PowerLaw",
     "Record",
     "Scores",
     "Threshold",
     "TwoPointCurve",
+    "TwoPointJob",
     "Verdict",
     "__version__",
     "bipartite",
@@ -91,6 +94,7 @@ __all__ = [
     "measure",
     "mutual_information",
     "near_duplicates",
+    "ngrams",
     "position_nll",
     "score",
     "tokenize",

@@ -10,6 +10,7 @@ __all__ = [
     "CurveFitter",
     "GaussianFilter",
     "GaussianLaw",
+    "NgramCounter",
     "PairCounter",
     "Sketches",
     "WordTable",
@@ -53,23 +54,87 @@ class PairCounter:
     def frequencies(self) -> NDArray[np.uint64]:
         """How often each of them occurs, by rank."""
 
+    @property
+    def length(self) -> int:
+        """How many tokens are laid out."""
+
+    @property
+    def narrow(self) -> bool:
+        """Whether ranks take 16 bits."""
+
+    def least(self, grouped: bool) -> int:
+        """Bytes that a thread needs at least: the commonest token at one distance."""
+
+    def bytes(self, threads: int) -> tuple[int, int]:
+        """Bytes that stay while counting, and bytes that `margins` needs on this many threads."""
+
+    def plan(
+        self, low: int, high: int, distances: int, grouped: bool, budget: int
+    ) -> list[tuple[int, list[tuple[int, int]]]]:
+        """Walks over the corpus: (distances at once, ranges of first ranks that a thread holds at a time)."""
+
     def count(
         self,
         distances: list[int],
         low: int,
         high: int,
+        budget: int,
         estimator: str | None = None,
         threads: int | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[tuple[_Entries, list[int]]]:
         """By distance, over first ranks low..high: (n, pairs of tokens that occurred n times) and, by group, how much
-        sum n g(n) shrinks without it, in units of 2^-28."""
+        sum n g(n) shrinks without it, in units of 2^-28. `budget`: bytes a thread may take."""
 
     def margins(
         self, distances: list[int], estimator: str, with_null: bool, threads: int | None = None
     ) -> list[tuple[_Entries, _Entries, list[int], list[tuple[float, float, float]]]]:
         """By distance: fingerprints of both margins, pairs by group, and (entropy_x, entropy_y, expected joint entropy of
         independent tokens) for all pairs and without each group."""
+
+@final
+class NgramCounter:
+    """A corpus whose ids are replaced by their place among those that occur."""
+
+    def __new__(
+        cls, tokens: NDArray[np.integer], offsets: NDArray[np.int64], threads: int | None = None
+    ) -> NgramCounter: ...
+    @property
+    def distinct(self) -> int:
+        """How many different ids occur."""
+
+    @property
+    def frequencies(self) -> NDArray[np.uint64]:
+        """How often each of them occurs, in the order of ids."""
+
+    def bytes(self) -> int:
+        """Bytes that stay while counting."""
+
+    def total(self, n: int) -> int:
+        """How many n-grams there are."""
+
+    def least(self, n: int) -> int:
+        """Bytes that a thread needs at least: the commonest token's list."""
+
+    def plan(self, n: int, budget: int) -> list[tuple[int, int]]:
+        """Ranges of first ids whose lists take at most `budget` bytes."""
+
+    def fingerprints(
+        self,
+        n: int,
+        low: int,
+        high: int,
+        budget: int,
+        threads: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[_Entries]:
+        """Fingerprints of the orders 1 to n over first ids low..high, `budget` bytes a thread."""
+
+    def table(self, n: int, low: int, high: int) -> _Entries:
+        """The n-grams over first ids low..high as ids side by side, sorted, and their counts."""
+
+    def most_common(self, n: int, k: int, budget: int, threads: int | None = None) -> _Entries:
+        """The k most frequent n-grams as ids side by side, ties by ids, and their counts."""
 
 def expected_joint_entropy(x: _Entries, y: _Entries, estimator: str, exact: bool = False) -> float:
     """Expected entropy in nats of pairs with these margins, given as (n, symbols), under independence; `exact`: the slow

@@ -2,7 +2,8 @@
 
 import dataclasses
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -12,7 +13,9 @@ from l2m import _core
 from l2m.corpus import Corpus
 from l2m.entropy import Estimate
 from l2m.errors import InputError
+from l2m.progress import Progress
 from l2m.records import Record
+from l2m.tasks import parse_memory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-Progress = Callable[[int, int], None]
 
 ENOUGH_GROUPS = 8
 """A distance enters a fit only if at least this many jackknife groups contribute pairs; fewer documents: blocks instead."""
@@ -277,16 +279,22 @@ def two_point(
         InputError: distances that are not whole numbers >= 1 or repeat, an unknown choice, a corpus without any pair where
             distances are to be chosen, groups < 2, memory below what is needed (the message says how much).
     """
-    corpus = corpus if isinstance(corpus, Corpus) else Corpus(corpus)
-    job = _Job(corpus, distances, estimator, margins, null, groups, threads, memory, seed, progress)
-    curve = job.curve(within_document=within_document, cross_document=cross_document)
-    keep = job.fixed_documents() if fixed_documents and groups is not None else None
-    if keep is not None:
-        reach = int(np.diff(corpus.offsets)[keep].min())
-        near = [distance for distance in job.distances if distance < reach]
-        part = _Job(corpus.select(keep), near, estimator, margins, null, groups, threads, memory, seed, progress)
-        curve = dataclasses.replace(curve, fixed=part.curve(within_document=within_document, cross_document=False))
-    return curve
+    job = TwoPointJob(
+        corpus,
+        distances,
+        estimator=estimator,
+        margins=margins,
+        null=null,
+        groups=groups,
+        within_document=within_document,
+        cross_document=cross_document,
+        fixed_documents=fixed_documents,
+        threads=threads,
+        memory=memory,
+        seed=seed,
+        parts=1,
+    )
+    return job.run_all(progress)
 
 
 def mutual_information(
@@ -317,15 +325,23 @@ def mutual_information(
     _check_choices(estimator=estimator, margins="pairs", null=null, groups=groups)
     blocks = 1 if groups is None else min(groups, first.size)
     counter = _core.PairCounter.paired(first, second, blocks, threads)
-    sample = _measure(counter, [0], estimator, "pairs", null, threads, None)
-    stderr = _jackknife(sample)[0][0] if blocks > 1 else float("nan")
-    settings = {"pairs": first.size, "distinct": int(sample.distinct[0]), "null": null, "groups": blocks}
-    return Estimate(
-        float(sample.information[0]),
-        float(stderr),
+    grouped = estimator if blocks > 1 else None
+    budget = _budget(counter, grouped is not None, _threads(threads), None)[1]
+    sample = _combine(
+        _margins(counter, [0], estimator, False, null, threads),
+        [_joint(counter, [0], 0, counter.distinct, budget, grouped, threads, None)],
         estimator,
-        settings={**settings, "null_level": float(sample.null[0])},
+        null,
     )
+    stderr = _jackknife(sample)[0][0] if blocks > 1 else float("nan")
+    settings = {
+        "pairs": first.size,
+        "distinct": int(sample.distinct[0]),
+        "null": null,
+        "null_level": float(sample.null[0]),
+        "groups": blocks,
+    }
+    return Estimate(float(sample.information[0]), float(stderr), estimator, settings=settings)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -344,57 +360,107 @@ class _Sample:
     group_pairs: NDArray[np.uint64]
 
 
-def _measure(
+def _joint(
     counter: "_core.PairCounter",
     distances: list[int],
-    estimator: str,
-    margins: str,
-    null: str,
+    low: int,
+    high: int,
+    budget: int,
+    estimator: str | None,
     threads: int | None,
     progress: Progress | None,
-) -> _Sample:
-    """Count and combine: entropies from fingerprints, replicates from what each group removes."""
+) -> dict[str, Any]:
+    """Joint counts over first ranks low..high as JSON-ready integers, by distance."""
+    counted = counter.count(distances, low, high, budget, estimator, threads, progress)
+    return {
+        "counts": [counts.tolist() for (counts, _), _ in counted],
+        "symbols": [symbols.tolist() for (_, symbols), _ in counted],
+        "removed": [removed for _, removed in counted],
+    }
+
+
+def _margins(
+    counter: "_core.PairCounter", distances: list[int], estimator: str, corpus: bool, null: str, threads: int | None
+) -> dict[str, Any]:
+    """What the margins say, JSON-ready: pairs by distance and group, and by distance rows (H_X, H_Y, E[H_XY]), first for all
+    pairs, then without each group. `corpus`: H_X = H_Y = H_1 over all tokens."""
     sides = counter.margins(distances, estimator, null == "exact", threads)
-    whole = counter.margins([0], estimator, False, threads)[0] if margins == "corpus" else None
-    group_pairs = np.array([side[2] for side in sides], np.uint64).T
-    groups = group_pairs.shape[0]
-    joint = counter.count(distances, _pieces(counter), estimator if groups > 1 else None, threads, progress)
+    levels = [np.array(side[3]) for side in sides]
+    if corpus:
+        unigram = np.array(counter.margins([0], estimator, False, threads)[0][3])[:, :1]
+        for index, side in enumerate(sides):
+            if sum(side[2]):
+                levels[index][:, :2] = unigram
+    as_json = [[[None if np.isnan(value) else float(value) for value in row] for row in level] for level in levels]
+    return {"pairs": [side[2] for side in sides], "levels": as_json}
+
+
+def _combine(margins: dict[str, Any], joints: Sequence[dict[str, Any]], estimator: str, null: str) -> _Sample:
+    """Entropies from the fingerprints of all ranges, replicates from what each group removes."""
+    group_pairs = np.array(margins["pairs"], np.uint64).T
+    groups, number = group_pairs.shape
     pairs = group_pairs.sum(axis=0)
-    columns: dict[str, list[float]] = {"x": [], "y": [], "xy": [], "null_xy": [], "distinct": []}
-    replicates = np.full((groups, len(distances)), np.nan)
-    for index, (side, ((counts, symbols), removed)) in enumerate(zip(sides, joint, strict=True)):
+    columns = {name: np.full(number, np.nan) for name in ("x", "y", "xy", "null_xy")}
+    distinct = np.zeros(number, np.uint64)
+    replicates = np.full((groups, number), np.nan)
+    for index in range(number):
         total = int(pairs[index])
-        columns["distinct"].append(int(symbols.sum()))
         if total == 0:
-            for name in ("x", "y", "xy", "null_xy"):
-                columns[name].append(np.nan)
             continue
-        levels = np.array(side[3])
-        if whole is not None:
-            levels[:, 0] = levels[:, 1] = np.array(whole[3])[:, 0]
+        counts, symbols = _merged([(joint["counts"][index], joint["symbols"][index]) for joint in joints])
+        levels = np.array(margins["levels"][index], float)
         _, entropy_xy, _ = _core.entropy(counts, symbols, estimator)
-        for name, value in zip(("x", "y", "xy", "null_xy"), (*levels[0, :2], entropy_xy, levels[0, 2]), strict=True):
-            columns[name].append(float(value))
+        distinct[index] = symbols.sum()
+        for name, value in zip(columns, (*levels[0, :2], entropy_xy, levels[0, 2]), strict=True):
+            columns[name][index] = value
         if groups > 1:
+            removed = [sum(joint["removed"][index][group] for joint in joints) for group in range(groups)]
             left = (total - group_pairs[:, index].astype(np.int64)).astype(float)
             summed = total * (np.log(total) - entropy_xy) - np.array([float(value) for value in removed]) * REMOVED_UNIT
             with np.errstate(divide="ignore", invalid="ignore"):
                 without = np.log(left) - summed / left
             independent = levels[1:, 2] if null == "exact" else levels[1:, 0] + levels[1:, 1]
             replicates[:, index] = independent - without
-    x, y, xy = (np.array(columns[name]) for name in ("x", "y", "xy"))
-    level = x + y - np.array(columns["null_xy"]) if null == "exact" else np.where(pairs > 0, 0.0, np.nan)
+    x, y, xy = columns["x"], columns["y"], columns["xy"]
+    level = x + y - columns["null_xy"] if null == "exact" else np.where(pairs > 0, 0.0, np.nan)
     raw = x + y - xy
-    return _Sample(
-        raw - level, raw, level, pairs, np.array(columns["distinct"], np.uint64), x, y, xy, replicates, group_pairs
-    )
+    return _Sample(raw - level, raw, level, pairs, distinct, x, y, xy, replicates, group_pairs)
 
 
-def _pieces(counter: "_core.PairCounter", parts: int = 8) -> list[tuple[int, int]]:
-    ends = np.cumsum(counter.frequencies)
-    cuts = np.searchsorted(ends, np.arange(1, parts + 1) * (ends[-1] / parts))
-    cuts = np.unique(np.concatenate([[0], np.minimum(cuts + 1, ends.size)]))
-    return [(int(low), int(high)) for low, high in zip(cuts[:-1], cuts[1:], strict=True)]
+def _merged(parts: Sequence[tuple[Any, Any]]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """The fingerprint of the union of disjoint tables."""
+    counts = np.concatenate([np.array(counts, np.uint64) for counts, _ in parts])
+    symbols = np.concatenate([np.array(symbols, np.uint64) for _, symbols in parts])
+    merged, where = np.unique(counts, return_inverse=True)
+    sums = np.zeros(merged.size, np.uint64)
+    np.add.at(sums, where, symbols)
+    return merged, sums
+
+
+def _threads(threads: int | None) -> int:
+    if threads is not None and threads < 1:
+        raise InputError(f"threads: {threads}; expected at least 1")
+    return threads or len(os.sched_getaffinity(0))
+
+
+def _budget(counter: "_core.PairCounter", grouped: bool, threads: int, memory: int | None) -> tuple[int, int]:
+    """(threads, bytes a thread may take) within `memory`, which also holds ranks and margins; None: what full speed needs.
+
+    Raises:
+        InputError: a budget below what one thread needs for the commonest token at one distance.
+    """
+    resident, _ = counter.bytes(1)
+    least = counter.least(grouped)
+    if memory is None:
+        # Lists of 9 bytes a token in all beside 2 for 16-bit ranks, 15 beside 4.
+        room = counter.length * (9 if counter.narrow else 15) // threads
+        return threads, max(room, least, 64 << 20)
+    for number in range(threads, 0, -1):
+        share = (memory - resident) // number
+        if share >= least and counter.bytes(number)[1] <= memory - resident:
+            return number, share
+    needed = resident + max(least, counter.bytes(1)[1])
+    raise InputError(f"memory: {memory:,} bytes; this corpus needs at least {needed:,} bytes")
 
 
 def _jackknife(sample: _Sample) -> tuple[Floats, Floats]:
@@ -421,90 +487,174 @@ def _jackknife(sample: _Sample) -> tuple[Floats, Floats]:
     return stderr, deviations.T @ deviations
 
 
-class _Job:
-    """One corpus at some distances: how it is cut into groups, and its measurement in each arrangement."""
+class TwoPointJob:
+    """The measurement of `two_point` as tasks whose results add; see `l2m.tasks`.
+
+    Args: those of `two_point`, and
+        parts: tasks a count is cut into, by ranges of first tokens; None: 16, more for over 1e9 tokens.
+
+    Attributes:
+        tasks: names: DOCUMENTS-ARRANGEMENT-margins, and DOCUMENTS-ARRANGEMENT-joint-PART. The documents are "all" or "fixed" (those of a
+            fit, where they differ), the arrangement "given", "shuffled" or "cross-document".
+    """
 
     def __init__(
         self,
-        corpus: Corpus,
-        distances: Iterable[int] | None,
-        estimator: str,
-        margins: str,
-        null: str,
-        groups: int | None,
-        threads: int | None,
-        memory: int | str | None,
-        seed: int,
-        progress: Progress | None,
+        corpus: Corpus | ArrayLike | Sequence[ArrayLike],
+        distances: Iterable[int] | None = None,
+        *,
+        estimator: str = "grassberger",
+        margins: str = "pairs",
+        null: str = "exact",
+        groups: int | None = 32,
+        within_document: bool = True,
+        cross_document: bool = False,
+        fixed_documents: bool = True,
+        threads: int | None = None,
+        memory: int | str | None = None,
+        seed: int = 0,
+        parts: int | None = None,
     ) -> None:
         _check_choices(estimator=estimator, margins=margins, null=null, groups=groups)
         if not 0 <= seed < 1 << 64:
             raise InputError(f"seed: {seed}; expected 0 to 2^64 - 1")
-        self.corpus, self.estimator, self.margins, self.null, self.seed = corpus, estimator, margins, null, seed
-        self.threads, self.memory, self.progress = threads, memory, progress
-        self.lengths = np.diff(corpus.offsets)
-        nearest = 1
-        if distances is not None:
-            self.distances = _check_distances(distances)
-            nearest = min(self.distances)
-        self.unit, self.segments, self.groups = _segments(corpus.offsets, groups, nearest)
-        if distances is None:
-            self.distances = self._default_distances()
-
-    def _contributing(self, distance: int) -> int:
-        """Groups with pairs at this distance."""
-        start, end, limit, group = self.segments
-        return np.unique(group[np.minimum(end, limit - distance) > start]).size
-
-    def _default_distances(self) -> list[int]:
-        powers = [1 << power for power in range(14) if (self.lengths > 1 << power).any()]
-        if not powers:
-            raise InputError(
-                f"corpus: {self.corpus.tokens.size} tokens in {len(self.corpus)} documents, without any pair;"
-                " expected a document of two tokens or more"
+        self.corpus = corpus if isinstance(corpus, Corpus) else Corpus(corpus)
+        self.estimator, self.margins, self.null, self.seed = estimator, margins, null, seed
+        self.threads, self.memory = _threads(threads), parse_memory(memory)
+        self.parts = parts or max(16, self.corpus.tokens.size >> 26)
+        cut = _Cut(self.corpus.offsets, None, groups, distances)
+        self.cuts = {"all": cut}
+        keep = cut.fixed_documents() if fixed_documents and groups is not None else None
+        if keep is not None:
+            reach = int(cut.lengths[keep].min())
+            self.cuts["fixed"] = _Cut(self.corpus.offsets, keep, groups, [d for d in cut.distances if d < reach])
+        self._samples = [
+            (documents, arrangement)
+            for documents in self.cuts
+            for arrangement, wanted in (
+                ("given", True),
+                ("shuffled", within_document),
+                ("cross-document", cross_document and documents == "all"),
             )
-        needed = ENOUGH_GROUPS if self.groups >= ENOUGH_GROUPS else 1
-        return [power for power in powers if self._contributing(power) >= needed] or powers
+            if wanted
+        ]
+        self._held: tuple[tuple[str, str], _core.PairCounter] | None = None
 
-    def fixed_documents(self) -> list[int] | None:
-        """The documents of a fit: those longer than the largest distance at which documents that long hold half of all
-        tokens and fill 8 groups. None where that is every document with a pair, or no such distance exists."""
-        if self.unit == "none":
-            return None
-        needed = ENOUGH_GROUPS if self.unit == "documents" else 1
-        for distance in sorted(self.distances, reverse=True):
-            long = self.lengths > distance
-            if long.sum() >= needed and self.lengths[long].sum() >= FIXED_SHARE * self.lengths.sum():
-                every = (self.lengths > min(self.distances)).sum() == long.sum()
-                return None if every else [int(index) for index in np.flatnonzero(long)]
-        return None
+    @property
+    def distances(self) -> list[int]:
+        """As asked for, or as chosen."""
+        return self.cuts["all"].distances
 
-    def _sample(self, arrangement: str) -> _Sample:
-        counter = _core.PairCounter(
-            np.ascontiguousarray(self.corpus.tokens), self.segments, self.groups, arrangement, self.seed, self.threads
-        )
-        return _measure(counter, self.distances, self.estimator, self.margins, self.null, self.threads, self.progress)
+    @property
+    def tasks(self) -> list[str]:
+        names = [f"joint-{part:05}" for part in range(self.parts)]
+        return [f"{documents}-{kind}-{name}" for documents, kind in self._samples for name in ("margins", *names)]
 
-    def curve(self, *, within_document: bool, cross_document: bool) -> TwoPointCurve:
-        sample = self._sample("given")
-        jackknifed = self.groups > 1
-        stderr, covariance = _jackknife(sample) if jackknifed else (np.full(len(self.distances), np.nan), None)
-        within = self._sample("shuffled") if within_document else None
-        across = self._sample("cross-document") if cross_document else None
-        distances = np.array(self.distances, np.int64)
-        settings = {
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What is measured on what: equal settings, equal tasks, equal results."""
+        return {
+            "job": "two-point",
+            "corpus": self.corpus.hash,
+            "distances": self.distances,
+            **self._settings(),
+            "samples": [list(sample) for sample in self._samples],
+            "parts": self.parts,
+        }
+
+    def _settings(self) -> dict[str, Any]:
+        cut = self.cuts["all"]
+        return {
             "estimator": self.estimator,
             "margins": self.margins,
             "null": self.null,
-            "groups": {"unit": self.unit, "number": self.groups},
+            "groups": {"unit": cut.unit, "number": cut.groups},
             "seed": self.seed,
-            "tokens": self.corpus.tokens.size,
-            "documents": len(self.corpus),
-            "vocab_size": self.corpus.vocab_size,
-            "tokenizer": self.corpus.tokenizer["name"],
         }
+
+    @property
+    def work(self) -> int:
+        """Pairs to count in all, for progress: tokens x distances of every sample."""
+        return sum(self.cuts[documents].tokens * len(self.cuts[documents].distances) for documents, _ in self._samples)
+
+    def plan(self) -> dict[str, Any]:
+        """What a run will do: tasks, pairs, threads, and memory in bytes beside the mapped tokens (an upper bound)."""
+        counter = self._counter(*self._samples[0])
+        grouped = self.cuts["all"].groups > 1
+        threads, budget = _budget(counter, grouped, self.threads, self.memory)
+        walks = counter.plan(0, counter.distinct, len(self.distances), grouped, budget)
+        resident, margins = counter.bytes(threads)
+        frequencies = np.concatenate([[0], np.cumsum(counter.frequencies)]).astype(np.int64)
+        largest = max((int(frequencies[b] - frequencies[a]) for _, pieces in walks for a, b in pieces), default=0)
+        return {
+            "tasks": len(self.tasks),
+            "pairs": self.work,
+            "threads": threads,
+            "walks": sum(len(pieces) * -(-len(self.distances) // at_once) for at_once, pieces in walks),
+            "memory": resident + max(margins, min(threads * budget, threads * (largest * 64 + counter.least(grouped)))),
+            "different_ids": counter.distinct,
+        }
+
+    def run(self, task: str, progress: Progress | None = None) -> dict[str, Any]:
+        """The result of one task: integers, and floats that depend on the corpus alone."""
+        if task not in self.tasks:
+            raise InputError(f"task: {task!r}; expected one of {', '.join(self.tasks[:3])}, ...")
+        documents, rest = task.split("-", 1)
+        kind, name = rest.split("-margins") if rest.endswith("-margins") else rest.split("-joint-")
+        counter = self._counter(documents, kind)
+        cut = self.cuts[documents]
+        grouped = cut.groups > 1
+        threads, budget = _budget(counter, grouped, self.threads, self.memory)
+        if not name:
+            return _margins(counter, cut.distances, self.estimator, self.margins == "corpus", self.null, threads)
+        low, high = _part(counter, int(name), self.parts)
+        estimator = self.estimator if grouped else None
+        return _joint(counter, cut.distances, low, high, budget, estimator, threads, progress)
+
+    def run_all(self, progress: Progress | None = None) -> TwoPointCurve:
+        """Run every task here and combine."""
+        results, done = {}, 0
+        for task in self.tasks:
+            step: Progress | None = None
+            if progress is not None:
+                step = _offset(progress, done, self.work)
+            results[task] = self.run(task, step)
+            if "-joint-" in task:
+                cut = self.cuts[task.split("-", 1)[0]]
+                done += cut.tokens * len(cut.distances) // self.parts
+        self._held = None
+        return self.combine(results)
+
+    def combine(self, results: Mapping[str, dict[str, Any]]) -> TwoPointCurve:
+        """The curve from the results of all tasks."""
+        samples = {}
+        for documents, kind in self._samples:
+            name = f"{documents}-{kind}"
+            joints = [results[f"{name}-joint-{part:05}"] for part in range(self.parts)]
+            samples[documents, kind] = _combine(results[f"{name}-margins"], joints, self.estimator, self.null)
+        fixed = self._curve("fixed", samples, None) if "fixed" in self.cuts else None
+        return self._curve("all", samples, fixed)
+
+    def _counter(self, documents: str, arrangement: str) -> "_core.PairCounter":
+        """The ranked tokens of one sample; one is held at a time."""
+        if self._held is None or self._held[0] != (documents, arrangement):
+            self._held = None
+            cut = self.cuts[documents]
+            tokens = np.ascontiguousarray(self.corpus.tokens)
+            counter = _core.PairCounter(tokens, cut.segments, cut.groups, arrangement, self.seed, self.threads)
+            self._held = (documents, arrangement), counter
+        return self._held[1]
+
+    def _curve(
+        self, documents: str, samples: Mapping[tuple[str, str], _Sample], fixed: TwoPointCurve | None
+    ) -> TwoPointCurve:
+        cut = self.cuts[documents]
+        sample = samples[documents, "given"]
+        within, across = samples.get((documents, "shuffled")), samples.get((documents, "cross-document"))
+        jackknifed = cut.groups > 1
+        stderr, covariance = _jackknife(sample) if jackknifed else (np.full(len(cut.distances), np.nan), None)
         return TwoPointCurve(
-            distance=distances,
+            distance=np.array(cut.distances, np.int64),
             information=sample.information,
             stderr=stderr,
             covariance=covariance,
@@ -518,27 +668,91 @@ class _Job:
             within_document=None if within is None else within.information,
             within_document_stderr=_jackknife(within)[0] if within is not None and jackknifed else None,
             cross_document=None if across is None else across.information,
-            documents=np.array([(self.lengths > distance).sum() for distance in self.distances], np.int64),
+            documents=np.array([(cut.lengths > distance).sum() for distance in cut.distances], np.int64),
             contributing=(sample.group_pairs > 0).sum(axis=0).astype(np.int64),
             replicates=sample.replicates if jackknifed else None,
             group_pairs=sample.group_pairs if jackknifed else None,
-            settings=settings,
+            fixed=fixed,
+            settings={
+                **self._settings(),
+                "groups": {"unit": cut.unit, "number": cut.groups},
+                "tokens": cut.tokens,
+                "documents": int(cut.lengths.size),
+                "vocab_size": self.corpus.vocab_size,
+                "tokenizer": self.corpus.tokenizer["name"],
+            },
         )
 
 
+def _part(counter: "_core.PairCounter", part: int, parts: int) -> tuple[int, int]:
+    """First ranks of one of `parts` ranges that hold about the same number of tokens; a range may be empty."""
+    ends = np.cumsum(counter.frequencies)
+    if ends.size == 0:
+        return 0, 0
+    cuts = np.searchsorted(ends, np.arange(1, parts) * (int(ends[-1]) / parts), side="left") + 1
+    cuts = np.concatenate([[0], np.minimum(cuts, ends.size), [ends.size]])
+    return int(cuts[part]), int(cuts[part + 1])
+
+
+def _offset(progress: Progress, done: int, total: int) -> Progress:
+    return lambda units, _: progress(min(done + units, total), total)
+
+
+class _Cut:
+    """Which documents are counted at which distances, and how they are cut into jackknife groups."""
+
+    def __init__(
+        self, offsets: Integers, documents: Integers | None, groups: int | None, distances: Iterable[int] | None
+    ) -> None:
+        starts, ends = offsets[:-1], offsets[1:]
+        if documents is not None:
+            starts, ends = starts[documents], ends[documents]
+        self.lengths = ends - starts
+        self.tokens = int(self.lengths.sum())
+        self.all_documents = documents is None
+        chosen = None if distances is None else _check_distances(distances)
+        self.unit, self.segments, self.groups = _segments(starts, ends, groups, min(chosen) if chosen else 1)
+        self.distances = self._default_distances() if chosen is None else chosen
+
+    def _contributing(self, distance: int) -> int:
+        """Groups with pairs at this distance."""
+        start, end, limit, group = self.segments
+        return int(np.unique(group[np.minimum(end, limit - distance) > start]).size)
+
+    def _default_distances(self) -> list[int]:
+        powers = [1 << power for power in range(14) if (self.lengths > 1 << power).any()]
+        if not powers:
+            raise InputError(
+                f"corpus: {self.tokens} tokens in {self.lengths.size} documents, without any pair;"
+                " expected a document of two tokens or more"
+            )
+        needed = ENOUGH_GROUPS if self.groups >= ENOUGH_GROUPS else 1
+        return [power for power in powers if self._contributing(power) >= needed] or powers
+
+    def fixed_documents(self) -> Integers | None:
+        """The documents of a fit: those longer than the largest distance at which documents that long hold half of all
+        tokens and fill 8 groups. None where that is every document with a pair, or no such distance exists."""
+        needed = ENOUGH_GROUPS if self.unit == "documents" else 1
+        for distance in sorted(self.distances, reverse=True):
+            long = self.lengths > distance
+            if long.sum() >= needed and self.lengths[long].sum() >= FIXED_SHARE * self.tokens:
+                every = (self.lengths > min(self.distances)).sum() == long.sum()
+                return None if every else np.flatnonzero(long)
+        return None
+
+
 def _segments(
-    offsets: Integers, groups: int | None, nearest: int
+    starts: Integers, ends: Integers, groups: int | None, nearest: int
 ) -> tuple[str, tuple[Integers, Integers, Integers, Integers], int]:
     """(what a group consists of, (start, end, limit, group) of first tokens ordered by group, number of groups).
 
     Whole documents, the longest first into the lightest group; contiguous blocks of equal size where fewer than 8 documents
     have pairs at the nearest distance.
     """
-    starts, ends = offsets[:-1], offsets[1:]
     lengths = ends - starts
     some = np.flatnonzero(lengths > 0)
     starts, ends, lengths = starts[some], ends[some], lengths[some]
-    if groups is None:
+    if groups is None or some.size == 0:
         return "none", (starts, ends, ends.copy(), np.zeros(some.size, np.int64)), 1
     contributing = int((lengths > nearest).sum())
     if contributing >= ENOUGH_GROUPS:
@@ -551,17 +765,18 @@ def _segments(
             heapq.heapreplace(heap, (weight + int(lengths[document]), lightest))
         order = np.argsort(group, kind="stable")
         return "documents", (starts[order], ends[order], ends[order], group[order]), number
-    number = max(1, min(groups, int(lengths.sum())))
-    # A block border inside a document cuts it into two segments with the same limit.
-    cuts = np.linspace(0, int(offsets[-1]), number + 1).astype(np.int64)
-    borders = np.unique(np.concatenate([starts, cuts[:-1]]))
-    document = np.searchsorted(starts, borders, side="right") - 1
-    inside = (document >= 0) & (borders < offsets[-1])
-    borders, document = borders[inside], document[inside]
-    limit = ends[document]
-    end = np.minimum(np.append(borders[1:], offsets[-1]), limit)
-    group = np.minimum(np.searchsorted(cuts, borders, side="right") - 1, number - 1)
-    return "blocks", (borders, end, limit, group.astype(np.int64)), number
+    total = int(lengths.sum())
+    number = max(1, min(groups, total))
+    # In coordinates that leave out what lies between the documents, a border inside a document cuts it into two segments with
+    # the same limit.
+    before = np.concatenate([[0], np.cumsum(lengths)])
+    cuts = np.arange(number) * total // number
+    borders = np.unique(np.concatenate([before[:-1], cuts]))
+    document = np.searchsorted(before, borders, side="right") - 1
+    shift = starts[document] - before[document]
+    stops = np.minimum(np.append(borders[1:], total), before[document + 1])
+    group = np.searchsorted(cuts, borders, side="right") - 1
+    return "blocks", (borders + shift, stops + shift, ends[document], group.astype(np.int64)), number
 
 
 def _check_choices(*, estimator: str, margins: str, null: str, groups: int | None) -> None:

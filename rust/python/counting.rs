@@ -4,7 +4,7 @@ use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 
 use super::run::{interruptible, with_threads};
-use crate::corpus::{Arrangement, Id, Ranked, Segment};
+use crate::corpus::{Arrangement, Id, Ranked, Ranks, Segment};
 use crate::entropy::Estimator;
 use crate::fingerprint::Fingerprint;
 use crate::monitor::Monitor;
@@ -135,6 +135,23 @@ impl PairCounter {
         self.corpus.first.frequencies.clone().into_pyarray(py)
     }
 
+    /// How many tokens are laid out.
+    #[getter]
+    fn length(&self) -> usize {
+        self.corpus.len()
+    }
+
+    /// Whether ranks take 16 bits.
+    #[getter]
+    fn narrow(&self) -> bool {
+        matches!(self.corpus.ranks, Ranks::Narrow(_))
+    }
+
+    /// Bytes that a thread needs at least: the commonest token at one distance.
+    fn least(&self, grouped: bool) -> u64 {
+        pairs::least_bytes(&self.corpus, grouped)
+    }
+
     /// Bytes that stay while counting, and bytes that `margins` needs on this many threads.
     fn bytes(&self, threads: usize) -> (u64, u64) {
         (pairs::resident_bytes(&self.corpus), pairs::margin_bytes(&self.corpus, threads))
@@ -259,6 +276,11 @@ impl NgramCounter {
         self.corpus.resident_bytes()
     }
 
+    /// Bytes that a thread needs at least: the commonest token's list.
+    fn least(&self, n: usize) -> u64 {
+        self.corpus.least_bytes(n)
+    }
+
     /// How many n-grams there are.
     fn total(&self, n: usize) -> u64 {
         self.corpus.total(n)
@@ -290,9 +312,8 @@ impl NgramCounter {
 
     /// The table of one order over first ids low..high, sorted.
     fn table<'py>(&self, py: Python<'py>, n: usize, low: usize, high: usize) -> PyResult<TableOf<'py>> {
-        let entries = interruptible(py, None, |monitor| {
-            with_threads(Some(1), || self.corpus.table(n, low..high, monitor))
-        })?;
+        let entries =
+            interruptible(py, None, |monitor| with_threads(Some(1), || self.corpus.table(n, low..high, monitor)))?;
         Ok(table(py, entries))
     }
 
