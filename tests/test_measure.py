@@ -58,6 +58,13 @@ def test_all_that_is_promised_is_there(measured: Path) -> None:
     assert [float(row.split(",")[column]) for row in rows] == result.bipartite.information.tolist()
 
 
+def test_one_document_says_what_its_error_bars_are_over(tmp_path: Path, texts: Path, tiny_model: Path) -> None:
+    run = run_command(texts / "00.txt", tiny_model, tmp_path / "out", windows=6)
+    assert run.returncode == 0, run.stderr
+    assert "Fewer than 8 documents: error bars are over blocks (two-point) and windows (bipartite)" in run.stdout
+    assert "Fewer than 8 documents" in (tmp_path / "out" / "report.html").read_text()
+
+
 def lookup(saved: Any, key: str) -> Any:
     """As l2m.report.lookup promises, written anew."""
     for part in key.split("."):

@@ -63,6 +63,7 @@ class Measurement(Record):
         verdicts: the L²M condition for the scored model first, then the models beside it (see `_judged` for the
             fields); empty where no exponent within (0, 1) was resolved.
         command: the command line that repeats the measurement.
+        note: what a reader of the error bars must know; empty where they are over documents.
     """
 
     kind: ClassVar[str] = "measurement"
@@ -76,6 +77,7 @@ class Measurement(Record):
     words: str
     verdicts: tuple[Mapping[str, Any], ...]
     command: str
+    note: str
 
 
 def measure(
@@ -188,6 +190,7 @@ def measure(
         words=words,
         verdicts=tuple(verdicts),
         command=command,
+        note=_note(measured[0].curve, curve),
         settings=run,
     )
     _write(out, result)
@@ -268,9 +271,7 @@ def _describe(corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def _verdicts(
-    law: PowerLaw | None, source: ModelSource, beside: Sequence[str], length: int
-) -> list[dict[str, Any]]:
+def _verdicts(law: PowerLaw | None, source: ModelSource, beside: Sequence[str], length: int) -> list[dict[str, Any]]:
     if law is None or not (law.resolved and 0 < law.exponent < 1):
         return []
     models = [(source.name, source.config), *((name, name) for name in beside)]
@@ -301,6 +302,17 @@ def _judged(name: str, law: PowerLaw, model: Any, length: int) -> dict[str, Any]
         "threshold_source": verdict.threshold.source,
         "words": at_length.explain(),
     }
+
+
+def _note(two: TwoPointCurve, bipartite_curve: BipartiteCurve) -> str:
+    units = {"two-point": two.settings["groups"]["unit"], "bipartite": bipartite_curve.groups}
+    others = [f"{unit} ({name})" for name, unit in units.items() if unit != "documents"]
+    if not others:
+        return ""
+    return (
+        f"Fewer than 8 documents: error bars are over {' and '.join(others)}, which are alike within a document; "
+        "they hold for these documents, not for others of their kind."
+    )
 
 
 def _summary(domain: Domain, law: PowerLaw | None, verdicts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -113,6 +113,7 @@ def show(result: "Measurement", out: Path, json: bool) -> None:
             f"L2M condition          {verdict['model']}: {verdict['outcome']}, enough up to {tokens(verdict['sufficient_length'])}"
             for verdict in result.verdicts
         ),
+        *([f"note                   {result.note}"] if result.note else []),
         f"report                 {out / 'report.html'}",
     ]
     print_result(result.to_dict(), json, "\n".join(lines))
