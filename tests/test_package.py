@@ -18,6 +18,18 @@ def test_import_is_light() -> None:
     assert heavy_modules_after("import l2m") == []
 
 
+def test_every_public_name_is_there_and_light() -> None:
+    assert heavy_modules_after("import l2m\nfor name in l2m.__all__: getattr(l2m, name)") == []
+
+
+def test_a_function_keeps_its_name_from_its_module() -> None:
+    """`l2m.two_point` is the function also after something imported the module of that name."""
+    import l2m
+    import l2m.measure
+
+    assert all(callable(getattr(l2m, name)) for name in ("two_point", "bipartite", "measure", "entropy", "condition"))
+
+
 def test_the_check_for_heavy_modules_can_fail() -> None:
     assert heavy_modules_after("import l2m, scipy") == ["scipy"]
 

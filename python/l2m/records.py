@@ -113,6 +113,11 @@ def load(path: str | os.PathLike[str]) -> Any:
     value = read_json(path)
     kind = value.get("kind") if isinstance(value, dict) else None
     if kind not in _KINDS:
+        import l2m
+
+        for name in l2m.__all__:  # a class is known once its module is imported
+            getattr(l2m, name)
+    if kind not in _KINDS:
         raise InputError(f"{path}: kind {kind!r}; expected a record saved by l2m, one of {', '.join(sorted(_KINDS))}")
     if value.get("schema") != SCHEMA:
         raise InputError(f"{path}: schema {value.get('schema')!r}; this version of l2m reads schema {SCHEMA}")
