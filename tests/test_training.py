@@ -14,11 +14,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from l2m import Corpus, InputError
+from l2m import Corpus, InputError, PositionCurve
 from l2m.gaussian import HierarchicalGaussian
 from l2m.training.config import TrainConfig
 from l2m.training.data import GaussianData, TextData, open_data, prefetch
-from l2m.training.evaluation import evaluate, kl_curve
+from l2m.training.evaluation import evaluate, headline, kl_curve, summary
 from l2m.training.loop import describe, load_model, train
 from l2m.training.loss import gaussian_kl, position_loss
 from l2m.training.metrics import read_metrics
@@ -503,6 +503,18 @@ def test_a_model_learns_a_markov_text_to_its_entropy(tmp_path: Path) -> None:
     # The first symbol costs log 4, the 31 others the entropy; 512 windows of 20 held-out texts scatter by 0.02.
     expected = (math.log(4) + 31 * MARKOV_ENTROPY) / 32
     assert expected - 0.06 < found < expected + 0.08
+
+
+def test_text_runs_are_evaluated_by_the_code_of_scoring(tmp_path: Path) -> None:
+    """Scoring's mean NLL is the loop's held-out loss, on other windows of the same texts: 4 of each scatter by 0.05."""
+    corpus = text_corpus(tmp_path / "corpus")
+    folder = train(quick(corpus=str(corpus), length=32, steps=1, learning_rate=1e-9), tmp_path / "run", device="cpu")
+    curve = evaluate(folder, sequences=4, device="cpu")
+    assert isinstance(curve, PositionCurve)
+    held_out = [line["held_out"] for line in read_metrics(folder) if "held_out" in line][-1]
+    assert headline(curve)["mean_nll"] == pytest.approx(held_out, abs=0.2)
+    assert curve.settings["state"] == 2 * 32 * 16
+    assert "no longer improves from position" in summary(curve)
 
 
 def test_make_data_by_config(tmp_path: Path) -> None:
