@@ -1,6 +1,5 @@
 """The main job: text and a language model in; two laws, a verdict and a report out."""
 
-import csv
 import dataclasses
 import os
 import shutil
@@ -19,7 +18,7 @@ from l2m.encoders import HuggingFaceEncoder
 from l2m.errors import InputError
 from l2m.files import atomic_write, read_json, write_json
 from l2m.history_state import history_state
-from l2m.power_law import PowerLaw
+from l2m.power_law import PowerLaw, fit_or_reason
 from l2m.progress import progress_bar
 from l2m.records import Record, load
 from l2m.scoring import score
@@ -178,7 +177,7 @@ def measure(
             device=device, dtype=dtype, max_batch_tokens=max_batch_tokens, seed=seed, progress=progress,
         )  # fmt: skip
     curve = bipartite(scores)
-    law, words = _fitted(curve)
+    law, words = fit_or_reason(curve)
     verdicts = _verdicts(law, source, beside, length)
     result = Measurement(
         title=name,
@@ -245,16 +244,8 @@ def _domain(
             return two_point(corpus, distances, threads=threads, seed=seed, progress=progress)
 
     curve: TwoPointCurve = _kept(path, count)
-    law, words = _fitted(curve)
+    law, words = fit_or_reason(curve)
     return Domain(name=name, corpus=_describe(corpus), curve=curve, law=law, words=words)
-
-
-def _fitted(curve: TwoPointCurve | BipartiteCurve) -> tuple[PowerLaw | None, str]:
-    try:
-        law: PowerLaw = curve.fit()
-    except InputError as error:
-        return None, f"no law fitted: {error}"
-    return law, law.explain()
 
 
 def _describe(corpus: Corpus) -> dict[str, Any]:
@@ -335,11 +326,7 @@ def _write(out: Path, result: Measurement) -> None:
     from l2m.report import figures, render
 
     for stem, curve in [("two_point", result.domains[0].curve), ("bipartite", result.bipartite)]:
-        with atomic_write(out / f"{stem}.csv", "w") as file:
-            columns = curve.columns()
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
+        curve.write_csv(out / f"{stem}.csv")
     drawn = figures(result)
     for stem, picture in drawn.items():
         with atomic_write(out / f"{stem}.svg", "w") as file:

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -332,6 +332,15 @@ class PowerLaw(Curve):
             f"y = {self.amplitude:.4g} x^{self.exponent:.3f}{offset}; exponent {low:.3f} to {high:.3f} "
             f"(95 %; {source}, Student's t with {self.degrees:g} degrees of freedom)."
         )
+
+
+def fit_or_reason(curve: Any) -> tuple["PowerLaw | None", str]:
+    """A curve's own fit (`curve.fit()`) with its words, or None and why there is none."""
+    try:
+        law: PowerLaw = curve.fit()
+    except InputError as error:
+        return None, f"no law fitted: {error}"
+    return law, law.explain()
 
 
 def fit_power_law(

@@ -65,6 +65,18 @@ class Record:
         size = next((value.size for value in flat.values()), 0)
         return {name: value for name, value in flat.items() if value.size == size}
 
+    def write_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write `columns` as CSV, atomically; numbers read back to the same bits."""
+        import csv
+
+        from l2m.files import atomic_write
+
+        columns = self.columns()
+        with atomic_write(path, "w") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: arrays as {"dtype", "shape", "data"}, non-finite numbers as "nan", "inf", "-inf"."""
         fields = {field.name: _encode(getattr(self, field.name)) for field in dataclasses.fields(self)}

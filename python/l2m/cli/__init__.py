@@ -16,12 +16,14 @@ COMMANDS: dict[str, str] = {
     "gaussian": "The Gaussian language: its exact law, curves and figures, samples with conditional means.",
     "measure": "The main job: text and a language model in; two laws, a verdict and a report out.",
     "merge": "What the shards of a job left, to one whole.",
+    "ngrams": "n-gram counts of every order, block entropies, the entropy rate.",
     "nll": "Negative log-likelihood by position, of one model or several, from scores.",
     "score": "Log-probabilities of windows of a text under a language model.",
     "state": "How many numbers models keep of what they have read.",
     "sweep": "Many training runs from one file, resumable, and what they show together.",
     "tokenize": "Text files and folders to a corpus of token ids.",
     "train": "Train a model on the Gaussian language or on text.",
+    "two-point": "Two-point mutual information at every distance, with error bars and its power law.",
 }
 """command name -> one line of help; `l2m.cli.NAME:NAME` (dashes as underscores) is the function."""
 
