@@ -45,8 +45,11 @@ lint: setup  ## Formatting, clippy, ruff, mypy, stubs
 	$(BIN)/mypy
 	MYPYPATH=python $(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml l2m._core
 
-bench: setup  ## Benchmarks beside what users pick today, full scale (SCALE=--smoke: minutes); docs/benchmarks.md says which data
-	for script in benches/*.py; do $(BIN)/python $$script $(SCALE) || exit 1; done
+bench: setup  ## Benchmarks beside what users pick today (SCALE=--smoke: minutes; BOOKS=FOLDER of text files for counting and corpora)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r pyproject.toml --extra bench
+	$(BIN)/python benches/counting.py $(BOOKS) $(SCALE)
+	$(if $(BOOKS),$(BIN)/python benches/corpora.py $(BOOKS) --tokenizer words $(SCALE))
+	for area in estimators gaussian scoring training; do $(BIN)/python benches/$$area.py $(SCALE) || exit 1; done
 
 validate: setup  ## Sweeps too long for the tests
 	$(BIN)/python -m pytest -m slow

@@ -43,7 +43,7 @@ class TwoPointCurve(Record):
     Attributes:
         distance: int64, d.
         information: raw - null. Zero in expectation for independent tokens; a value <= 0 is a legal observation. What
-            remains is a downward error proportional to the information itself, 11 to 16 % at 1e8 pairs (see `subsamples`).
+            remains is a downward error proportional to the information itself, 11 to 16 % at 1e8 pairs.
         stderr: delete-one-group jackknife over documents (delete-m_j weights, a null per replicate); sampling only.
         covariance: (distances, distances), of the same jackknife; None without groups.
         raw: entropy_x + entropy_y - entropy_xy.

@@ -168,3 +168,34 @@ fn predict(layer: &Layer, row: usize, known: usize, copy: &mut Node, below: &[No
     let b = next_row([y1, y2, y3, a])[0];
     (copy.mean, copy.ahead) = if known == 2 { (y3, p * a + q * b) } else { (p * a + q * b, q * a + p * b) };
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::gaussian::{Boundary, Shape};
+    use crate::monitor::Monitor;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        /// Three ways to the same means: with the sample, from the whole sequence, one value at a time.
+        #[test]
+        fn all_passes_agree(children in prop::collection::vec(1usize..=3, 0..4), printed: bool, seed: u64) {
+            let law = Arc::new(Law::new(&children, if printed { Boundary::Printed } else { Boundary::Weighted }).unwrap());
+            let n = law.length();
+            let (mut z, mut mean) = (vec![0.0_f64; n], vec![0.0_f64; n]);
+            let shape = Shape { groups: 1, channels: 1, head: 0 };
+            law.sample(shape, seed, 0, &mut z, &mut mean, &Monitor::new()).unwrap();
+            let whole = law.conditional_mean(&z, false, &Monitor::new()).unwrap();
+            let mut filter = Filter::new(Arc::clone(&law), 1);
+            for t in 0..n {
+                let stepped = filter.mean().unwrap()[0];
+                // Rounding through at most 4 layers, as in tests/test_gaussian.py.
+                prop_assert!((whole[t] - mean[t]).abs() < 1e-12 && (stepped - mean[t]).abs() < 1e-12);
+                filter.step(&z[t..=t]).unwrap();
+            }
+            prop_assert!(filter.mean().is_none() && filter.step(&[0.0]).is_err());
+        }
+    }
+}
