@@ -107,7 +107,7 @@ def test_only_what_is_missing_or_changed_is_done_again(tmp_path: Path, texts: Pa
 def test_a_killed_run_leaves_whole_parts_and_the_same_command_goes_on(tmp_path: Path, texts: Path) -> None:
     l2m.tokenize(texts, "words", tmp_path / "whole")
     code = (
-        "import sys, time, l2m; m = sys.modules['l2m.tokenize']; m._PART_BYTES = 10_000; run = m.run_part\n"
+        "import sys, time, l2m, l2m.tokenize; m = sys.modules['l2m.tokenize']; m._PART_BYTES = 10_000; run = m.run_part\n"
         "def slow(*arguments):\n    time.sleep(0.05); run(*arguments); print('part', flush=True)\n"
         "m.run_part = slow; l2m.tokenize(sys.argv[1], 'words', sys.argv[2])"
     )
@@ -144,7 +144,7 @@ RAY = """
 import json, os, sys, threading, time
 from pathlib import Path
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-import l2m
+import l2m, l2m.tokenize
 from ray.cluster_utils import Cluster
 
 module = sys.modules["l2m.tokenize"]

@@ -245,7 +245,7 @@ def test_condition_command_reads_a_measurement(tmp_path) -> None:
 
     law = l2m.fit_power_law([4, 8, 16, 32], [1.0, 1.71, 2.82, 4.8])
     for held in (law, None):
-        found = Measurement("t", {}, {}, (), None, held, "words", (), "command")  # type: ignore[arg-type]
+        found = Measurement("t", {}, {}, (), None, held, "words", (), "command", "")  # type: ignore[arg-type]
         found.save(tmp_path / "results.json")
         result = run_cli("condition", str(tmp_path), "mamba-130m", "--json")
         if held is None:

@@ -41,6 +41,10 @@ class _Package(ModuleType):
         if not (name in _PUBLIC and isinstance(value, ModuleType)):
             super().__setattr__(name, value)
 
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        # cloudpickle (Ray, Dask) knows plain modules only: it imports this one again where a function that uses it arrives.
+        return import_module, (self.__name__,)
+
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *_PUBLIC})
 
