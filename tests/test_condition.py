@@ -256,6 +256,16 @@ def test_condition_command_reads_a_measurement(tmp_path) -> None:
             assert row["sufficient_length"] == float(l2m.condition(law, "mamba-130m").sufficient_length)
 
 
+def test_a_law_of_two_groups_has_a_verdict_that_bounds_little() -> None:
+    """One degree of freedom: draws overflow, and the interval says so instead of failing."""
+    x = np.array([4.0, 8, 16, 32, 64])
+    y = 2 * x**0.5
+    law = l2m.fit_power_law(x, y, replicates=np.stack([y * x**0.2, y * x**-0.2]))
+    verdict = l2m.condition(law, MAMBA_130M, 1024)
+    assert verdict.required_state(1024).high > 1e6
+    assert "needs" in verdict.explain()
+
+
 def run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "l2m", *arguments], capture_output=True, text=True)
 

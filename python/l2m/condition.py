@@ -235,8 +235,10 @@ class Verdict(Record):
         best = np.broadcast_to(np.asarray(self.law.predict(x[:1]), dtype=np.float64), (1, x.shape[1]))
         x = x[1:] if len(x) > 1 else x
         first, second, *rest = (self._parameters[:, [i]] for i in range(self._parameters.shape[1]))
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             others = first * np.log(x) + second if _is_logarithm(self.law) else first * x**second + sum(rest)
+        # A law with one degree of freedom draws amplitudes beyond 1e308 with exponents as wild: 0 times infinity bounds nothing.
+        others = np.where(np.isnan(others), np.inf, others)
         scale = math.log(2) if getattr(self.law, "unit", "nats") == "bits" else 1.0
         return scale * np.concatenate([best, others])
 

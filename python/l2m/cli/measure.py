@@ -103,7 +103,7 @@ def show(result: "Measurement", out: Path, json: bool) -> None:
 
     def tokens(length: Mapping[str, float]) -> str:
         value, low, high = ("no limit" if bound == float("inf") else f"{bound:,.0f}" for bound in length.values())
-        return value if low == value == high else f"{value} tokens ({low} to {high})"
+        return value if low == value == high else f"{value} ({low} to {high} tokens)"
 
     summary = result.summary
     lines = [
