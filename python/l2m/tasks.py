@@ -103,16 +103,6 @@ def combine_folders(job: Job, folders: Sequence[str | os.PathLike[str]]) -> Any:
     return job.combine(results)
 
 
-def parse_shard(shard: str | None) -> tuple[int, int] | None:
-    """ "0/16" as (0, 16)."""
-    if shard is None:
-        return None
-    index, _, number = shard.partition("/")
-    if not (index.isdecimal() and number.isdecimal() and int(index) < int(number)):
-        raise InputError(f"shard: {shard!r}; expected i/n with i from 0 to n - 1, as in 0/16")
-    return int(index), int(number)
-
-
 def parse_memory(memory: int | str | None) -> int | None:
     """Bytes of "2GiB", "500 MB", "1e9" or a number."""
     if memory is None or (isinstance(memory, int) and not isinstance(memory, bool)):

@@ -180,6 +180,8 @@ class TwoPointCurve(Record):
 
         A value <= 0 is drawn as an open triangle at the lower edge, its upper error bar kept.
         """
+        from l2m.plots import draw_law
+
         curve = self.fixed or self
         if axes is None:
             from matplotlib.figure import Figure
@@ -206,10 +208,7 @@ class TwoPointCurve(Record):
                 curve.distance, curve.within_document, "--", color="C1", linewidth=1, label="shuffled within documents"
             )
         if law is not None:
-            x = np.geomspace(law.x.min(), law.x.max(), 200)
-            name = f"fit, exponent {law.exponent:.2f}" if law.resolved else "fit: no law resolved"
-            axes.plot(x, law.predict(x), color="C0", linewidth=1, label=name)
-            axes.fill_between(x, *law.band(x), color="C0", alpha=0.15, linewidth=0)
+            draw_law(axes, law, "C0")
         negative = np.isfinite(curve.information) & ~positive
         if negative.any():
             floor = axes.get_ylim()[0]
