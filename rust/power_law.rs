@@ -407,16 +407,24 @@ impl Fitter {
         let mut profile = std::mem::take(&mut scratch.profile);
         profile.clear();
         profile.extend((0..=STEPS).map(|k| line_at(libm::exp(narrowest + step * k as f64)).0));
-        let best = lowest(&profile);
-        scratch.profile = profile;
         let place = |k: usize| narrowest + step * k as f64;
-        let log_gap = descend(place(best.saturating_sub(1)), place(best), place((best + 1).min(STEPS)), |log_gap| {
-            line_at(libm::exp(log_gap)).1
-        });
-        let gap = if log_gap >= widest { room } else { libm::exp(log_gap) };
-        let (_, _, slope, level) = line_at(gap);
+        // Into every valley of the scan: the one around C near min y may be narrower than a step, and its floor the lowest.
+        let mut best = (f64::INFINITY, Law::NONE);
+        for k in 0..=STEPS {
+            let (left, right) = (k.saturating_sub(1), (k + 1).min(STEPS));
+            if profile[k] > profile[left] || profile[k] > profile[right] {
+                continue;
+            }
+            let log_gap = descend(place(left), place(k), place(right), |log_gap| line_at(libm::exp(log_gap)).1);
+            let gap = if log_gap >= widest { room } else { libm::exp(log_gap) };
+            let (square, _, slope, level) = line_at(gap);
+            if square < best.0 {
+                best = (square, self.law(libm::exp(level), slope, smallest - gap));
+            }
+        }
+        scratch.profile = profile;
         scratch.residual = logs;
-        self.law(libm::exp(level), slope, smallest - gap)
+        best.1
     }
 
     /// Huber's M-estimate: iteratively reweighted, scale = median |standardised residual| / 0.6745 at each step.

@@ -122,6 +122,12 @@ def test_the_bounded_form_finds_the_minimum(seed, low):
     assert reached <= grid * (1 + 1e-9)
 
 
+def test_the_bounded_form_enters_a_narrow_valley():
+    # C = 1 sits 3e-5 under min y; a scan of C sees C = 0 lower than both neighbours of the true minimum.
+    law = l2m.fit_power_law(X, 0.109375 / X + 1, offset="bounded")
+    assert law.best == pytest.approx([0.109375, -1, 1], rel=1e-9)
+
+
 def test_offset_bounds_hold_the_offset():
     y = decaying()
     free = l2m.fit_power_law(X, y, offset=True)
