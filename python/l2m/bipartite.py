@@ -126,12 +126,6 @@ class BipartiteCurve(Record):
         """split, length, information, stderr."""
         return {name: getattr(self, name) for name in ("split", "length", "information", "stderr")}
 
-    def to_frame(self) -> Any:
-        """A pandas DataFrame of the columns."""
-        from pandas import DataFrame
-
-        return DataFrame(self.columns())
-
     def plot(
         self, axes: Any = None, law: "PowerLaw | None" = None, *, label: str | None = None, color: str | None = None
     ) -> Any:

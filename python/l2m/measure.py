@@ -14,7 +14,6 @@ from l2m._core import __version__
 from l2m.bipartite import BipartiteCurve, bipartite
 from l2m.condition import Bounded, condition
 from l2m.corpus import Corpus
-from l2m.encoders import HuggingFaceEncoder
 from l2m.errors import InputError
 from l2m.files import atomic_write, read_json, write_json
 from l2m.history_state import history_state
@@ -197,9 +196,8 @@ def measure(
 
 
 def _tokenized(texts: Sources, source: ModelSource, out: Path, label: str, **options: Any) -> Corpus:
-    encoder = HuggingFaceEncoder(source.name, source.tokenizer_folder / "tokenizer.json")
     with progress_bar(label, "bytes") as progress:
-        return tokenize(texts, encoder, out, progress=progress, **options)
+        return tokenize(texts, source.encoder(), out, progress=progress, **options)
 
 
 @contextmanager

@@ -104,12 +104,6 @@ class PositionCurve(Record):
         names = ("first", "last", "nll", "stderr", "bits_per_byte", "bits_per_byte_stderr")
         return {name: getattr(self, name) for name in names}
 
-    def to_frame(self) -> Any:
-        """A pandas DataFrame of the columns."""
-        from pandas import DataFrame
-
-        return DataFrame(self.columns())
-
     def plot(self, axes: Any = None, *, label: str | None = None, color: str | None = None) -> Any:
         """Mean and 95 % band by position: nats per token against tokens, or bits per byte against bytes."""
         from l2m.plots import new_axes

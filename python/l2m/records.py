@@ -65,6 +65,12 @@ class Record:
         size = next((value.size for value in flat.values()), 0)
         return {name: value for name, value in flat.items() if value.size == size}
 
+    def to_frame(self) -> Any:
+        """A pandas DataFrame of the columns."""
+        from pandas import DataFrame
+
+        return DataFrame(self.columns())
+
     def write_csv(self, path: str | os.PathLike[str]) -> None:
         """Write `columns` as CSV, atomically; numbers read back to the same bits."""
         import csv

@@ -12,10 +12,7 @@ if TYPE_CHECKING:
 
 def figures(result: "Measurement") -> dict[str, str]:
     """The figures of a measurement as SVG: "bipartite", "two_point", and "two_point_N" for the domains beside the text."""
-    axes = result.bipartite.plot(plots.new_axes())
-    if result.law is not None:
-        plots.draw_law(axes, result.law)
-    drawn = {"bipartite": plots.svg(axes.figure)}
+    drawn = {"bipartite": plots.svg(result.bipartite.plot(plots.new_axes(), result.law).figure)}
     for number, domain in enumerate(result.domains):
         axes = domain.curve.plot(plots.new_axes(), domain.law)
         drawn["two_point" if number == 0 else f"two_point_{number}"] = plots.svg(axes.figure)

@@ -19,7 +19,6 @@ from l2m.tasks import parse_memory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from pandas import DataFrame
 
     from l2m.power_law import PowerLaw
 
@@ -180,13 +179,10 @@ class TwoPointCurve(Record):
 
         A value <= 0 is drawn as an open triangle at the lower edge, its upper error bar kept.
         """
-        from l2m.plots import draw_law
+        from l2m.plots import draw_law, new_axes
 
         curve = self.fixed or self
-        if axes is None:
-            from matplotlib.figure import Figure
-
-            axes = Figure(figsize=(6.4, 4.2), layout="constrained").add_subplot()
+        axes = new_axes() if axes is None else axes
         axes.set(
             xscale="log", yscale="log", xlabel="distance d (tokens)", ylabel=f"two-point information ({self.unit})"
         )
@@ -222,17 +218,6 @@ class TwoPointCurve(Record):
             )
         axes.legend(frameon=False, fontsize="small")
         return axes
-
-    def to_frame(self) -> "DataFrame":
-        """One row per distance."""
-        from pandas import DataFrame
-
-        columns = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if isinstance(getattr(self, field.name), np.ndarray) and getattr(self, field.name).shape == (len(self),)
-        }
-        return DataFrame(columns)
 
 
 def two_point(

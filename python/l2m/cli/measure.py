@@ -56,7 +56,7 @@ def measure(
     device
         cpu, cuda, ... Default: a GPU where there is one.
     dtype
-        float32, bfloat16, float16. Default: float32 on a CPU, bfloat16 on a GPU.
+        float32, bfloat16, float16. Default: float32 on a CPU, the checkpoint's own on a GPU.
     revision
         Commit, tag or branch of a hub model.
     max_batch_tokens

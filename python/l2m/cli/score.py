@@ -71,8 +71,10 @@ def score(
     json
         Print the result as one JSON object.
     """
-    from l2m.cli.output import print_result
+    from l2m.cli.inputs import read_corpus
+    from l2m.cli.output import print_result, read_shard
     from l2m.progress import progress_bar
+    from l2m.scoring import resolve_model
     from l2m.scoring import score as run
     from l2m.scoring.plan import Request
     from l2m.scoring.plan import dry_run as plan
@@ -88,17 +90,21 @@ def score(
     options: dict[str, Any] = {
         "length": length, "splits": splits, "ratios": tuple(ratios or (2, 3, 4)), "shuffles": shuffles, "contexts": contexts,
         "windows": windows, "device": device, "dtype": dtype, "revision": revision, "start_token": start_token,
-        "max_batch_tokens": max_batch_tokens, "shard": _shard(shard), "seed": seed,
+        "max_batch_tokens": max_batch_tokens, "shard": None if shard is None else read_shard(shard), "seed": seed,
     }  # fmt: skip
+
+    def encoder() -> Any:
+        return resolve_model(model, revision=revision).encoder()
+
     if dry_run:
         from tempfile import TemporaryDirectory
 
         with TemporaryDirectory() as nowhere:
-            corpus = _corpus(text, model, revision, Path(nowhere))
+            corpus = read_corpus(text, encoder, Path(nowhere))
             result = plan(Request(corpus, model, **options), out)
         print_result(result, json, _plan_in_words(result))
         return
-    corpus = _corpus(text, model, revision, out / "corpus")
+    corpus = read_corpus(text, encoder, out)
     if ray is not None:
         from l2m.cluster import score_on_ray
 
@@ -125,36 +131,6 @@ def score(
         f"{len(scores):,} windows of {scores.length:,} tokens after {start!r}, splits {list(scores.splits)}, "
         f"{scores.shuffles} shuffles, noise floor {scores.noise_floor or 0:.1g} nats -> {out}",
     )
-
-
-def _corpus(text: tuple[Path, ...], model: str, revision: str | None, out: Path) -> Any:
-    from l2m.corpus import Corpus
-    from l2m.errors import InputError
-
-    if not text:
-        raise InputError("TEXT: nothing named; expected a corpus folder, or text files and folders")
-    if len(text) == 1 and (text[0] / "corpus.json").exists():
-        return Corpus.open(text[0])
-    from l2m.encoders import HuggingFaceEncoder
-    from l2m.progress import progress_bar
-    from l2m.scoring import resolve_model
-    from l2m.tokenize import tokenize
-
-    source = resolve_model(model, revision=revision)
-    encoder = HuggingFaceEncoder(source.name, source.tokenizer_folder / "tokenizer.json")
-    with progress_bar("tokenizing", "bytes") as progress:
-        return tokenize(list(text), encoder, out, progress=progress)
-
-
-def _shard(shard: str | None) -> tuple[int, int] | None:
-    from l2m.errors import InputError
-
-    if shard is None:
-        return None
-    own, slash, parts = shard.partition("/")
-    if not (slash and own.isdecimal() and parts.isdecimal()):
-        raise InputError(f"shard: {shard!r}; expected i/n, such as 0/16")
-    return int(own), int(parts)
 
 
 def _plan_in_words(plan: dict[str, Any]) -> str:

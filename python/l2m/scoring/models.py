@@ -13,7 +13,7 @@ from contextlib import contextmanager, redirect_stderr
 from functools import cached_property
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
 
@@ -22,6 +22,9 @@ from l2m.files import file_hash, read_json, sync_folder
 
 # Values of `device` that spread a model over all there is.
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
+if TYPE_CHECKING:
+    from l2m.encoders import HuggingFaceEncoder
+
 # Tokens that open or close a turn of a chat: a text never starts with one, so a model gives wrong odds after it.
 # SmolLM2-Instruct: the first two tokens cost 19.2 nats after <|im_start|> and 15.1 after <|endoftext|>.
 CHAT_CONTROL = (
@@ -72,6 +75,12 @@ class ModelSource:
         if not (folder / "tokenizer.json").exists():
             raise InputError(f"{self.name}: its tokenizer has no fast form; expected one that saves as tokenizer.json")
         return folder
+
+    def encoder(self) -> "HuggingFaceEncoder":
+        """The model's own tokenizer, for `l2m.tokenize`."""
+        from l2m.encoders import HuggingFaceEncoder
+
+        return HuggingFaceEncoder(self.name, self.tokenizer_folder / "tokenizer.json")
 
     @cached_property
     def tokenizer_hash(self) -> str:

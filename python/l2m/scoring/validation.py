@@ -180,13 +180,11 @@ def _random_corpus(windows: int, length: int) -> Corpus:
 
 def _standard_library(model: str, windows: int, length: int, out: Path) -> Corpus:
     """The largest modules of Python's own standard library: real text that every machine has."""
-    from l2m.encoders import HuggingFaceEncoder
     from l2m.tokenize import tokenize
 
     source = resolve_model(model)
     files = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"), key=lambda path: (-path.stat().st_size, path.name))
-    encoder = HuggingFaceEncoder(source.name, source.tokenizer_folder / "tokenizer.json")
-    corpus = tokenize(files[: 2 * windows], encoder, out)
+    corpus = tokenize(files[: 2 * windows], source.encoder(), out)
     return corpus.select([d for d in range(len(corpus)) if corpus[d].size >= length][:windows])
 
 
