@@ -1,8 +1,10 @@
 """l2m two-point and l2m ngrams as a user runs them: kept, sharded, resumed, refused."""
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -52,6 +54,122 @@ def test_shards_in_one_folder_and_a_whole_run_give_the_same_bytes(
     assert str(part) in error
 
 
+COUNTS = {
+    "two-point": ["two-point", "--distances", "1", "--distances", "2", "--distances", "5", "--parts", "5"],
+    "ngrams": ["ngrams", "--n-max", "4", "--parts", "9"],
+}
+
+
+@pytest.fixture(scope="module", params=sorted(COUNTS))
+def whole(
+    request: pytest.FixtureRequest, corpus: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[str], Path]:
+    """A command, and the folder it wrote in one run of one thread."""
+    command, out = COUNTS[request.param], tmp_path_factory.mktemp("whole") / "out"
+    with pytest.raises(SystemExit) as end:
+        main([command[0], str(corpus), *command[1:], "--out", str(out), "--threads", "1"])
+    assert not end.value.code
+    return command, out
+
+
+def test_seven_shards_in_any_order_merge_to_the_folder_of_one_run(
+    whole: tuple[list[str], Path], corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command, expected = whole
+    order = Random(0).sample(range(7), 7)
+    for index in order:
+        here = ["--threads", str(1 + 5 * (index % 4)), "--out", tmp_path / str(index), "--shard", f"{index}/7"]
+        assert run(capsys, command[0], corpus, *command[1:], *here)[0] == 0
+    status, printed, _ = run(
+        capsys, "merge", *(tmp_path / str(index) for index in order), "--out", tmp_path / "all", "--json"
+    )
+    assert status == 0
+    assert tree(tmp_path / "all") == tree(expected)
+    assert json.loads(printed)
+    # Merged again, into one of the shards, by name: as much as was there.
+    assert run(capsys, "merge", *(tmp_path / str(index) for index in order), "--out", tmp_path / "0")[0] == 0
+    assert tree(tmp_path / "0") == tree(expected)
+
+
+def test_what_is_wrong_with_shards_of_a_count_is_named(
+    whole: tuple[list[str], Path], corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command, expected = whole
+    one, two, three = (tmp_path / name for name in ("one", "two", "three"))
+
+    def shard(index: int, out: Path, parts: str = command[-1]) -> None:
+        arguments = [*command[1:-1], parts, "--out", out, "--shard", f"{index}/3"]
+        assert run(capsys, command[0], corpus, *arguments)[0] == 0
+
+    def refused(*folders: Path) -> str:
+        status, _, error = run(capsys, "merge", *folders, "--out", tmp_path / "all")
+        assert (status, error.count("\n")) == (2, 1)
+        assert not (tmp_path / "all").exists()
+        return error
+
+    shard(0, one)
+    shard(2, two)
+    assert "--shard 1/3" in refused(one, two)
+    assert "missing" in refused(one)
+    shutil.copytree(one, three)
+    assert f"{three}: task " in refused(one, two, three)
+    assert "the same shard twice?" in refused(one, two, three)
+    shutil.rmtree(three)
+    shard(1, three, parts="4")
+    assert f"{three}: parts 4, but {command[-1]} in {one}" in refused(one, two, three)
+    assert "no job.json" in refused(one, corpus)
+    shutil.rmtree(three)
+    shard(1, three)
+    part = next((three / "tasks").iterdir())
+    content = part.read_text()
+    part.write_text(content.replace("[", "[0,", 1))
+    assert f"{part}: its checksum differs" in refused(one, two, three)
+    part.write_text(content)
+    job = one / "job.json"
+    content = job.read_text()
+    job.write_text(content.replace(str(corpus), str(tmp_path / "moved")))
+    assert "moved/corpus.json: no such file" in refused(one, two, three)
+    assert run(capsys, "merge", one, two, three, "--out", one, "--corpus", corpus)[0] == 0
+    job.write_text(content)
+    assert tree(one) == tree(expected)
+
+
+def test_an_interrupted_count_goes_on(
+    whole: tuple[list[str], Path], corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command, expected = whole
+    out = tmp_path / "out"
+    shutil.copytree(expected, out)
+    lost = sorted((out / "tasks").iterdir())[3:]
+    for path in [*lost, *out.glob("*.json"), *out.glob("*.svg")]:
+        path.unlink()
+    kept = {path: path.stat().st_mtime_ns for path in (out / "tasks").iterdir()}
+    assert run(capsys, command[0], corpus, *command[1:], "--out", out)[0] == 0
+    assert tree(out) == tree(expected)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept  # not run again
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_library_and_the_command_count_the_same(
+    whole: tuple[list[str], Path], corpus: Path, tmp_path: Path
+) -> None:
+    command, expected = whole
+    if command[0] == "ngrams":
+        counts = l2m.ngrams(l2m.load(corpus), 4, threads=16, memory="4MiB")
+        counts.save(tmp_path / "saved")
+        assert (tmp_path / "saved").read_bytes() == (expected / "ngrams.json").read_bytes()
+        assert (expected / "ngrams.svg").read_text().count("<path") > 10
+        rows = counts.columns()
+        assert np.allclose(np.cumsum(rows["rate"]), rows["entropy"])
+        assert rows["entropy"][1] == counts.entropy(2).value
+    else:
+        l2m.two_point(l2m.load(corpus), [1, 2, 5], threads=16).save(tmp_path / "saved")
+        assert (tmp_path / "saved").read_bytes() == (expected / "two_point.json").read_bytes()
+
+
 def test_dry_run_writes_nothing_and_json_is_one_object(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -85,6 +203,15 @@ def test_ngrams_of_text_are_those_of_a_dictionary(tmp_path: Path, capsys: pytest
         (["two-point", "CORPUS", "--distances", "0"], "distances"),
         (["ngrams", "CORPUS", "--n-max", "9"], "n_max: 9"),
         (["ngrams", "CORPUS", "--table", "2"], "out: not named"),
+        (["ngrams", "CORPUS", "--table", "9", "--out", "x"], "table: 9"),
+        (["ngrams", "CORPUS", "--shard", "0/3"], "out: not named"),
+        (["ngrams", "CORPUS", "--parts", "-1", "--out", "x"], "parts: -1"),
+        (["ngrams", "CORPUS", "--memory", "1000"], "this corpus needs at least"),
+        (["two-point", "CORPUS", "--parts", "-1", "--out", "x"], "parts: -1"),
+        (["two-point", "CORPUS", "--shard", "0/3", "--ray", "auto", "--out", "x"], "given beside ray"),
+        (["two-point", "s3:/nowhere/corpus"], "nowhere"),
+        (["merge"], "FOLDERS: nothing named"),
+        (["merge", "a", "b"], "out: not named for 2 folders"),
     ],
 )
 def test_bad_input_is_one_line(

@@ -299,13 +299,14 @@ def test_a_memory_budget_does_not_change_the_bytes_and_one_too_small_says_what_i
 
 def test_tasks_in_folders_add_to_the_same_bytes(tmp_path):
     """Shards run apart and in any order; a damaged result and another job's folder are named."""
-    from l2m.tasks import combine_folders, run_in_folder
+    from l2m.tasks import merge_folders, run_in_folder
 
     documents = list(np.random.default_rng(10).integers(0, 400, (12, 500)))
     job = l2m.TwoPointJob(documents, [1, 2, 4], parts=3)
     assert run_in_folder(job, tmp_path / "b", (1, 2)) is None
     assert run_in_folder(l2m.TwoPointJob(documents, [1, 2, 4], parts=3, threads=1), tmp_path / "a", (0, 2)) is None
-    combine_folders(job, [tmp_path / "a", tmp_path / "b"]).save(tmp_path / "shards")
+    _, merged = merge_folders([tmp_path / "a", tmp_path / "b"], tmp_path / "c", job.corpus)
+    merged.save(tmp_path / "shards")
     run_in_folder(job, tmp_path / "whole").save(tmp_path / "whole.json")
     l2m.two_point(documents, [1, 2, 4]).save(tmp_path / "direct")
     assert len({(tmp_path / name).read_bytes() for name in ("shards", "whole.json", "direct")}) == 1
@@ -314,6 +315,8 @@ def test_tasks_in_folders_add_to_the_same_bytes(tmp_path):
     damaged = next((tmp_path / "a" / "tasks").iterdir())
     damaged.write_text(damaged.read_text().replace("[", "[1,", 1))
     with pytest.raises(l2m.InputError, match="damaged"):
-        combine_folders(job, [tmp_path / "a", tmp_path / "b"])
-    with pytest.raises(l2m.InputError, match="no result"):
-        combine_folders(job, [tmp_path / "b"])
+        merge_folders([tmp_path / "a", tmp_path / "b"], tmp_path / "d", job.corpus)
+    with pytest.raises(l2m.InputError, match=r"missing: all-given-margins, .*--shard 0/2$"):
+        merge_folders([tmp_path / "b"], tmp_path / "d", job.corpus)
+    with pytest.raises(l2m.InputError, match="--corpus"):
+        merge_folders([tmp_path / "b"], tmp_path / "d")

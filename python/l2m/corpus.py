@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, overload
 
@@ -72,6 +72,7 @@ class Corpus:
     Attributes:
         tokens: uint16 or uint32, memory-mapped when opened from a folder. Never written.
         offsets: int64, (documents + 1).
+        folder: absolute path or URL it was opened from; None for a corpus made in memory.
 
     Raises:
         InputError: ids that are not integers, negative or above 2^32 - 1; offsets that decrease or do not span the tokens.
@@ -91,7 +92,8 @@ class Corpus:
                 raise InputError(
                     "offsets: given beside a list of documents; expected offsets only with one array of tokens"
                 )
-            parts = [np.asarray(part) for part in tokens]
+            # An empty list would be floats.
+            parts = [np.asarray(part) if len(part) else np.zeros(0, np.uint16) for part in tokens]
             offsets = np.concatenate([[0], np.cumsum([part.size for part in parts])])
             tokens = np.concatenate(parts)
         self.tokens = _ids(np.asanyarray(tokens))
@@ -110,6 +112,7 @@ class Corpus:
                 f"documents: {len(self.documents)} entries; expected one for each of the {len(self)} documents"
             )
         self.tokenizer = dict(tokenizer or {"name": "ids"})
+        self.folder: str | None = None
         self._hash: str | None = None
 
     def __len__(self) -> int:
@@ -133,12 +136,8 @@ class Corpus:
     def hash(self) -> str:
         """BLAKE3 over ids (as little-endian uint32) and offsets: the same for the same tokens, whatever folder and width."""
         if self._hash is None:
-            from blake3 import blake3
-
-            digest = blake3(self.offsets.astype("<i8").tobytes())
-            for start in range(0, self.tokens.size, 1 << 22):
-                digest.update(self.tokens[start : start + (1 << 22)].astype("<u4").tobytes())
-            self._hash = digest.hexdigest()
+            starts = range(0, self.tokens.size, 1 << 22)
+            self._hash = token_hash(self.offsets, (self.tokens[start : start + (1 << 22)] for start in starts))
         return self._hash
 
     def select(self, documents: Sequence[int]) -> "Corpus":
@@ -164,7 +163,9 @@ class Corpus:
             file.writelines(
                 json.dumps(dict(document), ensure_ascii=False).encode() + b"\n" for document in self.documents
             )
-        write_manifest(folder, vocab_size=self.vocab_size, tokenizer=self.tokenizer, tokens=self.tokens.size)
+        write_manifest(
+            folder, vocab_size=self.vocab_size, tokenizer=self.tokenizer, tokens=self.tokens.size, hash=self.hash
+        )
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, verify: bool = True) -> Self:
@@ -189,13 +190,16 @@ class Corpus:
                 raise InputError(
                     f"{file}: its checksum differs from corpus.json: damaged or cut short; tokenize the corpus again"
                 )
-        return cls(
+        corpus = cls(
             np.load(folder / "tokens.npy", mmap_mode="r", allow_pickle=False),
             np.load(folder / "offsets.npy", allow_pickle=False),
             manifest["vocab_size"],
             documents=_Lines(folder / "documents.jsonl"),
             tokenizer=manifest["tokenizer"],
         )
+        corpus.folder = path if isinstance(path, str) and "://" in path else os.path.abspath(path)
+        corpus._hash = manifest.get("hash")
+        return corpus
 
 
 def _fetched(url: str) -> Path:
@@ -224,7 +228,19 @@ def _fetched(url: str) -> Path:
     return folder
 
 
-def write_manifest(folder: Path, *, vocab_size: int, tokenizer: Mapping[str, Any], tokens: int, **extra: Any) -> None:
+def token_hash(offsets: NDArray[np.integer], pieces: Iterable[NDArray[np.integer]]) -> str:
+    """`Corpus.hash` of the ids in these pieces, side by side."""
+    from blake3 import blake3
+
+    digest = blake3(offsets.astype("<i8").tobytes())
+    for piece in pieces:
+        digest.update(piece.astype("<u4").tobytes())
+    return digest.hexdigest()
+
+
+def write_manifest(
+    folder: Path, *, vocab_size: int, tokenizer: Mapping[str, Any], tokens: int, hash: str, **extra: Any
+) -> None:
     """Write corpus.json over the files of `folder`: from here on it is a corpus."""
     files = {name: file_hash(folder / name) for name in _FILES if (folder / name).exists()}
     manifest = {
@@ -232,6 +248,7 @@ def write_manifest(folder: Path, *, vocab_size: int, tokenizer: Mapping[str, Any
         "schema": SCHEMA,
         "vocab_size": vocab_size,
         "tokens": tokens,
+        "hash": hash,
         "tokenizer": dict(tokenizer),
     }
     write_json(folder / "corpus.json", {**manifest, **extra, "files": files})

@@ -2,9 +2,10 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +16,10 @@ from l2m.entropy import Estimate, Fingerprint, entropy
 from l2m.errors import InputError
 from l2m.progress import Progress
 from l2m.records import Record
-from l2m.tasks import parse_memory
+from l2m.tasks import cores, parse_memory, part_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 LONGEST = 8
 
@@ -87,16 +91,50 @@ class NgramCounts(Record):
                 columns = [*(ids[:, place].astype(np.uint32) for place in range(n)), counts]
                 writer.write_table(pa.table(columns, schema=schema))
 
+    @property
+    def block_entropies(self) -> NDArray[np.float64]:
+        """H_n (Grassberger) for n = 1 to n_max; nan where no document is that long."""
+        return np.array([self.entropy(n).value if self.total(n) else np.nan for n in range(1, self.n_max + 1)])
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """One row an order: n, total, distinct, entropy H_n and rate H_n - H_(n-1) in nats."""
+        orders = range(1, self.n_max + 1)
+        entropies = self.block_entropies
+        return {
+            "n": np.array(orders),
+            "total": np.array([self.total(n) for n in orders], np.uint64),
+            "distinct": np.array([self.distinct(n) for n in orders], np.uint64),
+            "entropy": entropies,
+            "rate": np.diff(entropies, prepend=0.0),
+        }
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """Block entropy H_n and entropy rate H_n - H_(n-1) by n, beside ln of the number of n-grams: no estimate can exceed
+        it by much, so where H_n comes near it the corpus is too small for n, and the rate falls for that reason alone."""
+        from l2m.plots import BLUE, GREY, ORANGE, new_axes
+
+        axes = new_axes() if axes is None else axes
+        rows = self.columns()
+        total = rows["total"].astype(float)
+        most = np.log(total, out=np.full(total.size, np.nan), where=total > 0)
+        axes.plot(rows["n"], most, "--", color=GREY, linewidth=1, label="ln of the number of n-grams")
+        axes.plot(rows["n"], rows["entropy"], "o-", color=BLUE, label="block entropy $H_n$")
+        axes.plot(rows["n"], rows["rate"], "s-", color=ORANGE, label="entropy rate $H_n - H_{n-1}$")
+        axes.set(xlabel="n (tokens)", ylabel="entropy (nats)", xticks=rows["n"])
+        axes.set_ylim(bottom=0)
+        axes.legend()
+        return axes
+
     def _order(self, n: int) -> int:
         if not 1 <= n <= self.n_max:
             raise InputError(f"n: {n}; expected 1 to {self.n_max}")
         return n
 
     def _source(self) -> "tuple[_core.NgramCounter, int, int]":
-        source: tuple[_core.NgramCounter, int, int] | None = self.__dict__.get("_counter")
-        if source is None:
+        job: NgramsJob | None = self.__dict__.get("_job")
+        if job is None:
             raise InputError("n-grams: loaded from a file, without their corpus; expected l2m.ngrams(corpus) once more")
-        return source
+        return job.counter, *job.budget
 
 
 def ngrams(
@@ -118,29 +156,111 @@ def ngrams(
     Raises:
         InputError: n_max outside 1 to 8, an empty corpus, memory below what is needed.
     """
-    corpus = corpus if isinstance(corpus, Corpus) else Corpus(corpus)
-    if not 1 <= n_max <= LONGEST:
-        raise InputError(f"n_max: {n_max}; expected 1 to {LONGEST}")
-    if corpus.tokens.size == 0:
-        raise InputError("corpus: no tokens; expected at least one")
-    workers = len(os.sched_getaffinity(0)) if threads is None else threads
-    if workers < 1:
-        raise InputError(f"threads: {threads}; expected at least 1")
-    counter = _core.NgramCounter(np.ascontiguousarray(corpus.tokens), corpus.offsets, workers)
-    least, limit = counter.least(n_max), parse_memory(memory)
-    if limit is None:
-        budget = max(least, 64 << 20, corpus.tokens.size * 10 // workers)
-    else:
-        room = limit - counter.bytes()
+    return NgramsJob(corpus, n_max, threads=threads, memory=memory, parts=1).run_all(progress)
+
+
+class NgramsJob:
+    """The counts of `ngrams` as tasks whose results add; see `l2m.tasks`.
+
+    Args: those of `ngrams`, and
+        parts: tasks, by ranges of first tokens; None: 8, more from 5e8 tokens on.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus | ArrayLike | Sequence[ArrayLike],
+        n_max: int = 5,
+        *,
+        threads: int | None = None,
+        memory: int | str | None = None,
+        parts: int | None = None,
+    ) -> None:
+        self.corpus = corpus if isinstance(corpus, Corpus) else Corpus(corpus)
+        if not 1 <= n_max <= LONGEST:
+            raise InputError(f"n_max: {n_max}; expected 1 to {LONGEST}")
+        if self.corpus.tokens.size == 0:
+            raise InputError("corpus: no tokens; expected at least one")
+        if threads is not None and threads < 1:
+            raise InputError(f"threads: {threads}; expected at least 1")
+        if parts is not None and parts < 1:
+            raise InputError(f"parts: {parts}; expected at least 1")
+        self.n_max, self.threads, self.memory = n_max, threads or cores(), parse_memory(memory)
+        self.parts = parts or max(8, self.corpus.tokens.size >> 26)
+        self.options = {"n_max": n_max, "parts": self.parts}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What is counted of what: equal settings, equal tasks, equal results."""
+        return {"job": "n-grams", "corpus": self.corpus.hash, **self.options}
+
+    @property
+    def tasks(self) -> list[str]:
+        """part-PART, by ranges of first tokens."""
+        return [f"part-{part:05}" for part in range(self.parts)]
+
+    @cached_property
+    def counter(self) -> "_core.NgramCounter":
+        """The corpus by places of its ids."""
+        return _core.NgramCounter(np.ascontiguousarray(self.corpus.tokens), self.corpus.offsets, self.threads)
+
+    @cached_property
+    def budget(self) -> tuple[int, int]:
+        """(threads, bytes a thread may take) within the memory given.
+
+        Raises:
+            InputError: less than the list of the commonest token needs.
+        """
+        counter = self.counter
+        least = counter.least(self.n_max)
+        # Lists of 8 bytes a token in all; in a part of the corpus, a list for every thread.
+        full = max(least, (64 << 20) // self.parts, self.corpus.tokens.size * 10 // (self.threads * self.parts))
+        if self.memory is None:
+            return self.threads, full
+        room = self.memory - counter.bytes()
         if room < least:
-            raise InputError(f"memory: {limit:,} bytes; this corpus needs at least {counter.bytes() + least:,} bytes")
-        workers = min(workers, room // least)
-        budget = room // workers
-    found = counter.fingerprints(n_max, 0, counter.distinct, budget, workers, progress)
-    counts = NgramCounts(
-        n_max,
-        tuple(Fingerprint(counts, symbols) for counts, symbols in found),
-        settings={"tokens": corpus.tokens.size, "documents": len(corpus), "tokenizer": corpus.tokenizer["name"]},
-    )
-    counts.__dict__["_counter"] = (counter, workers, budget)
-    return counts
+            raise InputError(
+                f"memory: {self.memory:,} bytes; this corpus needs at least {counter.bytes() + least:,} bytes"
+            )
+        threads = min(self.threads, room // least)
+        return threads, room // threads
+
+    def plan(self) -> dict[str, Any]:
+        """What a run will do: tasks, tokens, threads, and memory in bytes beside the mapped tokens (an upper bound)."""
+        threads, budget = self.budget
+        return {
+            "tasks": self.parts,
+            "tokens": self.corpus.tokens.size,
+            "threads": threads,
+            "walks": len(self.counter.plan(self.n_max, budget)),
+            "memory": self.counter.bytes() + threads * budget,
+            "different_ids": self.counter.distinct,
+        }
+
+    def run(self, task: str, progress: Progress | None = None) -> dict[str, Any]:
+        """The fingerprints of one task, by order."""
+        if task not in self.tasks:
+            raise InputError(f"task: {task!r}; expected one of {', '.join(self.tasks[:3])}, ...")
+        low, high = part_of(self.counter.frequencies, int(task.removeprefix("part-")), self.parts)
+        threads, budget = self.budget
+        found = self.counter.fingerprints(self.n_max, low, high, budget, threads, progress)
+        return {
+            "counts": [counts.tolist() for counts, _ in found],
+            "symbols": [symbols.tolist() for _, symbols in found],
+        }
+
+    def run_all(self, progress: Progress | None = None) -> NgramCounts:
+        """Run every task here and combine."""
+        return self.combine({task: self.run(task, progress) for task in self.tasks})
+
+    def combine(self, results: Mapping[str, dict[str, Any]]) -> NgramCounts:
+        """The counts from the results of all tasks."""
+        sums = [Fingerprint(np.zeros(0, np.uint64), np.zeros(0, np.uint64)) for _ in range(self.n_max)]
+        for task in self.tasks:
+            result = results[task]
+            for index, (counts, symbols) in enumerate(zip(result["counts"], result["symbols"], strict=True)):
+                sums[index] += Fingerprint(np.array(counts, np.uint64), np.array(symbols, np.uint64))
+        corpus = self.corpus
+        settings = {"tokens": corpus.tokens.size, "documents": len(corpus), "tokenizer": corpus.tokenizer["name"]}
+        counts = NgramCounts(self.n_max, tuple(sums), settings=settings)
+        counts.__dict__["_job"] = self
+        return counts

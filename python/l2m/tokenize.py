@@ -23,7 +23,7 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from l2m._core import WordTable
-from l2m.corpus import Corpus, write_manifest
+from l2m.corpus import Corpus, token_hash, write_manifest
 from l2m.encoders import Encoder, load_encoder
 from l2m.errors import InputError
 from l2m.files import atomic_write, json_hash, read_json, sync_folder, write_json
@@ -707,11 +707,12 @@ def _write(whole: _Whole, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         # All are renamed when the stack closes; the manifest, which makes it a corpus, comes last.
+        ids = whole.ids()
         if not whole.is_one_part_as_it_is():
             file = stack.enter_context(atomic_write(out / "tokens.npy"))
             _npy_header(file, whole.dtype, int(whole.offsets[-1]))
-            for ids in whole.ids():
-                file.write(ids.data)
+            ids = _written(ids, file)
+        hash = token_hash(whole.offsets, ids)
         np.save(stack.enter_context(atomic_write(out / "offsets.npy")), whole.offsets)
         stack.enter_context(atomic_write(out / "documents.jsonl")).writelines(whole.documents())
         if whole.words is not None:
@@ -719,8 +720,19 @@ def _write(whole: _Whole, out: Path) -> None:
         if whole.is_one_part_as_it_is():
             os.replace(whole.parts[0] / "tokens.npy", out / "tokens.npy")
     write_manifest(
-        out, vocab_size=whole.vocab_size, tokenizer=whole.made_by, tokens=int(whole.offsets[-1]), source=source
+        out,
+        vocab_size=whole.vocab_size,
+        tokenizer=whole.made_by,
+        tokens=int(whole.offsets[-1]),
+        hash=hash,
+        source=source,
     )
+
+
+def _written(pieces: Iterator[NDArray[Any]], file: IO[bytes]) -> Iterator[NDArray[Any]]:
+    for piece in pieces:
+        file.write(piece.data)
+        yield piece
 
 
 def _copies(parts: list[Path]) -> dict[int, int]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import heapq
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -15,7 +14,7 @@ from l2m.entropy import Estimate
 from l2m.errors import InputError
 from l2m.progress import Progress
 from l2m.records import Record
-from l2m.tasks import parse_memory
+from l2m.tasks import cores, parse_memory, part_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -424,7 +423,7 @@ def _merged(parts: Sequence[tuple[Any, Any]]) -> tuple[NDArray[np.uint64], NDArr
 def _threads(threads: int | None) -> int:
     if threads is not None and threads < 1:
         raise InputError(f"threads: {threads}; expected at least 1")
-    return threads or len(os.sched_getaffinity(0))
+    return threads or cores()
 
 
 def _budget(counter: "_core.PairCounter", grouped: bool, threads: int, memory: int | None) -> tuple[int, int]:
@@ -475,7 +474,7 @@ class TwoPointJob:
     """The measurement of `two_point` as tasks whose results add; see `l2m.tasks`.
 
     Args: those of `two_point`, and
-        parts: tasks a count is cut into, by ranges of first tokens; None: 16, more for over 1e9 tokens.
+        parts: tasks a count is cut into, by ranges of first tokens; None: 8, more from 5e8 tokens on.
 
     Attributes:
         tasks: names: DOCUMENTS-ARRANGEMENT-margins, and DOCUMENTS-ARRANGEMENT-joint-PART. The documents are "all" or "fixed" (those of a
@@ -505,8 +504,16 @@ class TwoPointJob:
         self.corpus = corpus if isinstance(corpus, Corpus) else Corpus(corpus)
         self.estimator, self.margins, self.null, self.seed = estimator, margins, null, seed
         self.threads, self.memory = _threads(threads), parse_memory(memory)
-        self.parts = parts or max(16, self.corpus.tokens.size >> 26)
+        if parts is not None and parts < 1:
+            raise InputError(f"parts: {parts}; expected at least 1")
+        self.parts = parts or max(8, self.corpus.tokens.size >> 26)
         cut = _Cut(self.corpus.offsets, None, groups, distances)
+        self.options = {
+            "distances": cut.distances, "estimator": estimator, "margins": margins, "null": null,
+            "groups": None if groups is None else int(groups),
+            "within_document": within_document, "cross_document": cross_document, "fixed_documents": fixed_documents,
+            "seed": int(seed), "parts": self.parts,
+        }  # fmt: skip
         self.cuts = {"all": cut}
         keep = cut.fixed_documents() if fixed_documents and groups is not None else None
         if keep is not None:
@@ -591,9 +598,22 @@ class TwoPointJob:
         threads, budget = _budget(counter, grouped, self.threads, self.memory)
         if not name:
             return _margins(counter, cut.distances, self.estimator, self.margins == "corpus", self.null, threads)
-        low, high = _part(counter, int(name), self.parts)
+        low, high = part_of(counter.frequencies, int(name), self.parts)
         estimator = self.estimator if grouped else None
+        budget = self._shared(counter, low, high, grouped, threads, budget)
         return _joint(counter, cut.distances, low, high, budget, estimator, threads, progress)
+
+    def _shared(
+        self, counter: "_core.PairCounter", low: int, high: int, grouped: bool, threads: int, budget: int
+    ) -> int:
+        """A budget at which one of several ranges of first tokens is cut into pieces for all threads, where it can be."""
+        # Below 16 MB a piece costs less than a walk over the corpus for it.
+        while self.parts > 1 and budget // 2 >= max(counter.least(grouped), 16 << 20):
+            walks = counter.plan(low, high, len(self.distances), grouped, budget)
+            if sum(len(pieces) for _, pieces in walks) >= threads:
+                break
+            budget //= 2
+        return budget
 
     def run_all(self, progress: Progress | None = None) -> TwoPointCurve:
         """Run every task here and combine."""
@@ -666,16 +686,6 @@ class TwoPointJob:
                 "tokenizer": self.corpus.tokenizer["name"],
             },
         )
-
-
-def _part(counter: "_core.PairCounter", part: int, parts: int) -> tuple[int, int]:
-    """First ranks of one of `parts` ranges that hold about the same number of tokens; a range may be empty."""
-    ends = np.cumsum(counter.frequencies)
-    if ends.size == 0:
-        return 0, 0
-    cuts = np.searchsorted(ends, np.arange(1, parts) * (int(ends[-1]) / parts), side="left") + 1
-    cuts = np.concatenate([[0], np.minimum(cuts, ends.size), [ends.size]])
-    return int(cuts[part]), int(cuts[part + 1])
 
 
 def _offset(progress: Progress, done: int, total: int) -> Progress:

@@ -1,4 +1,4 @@
-"""What commands that count are given: a corpus folder, or text to tokenize first."""
+"""What commands are given: a corpus folder, or text to tokenize first; a share of the work."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from l2m.encoders import Encoder
 
 
-def read_corpus(text: tuple[Path, ...], tokenizer: "str | Callable[[], Encoder]", out: Path | None) -> "Corpus":
-    """The corpus in a folder made by `l2m tokenize`, else the text tokenized into OUT/corpus (None: in memory).
+def read_corpus(text: tuple[str | Path, ...], tokenizer: "str | Callable[[], Encoder]", out: Path | None) -> "Corpus":
+    """The corpus in a folder (or at a URL) made by `l2m tokenize`, else the text tokenized into OUT/corpus (None: in memory).
 
     `tokenizer` is a name, or makes an encoder, asked only where there is text to encode.
     """
@@ -22,8 +22,25 @@ def read_corpus(text: tuple[Path, ...], tokenizer: "str | Callable[[], Encoder]"
 
     if not text:
         raise InputError("TEXT: nothing named; expected a corpus folder, or text files and folders")
-    if len(text) == 1 and (text[0] / "corpus.json").exists():
-        return Corpus.open(text[0])
+    names = [name if isinstance(name, str) and "://" in name else Path(name) for name in text]
+    if len(text) == 1 and (isinstance(names[0], str) or (names[0] / "corpus.json").exists()):
+        return Corpus.open(names[0])
     with progress_bar("tokenizing", "bytes") as progress:
         encoder = tokenizer if isinstance(tokenizer, str) else tokenizer()
-        return tokenize(list(text), encoder, None if out is None else out / "corpus", progress=progress)
+        return tokenize(names, encoder, None if out is None else out / "corpus", progress=progress)
+
+
+def read_shard(shard: str | None, ray: str | None = None) -> tuple[int, int] | None:
+    """(index, shards) of "I/N"; None: all of the work.
+
+    Raises:
+        InputError: not of that form, an index that is not below N, or a Ray cluster beside it.
+    """
+    if shard is None:
+        return None
+    if ray is not None:
+        raise InputError("shard: given beside ray, which shares the work out itself; expected one of the two")
+    index, _, shards = shard.partition("/")
+    if not (index.isdecimal() and shards.isdecimal() and int(index) < int(shards)):
+        raise InputError(f"shard: {shard!r}; expected I/N with I from 0 to N - 1, for instance 0/16")
+    return int(index), int(shards)

@@ -1,8 +1,8 @@
 from pathlib import Path
 
 
-def merge(*folders: Path, out: Path | None = None, json: bool = False) -> None:
-    """Join what the shards of a job left.
+def merge(*folders: Path, out: Path | None = None, corpus: str | None = None, json: bool = False) -> None:
+    """Join what the shards of a job left: a corpus, two-point information, n-gram counts.
 
     Parameters
     ----------
@@ -10,12 +10,17 @@ def merge(*folders: Path, out: Path | None = None, json: bool = False) -> None:
         One folder that all shards wrote to, or the folders of each.
     out
         Folder of the whole; the one folder where only one is named.
+    corpus
+        Folder or URL of the corpus that was counted, where it was moved since.
     json
         Print the result as one JSON object.
     """
+    from l2m.cli import ngrams, two_point
     from l2m.cli.output import print_result
     from l2m.cli.tokenize import corpus_summary, corpus_words
+    from l2m.corpus import Corpus
     from l2m.errors import InputError
+    from l2m.tasks import holds_job, merge_folders
     from l2m.tokenize import merge_parts
 
     if not folders:
@@ -23,5 +28,10 @@ def merge(*folders: Path, out: Path | None = None, json: bool = False) -> None:
     if out is None and len(folders) > 1:
         raise InputError(f"out: not named for {len(folders)} folders; expected the folder to write the whole to")
     target = out or folders[0]
-    corpus = merge_parts(folders, target)
-    print_result(corpus_summary(target, corpus), json, corpus_words(target, corpus))
+    if not any(map(holds_job, folders)):
+        whole = merge_parts(folders, target)
+        return print_result(corpus_summary(target, whole), json, corpus_words(target, whole))
+    job, answer = merge_folders(folders, target, None if corpus is None else Corpus.open(corpus))
+    if job.settings["job"] == "two-point":
+        return two_point.show(answer, target, json)
+    return ngrams.show(answer, target, json)

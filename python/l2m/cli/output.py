@@ -5,8 +5,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from l2m.errors import InputError
-
 
 def print_result(result: Mapping[str, Any], json: bool, words: str) -> None:
     """Print `result` as one JSON object where `json` is asked for, else `words`."""
@@ -54,15 +52,3 @@ def print_table(rows: list[dict[str, Any]], form: str, words: list[dict[str, str
         for line in cells:
             first, *others = (cell.rjust(width) for cell, width in zip(line, widths, strict=True))
             print("  ".join([first.lstrip().ljust(widths[0]), *others]))
-
-
-def read_shard(shard: str) -> tuple[int, int]:
-    """(index, shards) of "I/N".
-
-    Raises:
-        InputError: not of that form, or an index that is not below N.
-    """
-    index, _, shards = shard.partition("/")
-    if not (index.isdecimal() and shards.isdecimal() and int(index) < int(shards)):
-        raise InputError(f"shard: {shard!r}; expected I/N with I from 0 to N - 1, for instance 0/16")
-    return int(index), int(shards)

@@ -3,7 +3,7 @@ from typing import Any
 
 
 def score(
-    *text: Path,
+    *text: str,
     model: str,
     out: Path,
     length: int = 2048,
@@ -71,18 +71,15 @@ def score(
     json
         Print the result as one JSON object.
     """
-    from l2m.cli.inputs import read_corpus
-    from l2m.cli.output import print_result, read_shard
+    from l2m.cli.inputs import read_corpus, read_shard
+    from l2m.cli.output import print_result
     from l2m.progress import progress_bar
     from l2m.scoring import resolve_model
     from l2m.scoring import score as run
     from l2m.scoring.plan import Request
     from l2m.scoring.plan import dry_run as plan
 
-    if shard is not None and ray is not None:
-        from l2m.errors import InputError
-
-        raise InputError("shard: given beside ray, which shares the work out itself; expected one of the two")
+    own = read_shard(shard, ray)
     if threads is not None:
         import torch
 
@@ -90,7 +87,7 @@ def score(
     options: dict[str, Any] = {
         "length": length, "splits": splits, "ratios": tuple(ratios or (2, 3, 4)), "shuffles": shuffles, "contexts": contexts,
         "windows": windows, "device": device, "dtype": dtype, "revision": revision, "start_token": start_token,
-        "max_batch_tokens": max_batch_tokens, "shard": None if shard is None else read_shard(shard), "seed": seed,
+        "max_batch_tokens": max_batch_tokens, "shard": own, "seed": seed,
     }  # fmt: skip
 
     def encoder() -> Any:
@@ -109,8 +106,8 @@ def score(
         from l2m.cluster import score_on_ray
 
         del options["shard"]
-        held = text[0] if (text[0] / "corpus.json").exists() else out / "corpus"
-        scores = score_on_ray(held, model, ray, out=out, threads=threads or 0, **options)
+        assert corpus.folder is not None  # text was tokenized into OUT/corpus
+        scores = score_on_ray(corpus.folder, model, ray, out=out, threads=threads or 0, **options)
     else:
         with progress_bar("scoring", "tokens") as progress:
             scores = run(corpus, model, out=out, progress=progress, **options)

@@ -74,7 +74,8 @@ def tokenize(
     import dataclasses
     import sys
 
-    from l2m.cli.output import print_result, read_shard
+    from l2m.cli.inputs import read_shard
+    from l2m.cli.output import print_result
     from l2m.errors import InputError
     from l2m.progress import progress_bar
     from l2m.sources import DATASETS
@@ -90,8 +91,7 @@ def tokenize(
         "split": split, "subset": subset, "on_error": on_error, "duplicates": duplicates, "min_tokens": min_tokens,
         "sample": sample,
     }  # fmt: skip
-    if shard is not None and ray is not None:
-        raise InputError("shard: given beside ray, which shares the work out itself; expected one of the two")
+    own = read_shard(shard, ray)
     if dry_run:
         expected = estimate(plan(sources, tokenizer, out, **options))  # type: ignore[arg-type]
         print_result(
@@ -102,8 +102,8 @@ def tokenize(
             f"disk while it runs, {expected.memory_bytes / 2**20:,.0f} MiB of memory",
         )
         return
-    if shard is not None:
-        index, shards = read_shard(shard)
+    if own is not None:
+        index, shards = own
         job = plan(sources, tokenizer, out, shards=shards, **options)  # type: ignore[arg-type]
         with progress_bar("tokenizing", "bytes") as progress:
             done = run_parts(job, job.shard(index, shards), shard=shard, progress=progress)

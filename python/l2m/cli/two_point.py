@@ -1,9 +1,12 @@
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from l2m.two_point import TwoPointCurve
 
 
 def two_point(
-    *text: Path,
+    *text: str,
     out: Path | None = None,
     tokenizer: str = "bytes",
     distances: list[int] | None = None,
@@ -15,7 +18,9 @@ def two_point(
     cross_document: bool = False,
     threads: int | None = None,
     memory: str | None = None,
+    parts: int | None = None,
     shard: str | None = None,
+    ray: str | None = None,
     seed: int = 0,
     dry_run: bool = False,
     json: bool = False,
@@ -25,7 +30,7 @@ def two_point(
     Parameters
     ----------
     text
-        A folder made by l2m tokenize; or UTF-8 files and folders of them.
+        A folder (or its URL) made by l2m tokenize; or UTF-8 files and folders of them.
     out
         Folder for the tasks' results, two_point.json, two_point.csv and two_point.svg. The same command goes on where it
         stopped. Without it nothing is kept.
@@ -46,11 +51,15 @@ def two_point(
     cross_document
         Also pair tokens across documents, a check of the null.
     threads
-        Default: all cores. Never changes the result.
+        Default: all cores. With --ray: cores of a task, default 1, 0 all of a machine. Never changes the result.
     memory
-        For counting, as 2GiB. Default: what full speed needs. Never changes the result.
+        For counting, as 2GiB; with --ray, of each task. Default: what full speed needs. Never changes the result.
+    parts
+        Tasks a count is cut into: 4 times the workers, or more. Default: 8, more from 5e8 tokens on.
     shard
         I/N: run only these tasks; all shards may share one --out, else l2m merge joins theirs.
+    ray
+        Run on a Ray cluster whose machines all see the corpus: auto, HOST:PORT or ray://HOST:PORT.
     seed
         Of the shuffles.
     dry_run
@@ -58,33 +67,38 @@ def two_point(
     json
         Print the result as one JSON object.
     """
-    from l2m.cli.inputs import read_corpus
-    from l2m.cli.output import print_result, read_shard
-    from l2m.errors import InputError
-    from l2m.power_law import fit_or_reason
-    from l2m.progress import progress_bar
-    from l2m.tasks import run_in_folder
+    from l2m.cli.inputs import read_corpus, read_shard
+    from l2m.cli.jobs import check_out, run_job
+    from l2m.cli.output import print_result
     from l2m.two_point import TwoPointJob
 
-    own = None if shard is None else read_shard(shard)
-    if own is not None and out is None:
-        raise InputError("out: not named; expected the folder in which a shard keeps its results")
+    own = read_shard(shard, ray)
+    check_out(out, own)
     corpus = read_corpus(text, tokenizer, None if dry_run else out)
     job = TwoPointJob(
         corpus, distances, estimator=estimator, margins=margins, null=null, groups=groups or None, within_document=within_document,
-        cross_document=cross_document, threads=threads, memory=memory, seed=seed, parts=None if out else 1,
+        cross_document=cross_document, threads=threads or None, memory=memory, seed=seed,
+        parts=parts if parts or out or ray else 1,
     )  # fmt: skip
     if dry_run:
         plan = job.plan()
         words = f"{plan['tasks']} tasks, {plan['pairs']:,} pairs, {plan['threads']} threads, at most {plan['memory']:,} bytes"
         return print_result(plan, json, words)
-    with progress_bar("counting", "" if out else "pairs") as progress:
-        curve = job.run_all(progress) if out is None else run_in_folder(job, out, own, progress)
+    curve = run_job(job, "pairs", out, own, ray, threads)
     if curve is None:
         return print_result({"out": str(out), "shard": shard, "done": False}, json, f"shard {shard} done -> {out}")
+    return show(curve, out, json)
+
+
+def show(curve: "TwoPointCurve", out: Path | None, json: bool) -> None:
+    """Print the curve and its law; keep two_point.json, .csv and .svg in `out`."""
+    from l2m.cli.jobs import keep
+    from l2m.cli.output import print_result
+    from l2m.power_law import fit_or_reason
+
     law, sentence = fit_or_reason(curve)
     if out is not None:
-        _write(curve, law, out)
+        keep(curve, out, "two_point", law=law)
     result: dict[str, Any] = {
         "curve": curve.to_dict(),
         "law": None if law is None else law.to_dict(),
@@ -95,18 +109,4 @@ def two_point(
         for d, pairs, value, error in zip(curve.distance, curve.pairs, curve.information, curve.stderr, strict=True)
     ]
     head = f"{'d':>8} {'pairs':>16} {'I (nats)':>10} {'error':>9}"
-    return print_result(result, json, "\n".join([head, *rows, sentence]))
-
-
-def _write(curve: Any, law: Any, out: Path) -> None:
-    """two_point.json, two_point.csv, and two_point.svg where matplotlib is installed."""
-    from importlib.util import find_spec
-
-    from l2m import plots
-    from l2m.files import atomic_write
-
-    curve.write_csv(out / "two_point.csv")
-    if find_spec("matplotlib") is not None:
-        with atomic_write(out / "two_point.svg", "w") as file:
-            file.write(plots.svg(curve.plot(plots.new_axes(), law).figure))
-    curve.save(out / "two_point.json")
+    print_result(result, json, "\n".join([head, *rows, sentence]))
