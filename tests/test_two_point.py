@@ -320,3 +320,65 @@ def test_tasks_in_folders_add_to_the_same_bytes(tmp_path):
         merge_folders([tmp_path / "b"], tmp_path / "d", job.corpus)
     with pytest.raises(l2m.InputError, match="--corpus"):
         merge_folders([tmp_path / "b"], tmp_path / "d")
+
+
+def test_subsamples_are_the_curves_of_parts_of_the_documents(tmp_path):
+    """Eighths, quarters and halves hold every document once, and each row is the mean over its parts."""
+    random = np.random.default_rng(11)
+    documents = [
+        markov([[0.9, 0.1], [0.2, 0.8]], length, seed) for seed, length in enumerate(random.integers(50, 400, 40))
+    ]
+    curve = l2m.two_point(documents, [1, 4], subsamples=True)
+    offsets = np.cumsum([0, *map(len, documents)])
+    for row, (name, parts) in enumerate({"eighth": 8, "quarter": 4, "half": 2}.items()):
+        cuts = [l2m.TwoPointJob(documents, [1, 4], subsamples=True).cuts[f"{name}{part}"] for part in range(parts)]
+        held = [np.searchsorted(offsets, cut.segments[0]) for cut in cuts]
+        assert sorted(np.concatenate(held).tolist()) == list(range(40))
+        alone = [l2m.two_point([documents[i] for i in some], [1, 4], groups=None).information for some in held]
+        np.testing.assert_allclose(curve.subsample_information[row], np.mean(alone, axis=0), atol=1e-12)
+        scatter = np.std(alone, axis=0, ddof=1) / math.sqrt(parts)
+        np.testing.assert_allclose(curve.subsample_stderr[row], scatter, atol=1e-12)
+    curve.save(tmp_path / "curve.json")
+    again = l2m.load(tmp_path / "curve.json").to("bits")
+    np.testing.assert_allclose(again.subsample_information * math.log(2), curve.subsample_information)
+    assert curve.plot_subsamples().get_ylabel()
+    with pytest.raises(l2m.InputError, match="subsamples"):
+        l2m.two_point(documents, [1, 4]).plot_subsamples()
+    with pytest.raises(l2m.InputError, match="subsamples: a corpus of 5 tokens"):
+        l2m.two_point([0, 1, 0, 1, 1], [1], subsamples=True)
+
+
+def measured(information, noise, seed=0):
+    """A curve as if measured: replicates with errors that all distances share, and small ones of their own."""
+    import dataclasses
+
+    random = np.random.default_rng(seed)
+    size, groups = len(information), 32
+    curve = l2m.two_point(list(random.integers(0, 3, (groups, 600))), [1 << k for k in range(size)])
+    shared = random.standard_normal((groups, 1)) * 20 * noise + random.standard_normal((groups, size)) * noise
+    errors = (shared - shared.mean(axis=0)) / math.sqrt(groups)
+    stderr = np.sqrt((groups - 1) / groups * (errors**2).sum(axis=0))
+    values = information + random.standard_normal(size) * noise
+    return dataclasses.replace(curve, information=values, stderr=stderr, replicates=values + errors, fixed=None)
+
+
+def test_a_fit_starts_where_one_law_describes_the_curve():
+    distance = 2.0 ** np.arange(10)
+    law = 0.2 * distance**-0.6 + 0.01
+    whole = measured(law, 1e-5).fit()
+    assert whole.settings["distances"][0] == 1
+    assert whole.exponent == pytest.approx(-0.6, abs=0.01)
+    phrase = np.where(distance < 8, 1.5 * distance**-1.5, 0)
+    curve = measured(law + phrase, 1e-5)
+    fitted = curve.fit()
+    assert fitted.settings["distances"].tolist() == distance[3:].tolist()
+    assert fitted.settings["missed"] == {}
+    assert fitted.exponent == pytest.approx(-0.6, abs=0.01)
+    assert "Fitted from d = 8 to 512." in fitted.explain()
+    all_of_it = curve.fit(min_distance=1)
+    assert all_of_it.settings["distances"].size == 10
+    assert "does not describe the curve" in all_of_it.explain()
+    # No law anywhere: all distances, and it says so.
+    waves = measured(0.05 + 0.04 * np.sin(np.arange(10) * 2.0), 1e-5).fit()
+    assert waves.settings["distances"].size == 10
+    assert waves.settings["missed"]

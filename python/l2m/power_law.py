@@ -107,6 +107,21 @@ class Curve(Record):
         error = np.sqrt(np.einsum("ij,jk,ik->i", gradient, self.errors, gradient))
         return np.asarray(error / np.abs(best) if self._logarithmic else error)
 
+    def misfit_error(self, replicates: Floats, level: float = 0.95) -> Floats:
+        """How far from the curve a point of the fit may lie by chance: all do with probability `level` where the law is true.
+
+        Args:
+            replicates: (groups, points) the jackknife values the law was fitted with. Their residuals give the error of the
+                residual, which is smaller than that of the point where the points err together.
+
+        Returns:
+            (points,) Student's t times that error, Bonferroni's share of 1 - level a point.
+        """
+        assert self.refits is not None
+        residuals = replicates - np.array([self._curve(refit, self.x) for refit in self.refits])
+        error = np.sqrt(np.diag(_jackknife(residuals, self.y - self._curve(self.best, self.x), self.group_weights)))
+        return np.asarray(self._quantile(1 - (1 - level) / self.x.size) * error)
+
     def _quantile(self, level: float) -> float:
         if not 0 < level < 1:
             raise InputError(f"level: {level}; expected between 0 and 1")
@@ -321,23 +336,24 @@ class PowerLaw(Curve):
             if self.refits is not None
             else f"{self.x.size} points, {self.settings['method']}"
         )
+        note = f" {self.settings['note']}" if "note" in self.settings else ""
         if not self.resolved:
             return (
                 f"No power law is resolved: the term that varies with x is within 2 standard errors of 0 ({source}); "
-                "its exponent is not bounded by these data."
+                f"its exponent is not bounded by these data.{note}"
             )
         low, high = self.interval("exponent")
         offset = f" {'-' if self.offset < 0 else '+'} {abs(self.offset):.4g}" if self.settings["offset"] else ""
         return (
             f"y = {self.amplitude:.4g} x^{self.exponent:.3f}{offset}; exponent {low:.3f} to {high:.3f} "
-            f"(95 %; {source}, Student's t with {self.degrees:g} degrees of freedom)."
+            f"(95 %; {source}, Student's t with {self.degrees:g} degrees of freedom).{note}"
         )
 
 
-def fit_or_reason(curve: Any) -> tuple["PowerLaw | None", str]:
-    """A curve's own fit (`curve.fit()`) with its words, or None and why there is none."""
+def fit_or_reason(curve: Any, **options: Any) -> tuple["PowerLaw | None", str]:
+    """A curve's own fit (`curve.fit(**options)`) with its words, or None and why there is none."""
     try:
-        law: PowerLaw = curve.fit()
+        law: PowerLaw = curve.fit(**options)
     except InputError as error:
         return None, f"no law fitted: {error}"
     return law, law.explain()

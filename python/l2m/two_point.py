@@ -1,5 +1,6 @@
 """Two-point information: how much a token tells about the token d places later, with its null, levels and error bars."""
 
+import copy
 import dataclasses
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,6 +31,12 @@ ENOUGH_GROUPS = 8
 FIXED_SHARE = 0.5
 """The documents of a fit hold at least this share of all tokens: fits reach as far as that allows."""
 
+REMAINING_ERROR = 0.1
+"""A law may miss a value by this share: what is left of the estimator's error is 11 to 16 % of the information at 1e8 pairs."""
+
+SUBSAMPLES = {"eighth": 8, "quarter": 4, "half": 2}
+"""Into how many parts the corpus is cut for each row of a subsample curve."""
+
 REMOVED_UNIT = 2.0**-28
 """Unit of the integers in which a counting task returns by how much sum f(n) shrinks without a group."""
 
@@ -57,6 +64,10 @@ class TwoPointCurve(Record):
         contributing: int64, jackknife groups that contribute pairs.
         replicates: (groups, distances), information without each group; None without groups.
         group_pairs: (groups, distances), pairs of each group.
+        subsample_information: (3, distances), information in an eighth, a quarter and a half of the documents, each with its own
+            null: the mean over all 8, 4, 2 parts of the corpus. It rises to `information` and shows how far that has
+            converged. nan where a part has no pairs; None where it was left out.
+        subsample_stderr: standard error of those means, from the scatter of the parts.
         fixed: the same curve over the one set of documents that a fit uses (those that contribute at every distance
             fitted); None where these are all documents.
     """
@@ -74,6 +85,8 @@ class TwoPointCurve(Record):
         "within_document_stderr",
         "cross_document",
         "replicates",
+        "subsample_information",
+        "subsample_stderr",
         "fixed",
     )
     squared_fields: ClassVar[tuple[str, ...]] = ("covariance",)
@@ -96,6 +109,8 @@ class TwoPointCurve(Record):
     contributing: Integers
     replicates: Floats | None
     group_pairs: NDArray[np.uint64] | None
+    subsample_information: Floats | None = None
+    subsample_stderr: Floats | None = None
     fixed: "TwoPointCurve | None" = None
 
     def __len__(self) -> int:
@@ -115,7 +130,7 @@ class TwoPointCurve(Record):
         offset: bool | Literal["free", "bounded"] = True,
         offset_bounds: tuple[float, float] | None = None,
         method: Literal["ols", "wls", "gls", "robust", "nonlinear"] | None = None,
-        min_distance: int = 1,
+        min_distance: int | None = None,
         max_distance: int | None = None,
     ) -> "PowerLaw":
         """Fit amplitude * d**exponent + offset over the distances that one set of documents carries.
@@ -123,53 +138,95 @@ class TwoPointCurve(Record):
         By default in linear space with weights 1/stderr^2, any sign of the offset, everything refitted in every jackknife
         replicate. Compare the offset with `within_document`: what is left at any distance is the documents' identity.
         `.resolved` is False, and the exponent nan, where the amplitude is within 2 standard errors of 0.
+        `.settings["distances"]` are those fitted, `.settings["missed"]` those at which the law does not describe the curve.
 
         Args:
             offset, offset_bounds, method: see `l2m.fit_power_law`; method None: "wls", without groups "ols". The paper's own
                 fit is offset="bounded", method="ols" of a curve with margins="corpus", null="none".
-            min_distance, max_distance: fit only these.
+            min_distance, max_distance: fit only these. min_distance None: the shortest distance from which the law misses no
+                value by both more than 10 % of it and more than chance allows. (In text the first few tokens, a word or a
+                phrase, follow a law of their own.) Where there is none with two distances more than parameters, and without
+                error bars: all distances.
 
         Raises:
             InputError: fewer distances than the law has parameters, with at least 8 contributing groups each.
         """
-        from l2m.power_law import fit_power_law
-
         curve = self.fixed or self
-        most = curve.distance.max() if max_distance is None else max_distance
-        kept = curve.fittable & (curve.distance >= min_distance) & (curve.distance <= most)
+        kept = curve.fittable & (curve.distance >= (min_distance or 1))
+        if max_distance is not None:
+            kept &= curve.distance <= max_distance
         needed = 3 if offset else 2
         if kept.sum() < needed:
             raise InputError(
                 f"distances: {int(kept.sum())} at which at least {ENOUGH_GROUPS} groups of the same documents have pairs;"
                 f" expected {needed} or more for a fit"
             )
+        starts = [0]
+        if min_distance is None and curve.replicates is not None:
+            starts = sorted(curve.distance[kept])[: max(1, int(kept.sum()) - needed - 1)]
+        laws = (
+            curve._law(kept & (curve.distance >= start), offset=offset, offset_bounds=offset_bounds, method=method)
+            for start in starts
+        )
+        first = next(laws)
+        if not first.resolved or not first.settings["missed"]:
+            return first
+        return next((law for law in laws if law.resolved and not law.settings["missed"]), first)
+
+    def _law(
+        self,
+        kept: NDArray[np.bool_],
+        *,
+        offset: bool | Literal["free", "bounded"],
+        offset_bounds: tuple[float, float] | None,
+        method: Literal["ols", "wls", "gls", "robust", "nonlinear"] | None,
+    ) -> "PowerLaw":
+        """The law fitted to these distances."""
+        from l2m.power_law import fit_power_law
+
+        distance, information = self.distance[kept], self.information[kept]
         jackknife: dict[str, Any] = {}
-        if curve.replicates is not None and curve.group_pairs is not None:
+        if self.replicates is not None and self.group_pairs is not None:
             # A group without pairs anywhere (in the fixed set) left nothing out: it is no replicate.
-            sizes = curve.group_pairs[:, kept].sum(axis=1).astype(float)
+            sizes = self.group_pairs[:, kept].sum(axis=1).astype(float)
             present = sizes > 0
             jackknife = {
-                "stderr": curve.stderr[kept],
-                "covariance": curve.covariance[np.ix_(kept, kept)]
-                if curve.covariance is not None and method == "gls"
+                "stderr": self.stderr[kept],
+                "covariance": self.covariance[np.ix_(kept, kept)]
+                if self.covariance is not None and method == "gls"
                 else None,
-                "replicates": curve.replicates[np.ix_(present, kept)],
+                "replicates": self.replicates[np.ix_(present, kept)],
                 "group_weights": sizes[present] / sizes.sum(),
             }
         law = fit_power_law(
-            curve.distance[kept],
-            curve.information[kept],
+            distance,
+            information,
             offset=offset,
             offset_bounds=offset_bounds,
             method=method or ("wls" if jackknife else "ols"),
             **jackknife,
         )
-        within = curve.within_document
+        missed: dict[int, float] = {}
+        if jackknife:
+            error = law.misfit_error(jackknife["replicates"])
+            away = law.predict(distance) - information
+            beyond = (np.abs(away) > error) & (np.abs(away) > REMAINING_ERROR * np.abs(information))
+            missed = {
+                int(d): float(part) for d, part in zip(distance[beyond], (away / information)[beyond], strict=True)
+            }
+        note = f"Fitted from d = {distance.min():,} to {distance.max():,}."
+        if missed:
+            worst = max(missed, key=lambda d: abs(missed[d]))
+            note += f" The law does not describe the curve: at d = {worst:,} it is {abs(missed[worst]):.0%} too "
+            note += "high." if missed[worst] > 0 else "low."
+        within = self.within_document
         about = {
-            "distances": curve.distance[kept],
-            "documents": int(curve.documents[kept].min()),
-            "groups": curve.settings["groups"],
+            "distances": distance,
+            "documents": int(self.documents[kept].min()),
+            "groups": self.settings["groups"],
             "within_document": None if within is None else float(within[kept].mean()),
+            "missed": missed,
+            "note": note,
         }
         return dataclasses.replace(law, unit=self.unit, settings={**law.settings, **about})
 
@@ -218,6 +275,40 @@ class TwoPointCurve(Record):
         axes.legend(frameon=False, fontsize="small")
         return axes
 
+    def plot_subsamples(self, axes: "Axes | None" = None) -> "Axes":
+        """Information in an eighth, a quarter and a half of the documents over that in all, by distance: 1 where converged.
+
+        Raises:
+            InputError: the curve has no subsamples.
+        """
+        from matplotlib import colormaps
+
+        from l2m.plots import new_axes
+
+        if self.subsample_information is None or self.subsample_stderr is None:
+            raise InputError("subsamples: left out of this curve; expected one measured with subsamples=True")
+        axes = new_axes() if axes is None else axes
+        shares = np.array([1 / parts for parts in SUBSAMPLES.values()])
+        # A ratio to what is not clearly above zero says nothing.
+        clear = np.flatnonzero(self.information > 4 * np.nan_to_num(self.stderr))
+        for place, index in enumerate(clear):
+            axes.errorbar(
+                np.append(shares, 1.0) * 1.02 ** (place - clear.size / 2),  # side by side, not one above the other
+                np.append(self.subsample_information[:, index] / self.information[index], 1.0),
+                yerr=np.append(self.subsample_stderr[:, index] / self.information[index], 0.0),
+                fmt="o-",
+                color=colormaps["viridis"](place / max(1, clear.size)),
+                markersize=3,
+                linewidth=1,
+                label=f"d = {self.distance[index]:,}",
+            )
+        axes.axhline(1, color="black", linewidth=0.8)
+        axes.set_xscale("log", base=2)
+        axes.set(xlabel="share of the documents", ylabel="I(d) / I(d) in all documents")
+        axes.set_xticks([*shares, 1], ["1/8", "1/4", "1/2", "1"])
+        axes.legend(frameon=False, fontsize="x-small", ncols=2)
+        return axes
+
 
 def two_point(
     corpus: Corpus | ArrayLike | Sequence[ArrayLike],
@@ -229,6 +320,7 @@ def two_point(
     groups: int | None = 32,
     within_document: bool = True,
     cross_document: bool = False,
+    subsamples: bool = False,
     fixed_documents: bool = True,
     threads: int | None = None,
     memory: int | str | None = None,
@@ -251,6 +343,8 @@ def two_point(
             contiguous blocks of tokens instead (`settings["groups"]` says which). None: no error bars.
         within_document: also measure the level after shuffling inside documents. Costs as much as the curve.
         cross_document: also measure pairs across documents, a check of the null.
+        subsamples: also measure in halves, quarters and eighths of the documents (of blocks, where there are fewer than 8
+            documents): how far the information has converged. Costs as much as the counting without error bars, three times.
         fixed_documents: where documents run out as the distance grows, also measure over the one set of documents a fit
             uses (`.fixed`).
         threads: None: all cores. Never changes the result.
@@ -271,6 +365,7 @@ def two_point(
         groups=groups,
         within_document=within_document,
         cross_document=cross_document,
+        subsamples=subsamples,
         fixed_documents=fixed_documents,
         threads=threads,
         memory=memory,
@@ -477,8 +572,9 @@ class TwoPointJob:
         parts: tasks a count is cut into, by ranges of first tokens; None: 8, more from 5e8 tokens on.
 
     Attributes:
-        tasks: names: DOCUMENTS-ARRANGEMENT-margins, and DOCUMENTS-ARRANGEMENT-joint-PART. The documents are "all" or "fixed" (those of a
-            fit, where they differ), the arrangement "given", "shuffled" or "cross-document".
+        tasks: names: DOCUMENTS-ARRANGEMENT-margins, and DOCUMENTS-ARRANGEMENT-joint-PART. The documents are "all", "fixed" (those of a
+            fit, where they differ) or a subsample ("half0" ... "eighth7"), the arrangement "given", "shuffled" or
+            "cross-document".
     """
 
     def __init__(
@@ -492,6 +588,7 @@ class TwoPointJob:
         groups: int | None = 32,
         within_document: bool = True,
         cross_document: bool = False,
+        subsamples: bool = False,
         fixed_documents: bool = True,
         threads: int | None = None,
         memory: int | str | None = None,
@@ -511,7 +608,8 @@ class TwoPointJob:
         self.options = {
             "distances": cut.distances, "estimator": estimator, "margins": margins, "null": null,
             "groups": None if groups is None else int(groups),
-            "within_document": within_document, "cross_document": cross_document, "fixed_documents": fixed_documents,
+            "within_document": within_document, "cross_document": cross_document, "subsamples": subsamples,
+            "fixed_documents": fixed_documents,
             "seed": int(seed), "parts": self.parts,
         }  # fmt: skip
         self.cuts = {"all": cut}
@@ -529,6 +627,10 @@ class TwoPointJob:
             )
             if wanted
         ]
+        if subsamples:
+            parts_of = cut.subsamples()
+            self.cuts |= parts_of
+            self._samples += [(documents, "given") for documents in parts_of]
         self._held: tuple[tuple[str, str], _core.PairCounter] | None = None
 
     @property
@@ -538,8 +640,15 @@ class TwoPointJob:
 
     @property
     def tasks(self) -> list[str]:
-        names = [f"joint-{part:05}" for part in range(self.parts)]
-        return [f"{documents}-{kind}-{name}" for documents, kind in self._samples for name in ("margins", *names)]
+        return [
+            f"{documents}-{kind}-{name}"
+            for documents, kind in self._samples
+            for name in ("margins", *(f"joint-{part:05}" for part in range(self._parts(documents))))
+        ]
+
+    def _parts(self, documents: str) -> int:
+        """Tasks of one count: fewer of a part of the corpus."""
+        return max(1, self.parts * self.cuts[documents].tokens // max(1, self.cuts["all"].tokens))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -598,7 +707,7 @@ class TwoPointJob:
         threads, budget = _budget(counter, grouped, self.threads, self.memory)
         if not name:
             return _margins(counter, cut.distances, self.estimator, self.margins == "corpus", self.null, threads)
-        low, high = part_of(counter.frequencies, int(name), self.parts)
+        low, high = part_of(counter.frequencies, int(name), self._parts(documents))
         estimator = self.estimator if grouped else None
         budget = self._shared(counter, low, high, grouped, threads, budget)
         return _joint(counter, cut.distances, low, high, budget, estimator, threads, progress)
@@ -624,8 +733,9 @@ class TwoPointJob:
                 step = _offset(progress, done, self.work)
             results[task] = self.run(task, step)
             if "-joint-" in task:
-                cut = self.cuts[task.split("-", 1)[0]]
-                done += cut.tokens * len(cut.distances) // self.parts
+                documents = task.split("-", 1)[0]
+                cut = self.cuts[documents]
+                done += cut.tokens * len(cut.distances) // self._parts(documents)
         self._held = None
         return self.combine(results)
 
@@ -634,7 +744,7 @@ class TwoPointJob:
         samples = {}
         for documents, kind in self._samples:
             name = f"{documents}-{kind}"
-            joints = [results[f"{name}-joint-{part:05}"] for part in range(self.parts)]
+            joints = [results[f"{name}-joint-{part:05}"] for part in range(self._parts(documents))]
             samples[documents, kind] = _combine(results[f"{name}-margins"], joints, self.estimator, self.null)
         fixed = self._curve("fixed", samples, None) if "fixed" in self.cuts else None
         return self._curve("all", samples, fixed)
@@ -656,6 +766,7 @@ class TwoPointJob:
         sample = samples[documents, "given"]
         within, across = samples.get((documents, "shuffled")), samples.get((documents, "cross-document"))
         jackknifed = cut.groups > 1
+        means, errors = _subsample_curve(samples) if documents == "all" and "half0" in self.cuts else (None, None)
         stderr, covariance = _jackknife(sample) if jackknifed else (np.full(len(cut.distances), np.nan), None)
         return TwoPointCurve(
             distance=np.array(cut.distances, np.int64),
@@ -676,6 +787,8 @@ class TwoPointJob:
             contributing=(sample.group_pairs > 0).sum(axis=0).astype(np.int64),
             replicates=sample.replicates if jackknifed else None,
             group_pairs=sample.group_pairs if jackknifed else None,
+            subsample_information=means,
+            subsample_stderr=errors,
             fixed=fixed,
             settings={
                 **self._settings(),
@@ -686,6 +799,16 @@ class TwoPointJob:
                 "tokenizer": self.corpus.tokenizer["name"],
             },
         )
+
+
+def _subsample_curve(samples: Mapping[tuple[str, str], _Sample]) -> tuple[Floats, Floats]:
+    """Mean and standard error over the parts of each subsample."""
+    means, errors = [], []
+    for name, parts in SUBSAMPLES.items():
+        values = np.stack([samples[f"{name}{part}", "given"].information for part in range(parts)])
+        means.append(values.mean(axis=0))
+        errors.append(values.std(axis=0, ddof=1) / np.sqrt(parts))
+    return np.stack(means), np.stack(errors)
 
 
 def _offset(progress: Progress, done: int, total: int) -> Progress:
@@ -701,6 +824,7 @@ class _Cut:
         starts, ends = offsets[:-1], offsets[1:]
         if documents is not None:
             starts, ends = starts[documents], ends[documents]
+        self._spans = starts, ends
         self.lengths = ends - starts
         self.tokens = int(self.lengths.sum())
         self.all_documents = documents is None
@@ -722,6 +846,26 @@ class _Cut:
             )
         needed = ENOUGH_GROUPS if self.groups >= ENOUGH_GROUPS else 1
         return [power for power in powers if self._contributing(power) >= needed] or powers
+
+    def subsamples(self) -> dict[str, "_Cut"]:
+        """The corpus in eighths, quarters and halves of whole documents (blocks where there are fewer than 8), without groups.
+
+        A quarter is two eighths, a half two quarters: the levels differ in size alone.
+        """
+        smallest = max(SUBSAMPLES.values())
+        _, (start, end, limit, group), number = _segments(*self._spans, smallest, min(self.distances))
+        if number < smallest:
+            raise InputError(f"subsamples: a corpus of {self.tokens} tokens; expected at least {smallest}")
+        cuts = {}
+        for name, parts in SUBSAMPLES.items():
+            for part in range(parts):
+                mine = group * parts // smallest == part
+                cut = copy.copy(self)
+                cut.segments = start[mine], end[mine], limit[mine], np.zeros(mine.sum(), np.int64)
+                cut.groups, cut.unit = 1, "none"
+                cut.tokens = int((end - start)[mine].sum())
+                cuts[f"{name}{part}"] = cut
+        return cuts
 
     def fixed_documents(self) -> Integers | None:
         """The documents of a fit: those longer than the largest distance at which documents that long hold half of all

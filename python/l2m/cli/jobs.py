@@ -46,7 +46,7 @@ def check_out(out: Path | None, shard: tuple[int, int] | None) -> None:
 
 
 def keep(answer: Any, out: Path, name: str, **drawn: Any) -> None:
-    """NAME.csv, NAME.svg where matplotlib is installed, and NAME.json last."""
+    """NAME.csv, its figures where matplotlib is installed, and NAME.json last."""
     from importlib.util import find_spec
 
     from l2m import plots
@@ -56,4 +56,7 @@ def keep(answer: Any, out: Path, name: str, **drawn: Any) -> None:
     if find_spec("matplotlib") is not None:
         with atomic_write(out / f"{name}.svg", "w") as file:
             file.write(plots.svg(answer.plot(plots.new_axes(), **drawn).figure))
+        if getattr(answer, "subsample_information", None) is not None:
+            with atomic_write(out / f"{name}_subsamples.svg", "w") as file:
+                file.write(plots.svg(answer.plot_subsamples(plots.new_axes()).figure))
     answer.save(out / f"{name}.json")

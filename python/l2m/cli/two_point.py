@@ -16,11 +16,14 @@ def two_point(
     groups: int = 32,
     within_document: bool = True,
     cross_document: bool = False,
+    subsamples: bool = False,
     threads: int | None = None,
     memory: str | None = None,
     parts: int | None = None,
     shard: str | None = None,
     ray: str | None = None,
+    min_distance: int | None = None,
+    max_distance: int | None = None,
     seed: int = 0,
     dry_run: bool = False,
     json: bool = False,
@@ -32,7 +35,7 @@ def two_point(
     text
         A folder (or its URL) made by l2m tokenize; or UTF-8 files and folders of them.
     out
-        Folder for the tasks' results, two_point.json, two_point.csv and two_point.svg. The same command goes on where it
+        Folder for the tasks' results, two_point.json, two_point.csv and figures. The same command goes on where it
         stopped. Without it nothing is kept.
     tokenizer
         For text: bytes, characters, words, or a Hugging Face tokenizer.
@@ -50,6 +53,8 @@ def two_point(
         Also measure after shuffling the tokens inside documents.
     cross_document
         Also pair tokens across documents, a check of the null.
+    subsamples
+        Also count halves, quarters and eighths of the documents: has I(d) converged?
     threads
         Default: all cores. With --ray: cores of a task, default 1, 0 all of a machine. Never changes the result.
     memory
@@ -60,6 +65,10 @@ def two_point(
         I/N: run only these tasks; all shards may share one --out, else l2m merge joins theirs.
     ray
         Run on a Ray cluster whose machines all see the corpus: auto, HOST:PORT or ray://HOST:PORT.
+    min_distance
+        Of the fit. Default: the shortest from which a power law describes the curve.
+    max_distance
+        Of the fit.
     seed
         Of the shuffles.
     dry_run
@@ -77,7 +86,7 @@ def two_point(
     corpus = read_corpus(text, tokenizer, None if dry_run else out)
     job = TwoPointJob(
         corpus, distances, estimator=estimator, margins=margins, null=null, groups=groups or None, within_document=within_document,
-        cross_document=cross_document, threads=threads or None, memory=memory, seed=seed,
+        cross_document=cross_document, subsamples=subsamples, threads=threads or None, memory=memory, seed=seed,
         parts=parts if parts or out or ray else 1,
     )  # fmt: skip
     if dry_run:
@@ -87,16 +96,17 @@ def two_point(
     curve = run_job(job, "pairs", out, own, ray, threads)
     if curve is None:
         return print_result({"out": str(out), "shard": shard, "done": False}, json, f"shard {shard} done -> {out}")
-    return show(curve, out, json)
+    return show(curve, out, json, min_distance=min_distance, max_distance=max_distance)
 
 
-def show(curve: "TwoPointCurve", out: Path | None, json: bool) -> None:
-    """Print the curve and its law; keep two_point.json, .csv and .svg in `out`."""
+def show(curve: "TwoPointCurve", out: Path | None, json: bool, **fit: Any) -> None:
+    """Print the curve and its law; keep two_point.json, .csv and figures in `out`."""
     from l2m.cli.jobs import keep
     from l2m.cli.output import print_result
     from l2m.power_law import fit_or_reason
+    from l2m.two_point import SUBSAMPLES
 
-    law, sentence = fit_or_reason(curve)
+    law, sentence = fit_or_reason(curve, **fit)
     if out is not None:
         keep(curve, out, "two_point", law=law)
     result: dict[str, Any] = {
@@ -104,9 +114,13 @@ def show(curve: "TwoPointCurve", out: Path | None, json: bool) -> None:
         "law": None if law is None else law.to_dict(),
         "words": sentence,
     }
+    parts = [] if curve.subsample_information is None else list(curve.subsample_information)
     rows = [
-        f"{d:>8,} {pairs:>16,} {value:>10.5f} {error:>9.5f}"
-        for d, pairs, value, error in zip(curve.distance, curve.pairs, curve.information, curve.stderr, strict=True)
+        f"{d:>8,} {pairs:>16,} {value:>10.5f} {error:>9.5f}" + "".join(f" {part[index]:>10.5f}" for part in parts)
+        for index, (d, pairs, value, error) in enumerate(
+            zip(curve.distance, curve.pairs, curve.information, curve.stderr, strict=True)
+        )
     ]
     head = f"{'d':>8} {'pairs':>16} {'I (nats)':>10} {'error':>9}"
+    head += "".join(f" {f'in 1/{share}':>10}" for share in SUBSAMPLES.values()) if parts else ""
     print_result(result, json, "\n".join([head, *rows, sentence]))
