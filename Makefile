@@ -54,8 +54,9 @@ bench: setup  ## Benchmarks beside what users pick today (SCALE=--smoke: minutes
 validate: setup  ## Sweeps too long for the tests
 	$(BIN)/python -m pytest -m slow
 
-gpu: setup  ## Check scoring on this machine's GPU (without one: on the CPU, tiny)
+gpu: setup  ## Check scoring and training on this machine's GPUs (without one: on the CPU, tiny); OPTIONS go to scoring
 	$(BIN)/python -m l2m.scoring.validation $(OPTIONS)
+	$(BIN)/python -m l2m.training.validation
 
 clean:  ## Remove what was built
 	rm -rf .venv target docs/_build python/l2m/_core*.so

@@ -545,3 +545,23 @@ def test_command_trains_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert json.loads(capsys.readouterr().out)["config"]["width"] == 32
     assert run_command("train", "--length", "17") == 2
     assert capsys.readouterr().err == "l2m: length: 17; expected a power of 4, as the Gaussian law branches by 4\n"
+
+
+def test_gpu_validation_at_tiny_size(capsys: pytest.CaptureFixture[str]) -> None:
+    """What `make gpu` runs, on the CPU: two scans, three families in bfloat16, two processes; then a table of two rows."""
+    from l2m.training import validation
+
+    assert validation.main(["--device", "cpu", "--steps", "6", "--presets", "mamba-tiny"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("| ok |") == 6
+    assert out.count("\n| mamba-tiny | 16 |") == 2
+
+
+def test_a_preset_that_does_not_fit_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from l2m.training import validation
+
+    def full(*_: Any) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(validation, "build_model", full)
+    assert "does not fit" in validation.speed("gpt2-large", "cpu", "float32", 16)

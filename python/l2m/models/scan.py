@@ -89,7 +89,8 @@ def selective_scan(
         step = functional.softplus(step)
     x, step = hidden_states.to(wide).permute(2, 0, 1).contiguous(), step.permute(2, 0, 1).contiguous()
     B, C = (value.to(wide).permute(2, 0, 1).contiguous() for value in (B, C))
-    y, last = _Recurrence.apply(x, step, A.to(wide), B, C)
+    with torch.autocast(x.device.type, enabled=False):  # which would make the products bfloat16
+        y, last = _Recurrence.apply(x, step, A.to(wide), B, C)
     y = y.permute(1, 2, 0)
     if D is not None:
         y = y + hidden_states * D.to(wide).unsqueeze(-1)

@@ -25,7 +25,7 @@ from l2m.scoring.plan import TOLERANCE
 
 
 class Check(NamedTuple):
-    """One comparison: the largest difference in nats per token, what is allowed, and words beside it."""
+    """One comparison: the largest difference, what is allowed, and words beside it."""
 
     name: str
     difference: float
@@ -35,6 +35,14 @@ class Check(NamedTuple):
     @property
     def passed(self) -> bool:
         return self.difference <= self.allowed
+
+
+def print_checks(checks: list[Check], difference: str) -> None:
+    """A Markdown table; `difference` heads the column of what was measured."""
+    print(f"| check | {difference} | allowed | | |\n| --- | --- | --- | --- | --- |")
+    for check in checks:
+        verdict = "ok" if check.passed else "FAILS"
+        print(f"| {check.name} | {check.difference:.2g} | {check.allowed:g} | {verdict} | {check.note} |")
 
 
 def validate(
@@ -211,10 +219,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(
         f"{options.model or 'random model of two layers'}, {options.windows} windows of {options.length} tokens, {where}\n"
     )
-    print("| check | largest difference, nats | allowed | | |\n| --- | --- | --- | --- | --- |")
-    for check in checks:
-        verdict = "ok" if check.passed else "FAILS"
-        print(f"| {check.name} | {check.difference:.2g} | {check.allowed:g} | {verdict} | {check.note} |")
+    print_checks(checks, "largest difference, nats a token")
     print("\n| dtype | scoring, tokens/s | bare forward, tokens/s | ratio |\n| --- | --- | --- | --- |")
     for row in rows:
         print(f"| {' | '.join(row)} |")

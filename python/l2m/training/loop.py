@@ -55,8 +55,9 @@ def train(
 
     config = config.complete()
     device = pick_device(device)
-    folder = start_folder(config, Path(out))
     accelerator = Accelerator(cpu=device == "cpu", gradient_accumulation_steps=1)
+    with accelerator.main_process_first():  # one makes the folder, the others find a run of the same config in it
+        folder = start_folder(config, Path(out))
 
     torch.manual_seed(config.seed)
     model, path = build_model(config, device)
@@ -73,7 +74,7 @@ def train(
     optimizer = accelerator.prepare(optimizer)
     if config.compile:
         model = torch.compile(model)
-    if say is not None:
+    if say is not None and accelerator.is_main_process:
         parameters = sum(value.numel() for value in plain.parameters() if value.requires_grad)
         say(
             f"{config.preset}: {parameters:,} parameters, state {plain.state_size(max(1, config.length // 2)):,} numbers at "
