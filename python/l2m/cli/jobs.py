@@ -23,11 +23,15 @@ def run_job(
         unit: of the progress in memory.
         threads: cores of a task on Ray; None: one.
     """
+    from l2m.cli.output import only_results_on_stdout
     from l2m.progress import progress_bar
     from l2m.tasks import run_in_folder, run_tasks
 
     cpus = 1 if threads is None else threads
-    with progress_bar("counting", unit if out is None and ray is None else "tasks") as progress:
+    with (
+        progress_bar("counting", unit if out is None and ray is None else "tasks") as progress,
+        only_results_on_stdout(),
+    ):
         if out is not None:
             return run_in_folder(job, out, shard, progress, ray=ray, cpus=cpus)
         if ray is None:

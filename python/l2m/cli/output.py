@@ -2,13 +2,20 @@
 
 import json as json_module
 import math
+import sys
 from collections.abc import Mapping
-from typing import Any
+from contextlib import AbstractContextManager, redirect_stdout
+from typing import Any, TextIO
 
 
 def print_result(result: Mapping[str, Any], json: bool, words: str) -> None:
     """Print `result` as one JSON object where `json` is asked for, else `words`."""
     print(json_module.dumps(_plain(result), ensure_ascii=False, allow_nan=False) if json else words)
+
+
+def only_results_on_stdout() -> AbstractContextManager[TextIO]:
+    """For work on Ray, which tells about lost machines on stdout."""
+    return redirect_stdout(sys.stderr)
 
 
 def plain(value: float) -> float | None:
@@ -36,7 +43,6 @@ def print_table(rows: list[dict[str, Any]], form: str, words: list[dict[str, str
         print_result({"rows": rows}, True, "")
     elif form == "csv":
         import csv
-        import sys
 
         writer = csv.DictWriter(sys.stdout, rows[0])
         writer.writeheader()

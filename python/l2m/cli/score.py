@@ -72,7 +72,7 @@ def score(
         Print the result as one JSON object.
     """
     from l2m.cli.inputs import read_corpus, read_shard
-    from l2m.cli.output import print_result
+    from l2m.cli.output import only_results_on_stdout, print_result
     from l2m.progress import progress_bar
     from l2m.scoring import resolve_model
     from l2m.scoring import score as run
@@ -107,7 +107,8 @@ def score(
 
         del options["shard"]
         assert corpus.folder is not None  # text was tokenized into OUT/corpus
-        scores = score_on_ray(corpus.folder, model, ray, out=out, threads=threads or 0, **options)
+        with only_results_on_stdout():
+            scores = score_on_ray(corpus.folder, model, ray, out=out, threads=threads or 0, **options)
     else:
         with progress_bar("scoring", "tokens") as progress:
             scores = run(corpus, model, out=out, progress=progress, **options)

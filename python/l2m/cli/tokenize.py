@@ -75,7 +75,7 @@ def tokenize(
     import sys
 
     from l2m.cli.inputs import read_shard
-    from l2m.cli.output import print_result
+    from l2m.cli.output import only_results_on_stdout, print_result
     from l2m.errors import InputError
     from l2m.progress import progress_bar
     from l2m.sources import DATASETS
@@ -114,7 +114,7 @@ def tokenize(
             f"shard {shard}: {len(share)} of {len(job.parts)} parts -> {out}; when all are done: l2m merge {out}",
         )
         return
-    with progress_bar("tokenizing", "bytes") as progress:
+    with progress_bar("tokenizing", "bytes") as progress, only_results_on_stdout():
         corpus = run(sources, tokenizer, out, ray=ray, progress=progress, **options)  # type: ignore[arg-type]
     for problem in corpus.tokenizer["skipped"][:20]:
         print(f"l2m: skipped: {problem}", file=sys.stderr)
