@@ -1,7 +1,10 @@
 """l2m two-point and l2m ngrams as a user runs them: kept, sharded, resumed, refused."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -168,6 +171,41 @@ def test_the_library_and_the_command_count_the_same(
     else:
         l2m.two_point(l2m.load(corpus), [1, 2, 5], threads=16).save(tmp_path / "saved")
         assert (tmp_path / "saved").read_bytes() == (expected / "two_point.json").read_bytes()
+
+
+def test_the_three_ways_of_the_readme_give_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
+    """The laptop's line, and the job array's with the script of docs/corpora.md as SLURM would run it; Ray's is the first with
+    --ray, in test_cluster.py."""
+    pages = Path(__file__).parent.parent
+    lines = {line.removeprefix("$ ").split("  ")[0] for line in (pages / "README.md").read_text().splitlines()}
+    assert {"l2m two-point corpus --out results", "l2m two-point corpus --out results --ray auto"} <= lines
+    [script] = [
+        block.split("```")[0]
+        for block in (pages / "docs" / "corpora.md").read_text().split("```bash\n")
+        if block.startswith("#!/bin/bash")
+    ]
+    few = "--distances 1 --groups 4 --parts 3"
+    assert "--parts 64" in script
+    script = script.replace("--parts 64", few)
+    for way in ("laptop", "slurm"):
+        (tmp_path / way).mkdir()
+        (tmp_path / way / "corpus").symlink_to(corpus)
+
+    def bash(way: str, script: str, **variables: str) -> None:
+        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **variables}
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=tmp_path / way, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+
+    bash("laptop", f"l2m two-point corpus {few} --out results")
+    for index in Random(1).sample(range(3), 3):
+        array = {"SLURM_ARRAY_TASK_ID": str(index), "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_CPUS_PER_TASK": "2"}
+        bash("slurm", script, **array)
+    bash("slurm", "l2m merge results")
+    one, other = (tree(tmp_path / way / "results") for way in ("laptop", "slurm"))
+    assert one.pop("job.json") != other.pop("job.json")  # each names its folder of the corpus
+    assert one == other
 
 
 def test_dry_run_writes_nothing_and_json_is_one_object(
