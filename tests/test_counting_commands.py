@@ -211,9 +211,13 @@ def test_the_three_ways_of_the_readme_give_the_same_bytes(corpus: Path, tmp_path
 def test_dry_run_writes_nothing_and_json_is_one_object(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, printed, _ = run(capsys, "two-point", corpus, "--out", tmp_path / "out", "--dry-run", "--json")
-    assert json.loads(printed)["tasks"] > 1
-    assert not (tmp_path / "out").exists()
+    for command in ("two-point", "ngrams"):
+        flags = ["--out", tmp_path / "out", "--dry-run", "--json"]
+        whole, shard = (json.loads(run(capsys, command, corpus, *flags, *more)[1]) for more in ([], ["--shard", "1/4"]))
+        assert whole["tasks"] >= 8
+        assert 0 < shard["seconds"] < whole["seconds"]
+        assert 0 < whole["least_memory"] <= whole["memory"]
+        assert not (tmp_path / "out").exists()
     _, printed, _ = run(capsys, "two-point", corpus, "--distances", "1", "--distances", "2", "--json")
     assert json.loads(printed)["curve"]["distance"]["data"] == [1, 2]
 
@@ -228,6 +232,31 @@ def test_ngrams_of_text_are_those_of_a_dictionary(tmp_path: Path, capsys: pytest
         assert (order["total"], order["distinct"]) == (sum(counted.values()), len(counted))
         best = sorted(counted.items(), key=lambda item: (-item[1], item[0]))[:2]
         assert order["most_common"] == [[list(ids), count] for ids, count in best]
+
+
+def test_a_plan_names_every_task_and_its_budget_suffices() -> None:
+    documents = list(np.random.default_rng(3).zipf(1.3, (20, 5000)) % 5000)
+    for job in (l2m.TwoPointJob(documents, [1, 2], subsamples=True), l2m.ngrams.__globals__["NgramsJob"](documents)):
+        plan = job.plan()
+        assert list(plan.tasks) == list(job.tasks)
+        assert plan.seconds(4) <= plan.seconds(2) <= plan.seconds(1)
+        results = {task: job.run(task) for task in job.tasks}
+        written = len(json.dumps(results, indent=1))
+        assert written / 3 < plan.result_bytes < 3 * written
+        corpus = l2m.Corpus(documents)
+        frugal = type(job)(corpus, **job.options, threads=1, memory=plan.least_memory)
+        assert frugal.run(job.tasks[1]) == results[job.tasks[1]]
+        with pytest.raises(l2m.InputError, match=f"needs at least {plan.least_memory:,} bytes"):
+            type(job)(corpus, **job.options, threads=1, memory=plan.least_memory - 1).run(job.tasks[1])
+
+
+def test_workers_take_the_next_task_when_they_are_free() -> None:
+    from l2m.tasks import makespan
+
+    assert makespan([3, 1, 1, 1], 2) == 3
+    assert makespan([1, 1, 1, 3], 2) == 4
+    assert makespan([2, 2], 9) == 2
+    assert makespan([], 3) == 0
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -46,22 +47,41 @@ def run_on_ray(
         InputError: Ray is not installed, no answer from `address`, bad input that a task found, or a task that runs out of
             memory alone too, or that loses its worker again and again.
     """
+    with _connected(address, timeout) as ray:
+        cpus, gpus, room = _room(ray, cpus, gpus)
+        todo = tasks(room) if callable(tasks) else tasks
+        yield from _run(ray, function, list(todo), {"num_cpus": cpus, "num_gpus": gpus})
+
+
+def workers_on_ray(address: str, *, cpus: int = 1, timeout: float = 10) -> int:
+    """How many tasks of so many cores (0: all of the smallest machine) the cluster can run at a time."""
+    with _connected(address, timeout) as ray:
+        return _room(ray, cpus, 0)[2]
+
+
+def _room(ray: Any, cpus: int, gpus: int | None) -> tuple[int, int, int]:
+    """(cores, GPUs) of a task, and how many tasks can run at a time; see `run_on_ray`."""
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if gpus is None:
+        machines = [machine for machine in machines if machine.get("GPU")] or machines
+        gpus = int(bool(machines[0].get("GPU")))
+    cpus = cpus or max(1, min(int(machine.get("CPU", 1)) for machine in machines))
+    room = sum(
+        int(machine.get("GPU", 0)) // gpus if gpus else int(machine.get("CPU", 1)) // cpus for machine in machines
+    )
+    return cpus, gpus, max(1, room)
+
+
+@contextmanager
+def _connected(address: str, timeout: float) -> Iterator[Any]:
+    """Ray, connected to the cluster."""
     try:
         import ray
     except ImportError:
         raise InputError("ray: needs the extra 'cluster': pip install 'l2m[cluster]'") from None
     started = _connect(ray, address, timeout)
     try:
-        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        if gpus is None:
-            machines = [machine for machine in machines if machine.get("GPU")] or machines
-            gpus = int(bool(machines[0].get("GPU")))
-        cpus = cpus or max(1, min(int(machine.get("CPU", 1)) for machine in machines))
-        room = sum(
-            int(machine.get("GPU", 0)) // gpus if gpus else int(machine.get("CPU", 1)) // cpus for machine in machines
-        )
-        todo = tasks(max(1, room)) if callable(tasks) else tasks
-        yield from _run(ray, function, list(todo), {"num_cpus": cpus, "num_gpus": gpus})
+        yield ray
     finally:
         if started:
             ray.shutdown()

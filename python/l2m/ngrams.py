@@ -1,10 +1,12 @@
 """n-gram counts of every order up to 8: fingerprints, entropies, the most common, and the whole table as a stream."""
 
 import dataclasses
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -16,7 +18,7 @@ from l2m.entropy import Estimate, Fingerprint, entropy
 from l2m.errors import InputError
 from l2m.progress import Progress
 from l2m.records import Record
-from l2m.tasks import cores, parse_memory, part_of
+from l2m.tasks import Plan, cores, makespan, parse_memory, part_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -224,17 +226,49 @@ class NgramsJob:
         threads = min(self.threads, room // least)
         return threads, room // threads
 
-    def plan(self) -> dict[str, Any]:
-        """What a run will do: tasks, tokens, threads, and memory in bytes beside the mapped tokens (an upper bound)."""
+    def plan(self) -> Plan:
+        """What a run will take, from counting a few percent of the tokens on this machine."""
+        start = perf_counter()
+        counter = self.counter
+        prepare = perf_counter() - start
         threads, budget = self.budget
-        return {
-            "tasks": self.parts,
-            "tokens": self.corpus.tokens.size,
-            "threads": threads,
-            "walks": len(self.counter.plan(self.n_max, budget)),
-            "memory": self.counter.bytes() + threads * budget,
-            "different_ids": self.counter.distinct,
-        }
+        ends = np.concatenate([[0], np.cumsum(counter.frequencies)]).astype(np.int64)
+
+        def timed(low: int, high: int) -> tuple[float, int]:
+            start = perf_counter()
+            found = counter.fingerprints(self.n_max, low, high, budget, 1)
+            return perf_counter() - start, len(
+                json.dumps([[part.tolist() for part in pair] for pair in found], indent=1)
+            )
+
+        ranges = [part_of(counter.frequencies, part, 64) for part in range(64)]
+        ranges = [bounds for bounds in ranges if bounds[0] < bounds[1]]
+        walk, _ = timed(counter.distinct - 1, counter.distinct)
+        took, tokens, size = 0.0, 0, 0.0
+        for low, high in (ranges[0], ranges[len(ranges) // 2], ranges[-1]):
+            spent, written = timed(low, high)
+            here = int(ends[high] - ends[low])
+            took, tokens = took + max(spent - walk, 0), tokens + here
+            size += written / np.sqrt(here / int(ends[-1])) / 3
+        tasks, result_bytes = {}, 0.0
+        pieces = counter.plan(self.n_max, budget)
+        for part, task in enumerate(self.tasks):
+            low, high = part_of(counter.frequencies, part, self.parts)
+            own = [(max(low, first), min(high, end)) for first, end in pieces]
+            costs = [walk + took / tokens * int(ends[end] - ends[first]) for first, end in own if first < end]
+            tasks[task] = makespan(costs, threads)
+            # Fingerprints grow with the root of what is counted.
+            result_bytes += size * np.sqrt((ends[high] - ends[low]) / ends[-1])
+        return Plan(
+            tasks=tasks,
+            work=self.corpus.tokens.size,
+            unit="tokens",
+            prepare=prepare,
+            threads=threads,
+            memory=counter.bytes() + threads * budget,
+            least_memory=counter.bytes() + counter.least(self.n_max),
+            result_bytes=int(result_bytes),
+        )
 
     def run(self, task: str, progress: Progress | None = None) -> dict[str, Any]:
         """The fingerprints of one task, by order."""

@@ -5,8 +5,10 @@ run: job.json (what it takes to make the job again) and tasks/NAME.json (results
 not at all.
 """
 
+import heapq
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -53,6 +55,9 @@ class Job(Protocol):
 
     def run_all(self, progress: Progress | None = None) -> Any:
         """The answer, from every task run here."""
+
+    def plan(self) -> "Plan":
+        """What it will take."""
 
     def combine(self, results: Mapping[str, Any]) -> Any:
         """The answer from the results of all tasks."""
@@ -236,6 +241,43 @@ def _description(folder: Path) -> dict[str, Any]:
             f"{folder / 'job.json'}: not a job of this version of l2m; expected an empty folder or the same job's"
         )
     return held
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a job will take, from a short calibration on this machine.
+
+    Attributes:
+        tasks: seconds of each, on `threads` threads.
+        work, unit: how much is counted, of what.
+        prepare: seconds in which every worker process ranks the tokens.
+        threads: of a task.
+        memory: bytes of a worker beside the mapped tokens, an upper bound.
+        least_memory: the smallest budget with which it can run (slower: more walks over the corpus).
+        result_bytes: of all results on disk.
+    """
+
+    tasks: Mapping[str, float]
+    work: int
+    unit: str
+    prepare: float
+    threads: int
+    memory: int
+    least_memory: int
+    result_bytes: int
+
+    def seconds(self, workers: int = 1, shard: tuple[int, int] | None = None) -> float:
+        """Until all tasks, or those of a shard, are done by so many workers."""
+        costs = list(self.tasks.values())
+        return self.prepare + makespan(costs[shard[0] :: shard[1]] if shard else costs, workers)
+
+
+def makespan(costs: Sequence[float], workers: int) -> float:
+    """Seconds in which workers do tasks of these costs, each taking the next when it is free."""
+    busy = [0.0] * max(1, min(workers, len(costs)))
+    for cost in costs:
+        heapq.heapreplace(busy, busy[0] + cost)
+    return max(busy)
 
 
 def cores() -> int:

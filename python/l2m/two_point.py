@@ -3,7 +3,9 @@
 import copy
 import dataclasses
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -15,7 +17,7 @@ from l2m.entropy import Estimate
 from l2m.errors import InputError
 from l2m.progress import Progress
 from l2m.records import Record
-from l2m.tasks import cores, parse_memory, part_of
+from l2m.tasks import Plan, cores, makespan, parse_memory, part_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,6 +38,9 @@ REMAINING_ERROR = 0.1
 
 SUBSAMPLES = {"eighth": 8, "quarter": 4, "half": 2}
 """Into how many parts the corpus is cut for each row of a subsample curve."""
+
+DENSE = 256
+"""Alphabets of up to this many ids are counted in one table (rust/pairs.rs)."""
 
 REMOVED_UNIT = 2.0**-28
 """Unit of the integers in which a counting task returns by how much sum f(n) shrinks without a group."""
@@ -438,6 +443,11 @@ class _Sample:
     group_pairs: NDArray[np.uint64]
 
 
+def _dense(counter: "_core.PairCounter") -> bool:
+    """Whether pairs are counted in one table."""
+    return counter.distinct <= DENSE
+
+
 def _joint(
     counter: "_core.PairCounter",
     distances: list[int],
@@ -677,23 +687,80 @@ class TwoPointJob:
         """Pairs to count in all, for progress: tokens x distances of every sample."""
         return sum(self.cuts[documents].tokens * len(self.cuts[documents].distances) for documents, _ in self._samples)
 
-    def plan(self) -> dict[str, Any]:
-        """What a run will do: tasks, pairs, threads, and memory in bytes beside the mapped tokens (an upper bound)."""
+    def plan(self) -> Plan:
+        """What a run will take, from counting a few percent of the pairs on this machine."""
+        start = perf_counter()
         counter = self._counter(*self._samples[0])
+        prepare = perf_counter() - start
         grouped = self.cuts["all"].groups > 1
         threads, budget = _budget(counter, grouped, self.threads, self.memory)
-        walks = counter.plan(0, counter.distinct, len(self.distances), grouped, budget)
         resident, margins = counter.bytes(threads)
-        frequencies = np.concatenate([[0], np.cumsum(counter.frequencies)]).astype(np.int64)
-        largest = max((int(frequencies[b] - frequencies[a]) for _, pieces in walks for a, b in pieces), default=0)
-        return {
-            "tasks": len(self.tasks),
-            "pairs": self.work,
-            "threads": threads,
-            "walks": sum(len(pieces) * -(-len(self.distances) // at_once) for at_once, pieces in walks),
-            "memory": resident + max(margins, min(threads * budget, threads * (largest * 64 + counter.least(grouped)))),
-            "different_ids": counter.distinct,
-        }
+        number = len(self.distances)
+        ends = np.concatenate([[0], np.cumsum(counter.frequencies)]).astype(np.int64)
+        seconds, size = self._calibrate(counter, budget, ends)
+
+        pieces, largest, bytes_of_parts = [], 0, 0.0
+        for part in range(self.parts):
+            low, high = part_of(counter.frequencies, part, self.parts)
+            shared = self._shared(counter, low, high, grouped, threads, budget)
+            costs = []
+            for at_once, ranges in counter.plan(low, high, number, grouped, shared):
+                for first, end in ranges:
+                    tokens = int(ends[end] - ends[first])
+                    largest = max(largest, tokens * (1 if _dense(counter) else 64))
+                    costs += [seconds(tokens * min(at_once, number))] * -(-number // at_once)
+            pieces.append(makespan(costs, threads))
+            # Fingerprints grow with the root of what is counted.
+            bytes_of_parts += size * np.sqrt(float(ends[high] - ends[low]) / max(1, ends[-1]))
+        start = perf_counter()
+        _margins(counter, self.distances[:1], self.estimator, self.margins == "corpus", self.null, threads)
+        margin = (perf_counter() - start) * number
+
+        tasks: dict[str, float] = {}
+        for documents, kind in self._samples:
+            share = self.cuts[documents].tokens / max(1, self.cuts["all"].tokens)
+            parts = self._parts(documents)
+            # The null costs the same however many tokens there are.
+            tasks[f"{documents}-{kind}-margins"] = margin
+            tasks |= {f"{documents}-{kind}-joint-{part:05}": share * sum(pieces) / parts for part in range(parts)}
+        counted = threads * budget
+        if not _dense(counter):
+            counted = min(counted, threads * (largest + counter.least(grouped)))
+        return Plan(
+            tasks=tasks,
+            work=self.work,
+            unit="pairs",
+            prepare=prepare * len(self._samples),
+            threads=threads,
+            memory=resident + max(margins, counted),
+            least_memory=resident + max(counter.least(grouped), counter.bytes(1)[1]),
+            result_bytes=int(bytes_of_parts * sum(self._parts(name) for name, _ in self._samples) / self.parts),
+        )
+
+    def _calibrate(
+        self, counter: "_core.PairCounter", budget: int, ends: Integers
+    ) -> tuple[Callable[[int], float], float]:
+        """Seconds of one thread for a piece of so many pairs, and bytes of the results of all first tokens in one task."""
+        estimator = self.estimator if self.cuts["all"].groups > 1 else None
+
+        def timed(low: int, high: int, distances: list[int]) -> tuple[float, int]:
+            start = perf_counter()
+            joint = _joint(counter, distances, low, high, budget, estimator, 1, None)
+            return perf_counter() - start, len(json.dumps(joint, indent=1))
+
+        if _dense(counter):
+            took, size = timed(0, counter.distinct, self.distances[:1])
+            return lambda pairs: took * pairs / max(1, int(ends[-1])), size * len(self.distances)
+        ranges = [part_of(counter.frequencies, part, 64) for part in range(64)]
+        ranges = [bounds for bounds in ranges if bounds[0] < bounds[1]]
+        walk, _ = timed(counter.distinct - 1, counter.distinct, self.distances)
+        took, tokens, total = 0.0, 0, 0.0
+        for low, high in (ranges[0], ranges[len(ranges) // 2], ranges[-1]):
+            spent, written = timed(low, high, self.distances)
+            here = int(ends[high] - ends[low])
+            took, tokens = took + max(spent - walk, 0), tokens + here
+            total += written / np.sqrt(here / int(ends[-1])) / 3
+        return lambda pairs: walk + took * pairs / (tokens * len(self.distances)), total
 
     def run(self, task: str, progress: Progress | None = None) -> dict[str, Any]:
         """The result of one task: integers, and floats that depend on the corpus alone."""
@@ -707,8 +774,15 @@ class TwoPointJob:
         threads, budget = _budget(counter, grouped, self.threads, self.memory)
         if not name:
             return _margins(counter, cut.distances, self.estimator, self.margins == "corpus", self.null, threads)
-        low, high = part_of(counter.frequencies, int(name), self._parts(documents))
-        estimator = self.estimator if grouped else None
+        parts, estimator = self._parts(documents), self.estimator if grouped else None
+        if _dense(counter):
+            # One table holds all first tokens: such a count is cut by distances.
+            own = [index % parts == int(name) for index in range(len(cut.distances))]
+            distances = [distance for distance, is_own in zip(cut.distances, own, strict=True) if is_own]
+            counted = _joint(counter, distances, 0, counter.distinct, budget, estimator, threads, progress)
+            none: dict[str, Any] = {"counts": [], "symbols": [], "removed": [0] * cut.groups}
+            return {key: [values.pop(0) if mine else none[key] for mine in own] for key, values in counted.items()}
+        low, high = part_of(counter.frequencies, int(name), parts)
         budget = self._shared(counter, low, high, grouped, threads, budget)
         return _joint(counter, cut.distances, low, high, budget, estimator, threads, progress)
 

@@ -44,6 +44,40 @@ def run_job(
         return job.combine(results)
 
 
+def show_plan(job: "Job", shard: tuple[int, int] | None, ray: str | None, threads: int | None, json: bool) -> None:
+    """Print what a run will take: here, in this shard, or on a Ray cluster."""
+    from l2m.cli.output import only_results_on_stdout, print_result
+
+    plan, workers, where = job.plan(), 1, "here"
+    if ray is not None:
+        from l2m.cluster import workers_on_ray
+
+        with only_results_on_stdout():
+            workers = workers_on_ray(ray, cpus=1 if threads is None else threads)
+        where = f"on {workers} workers"
+    elif shard is not None:
+        where = f"in shard {shard[0]}/{shard[1]}"
+    seconds = plan.seconds(workers, shard)
+    result: dict[str, Any] = {
+        "tasks": len(plan.tasks), plan.unit: plan.work, "threads": plan.threads, "workers": workers, "seconds": seconds,
+        "longest_task_seconds": max(plan.tasks.values()), "memory": plan.memory, "least_memory": plan.least_memory,
+        "disk": plan.result_bytes,
+    }  # fmt: skip
+    gib = 2**30
+    words = (
+        f"{len(plan.tasks)} tasks, {plan.work:,} {plan.unit}: about {seconds:,.1f} s {where}, {plan.threads} threads each; "
+        f"memory beside the mapped tokens {plan.memory / gib:.2f} GiB a worker, --memory {_ceil_mib(plan.least_memory)}MiB "
+        f"at the least (slower); disk {plan.result_bytes / 2**20:.1f} MiB"
+    )
+    if ray is not None and len(plan.tasks) < 4 * workers:
+        words += f"; --parts {-(-4 * workers * job.options['parts'] // len(plan.tasks))} would keep all workers busy"
+    print_result(result, json, words)
+
+
+def _ceil_mib(size: int) -> int:
+    return -(-size // 2**20)
+
+
 def check_out(out: Path | None, shard: tuple[int, int] | None) -> None:
     if shard is not None and out is None:
         raise InputError("out: not named; expected the folder in which a shard keeps its results")

@@ -48,12 +48,12 @@ def ngrams(
     ray
         Run on a Ray cluster whose machines all see the corpus: auto, HOST:PORT or ray://HOST:PORT.
     dry_run
-        Print tasks and memory; run nothing.
+        Print tasks, time, memory and disk, from counting a few percent; write nothing.
     json
         Print the result as one JSON object.
     """
     from l2m.cli.inputs import read_corpus, read_shard
-    from l2m.cli.jobs import check_out, run_job
+    from l2m.cli.jobs import check_out, run_job, show_plan
     from l2m.cli.output import print_result
     from l2m.errors import InputError
     from l2m.ngrams import NgramsJob
@@ -66,11 +66,15 @@ def ngrams(
         raise InputError(f"table: {table}; expected 1 to --n-max, {n_max}")
     corpus = read_corpus(text, tokenizer, None if dry_run else out)
     whole = not (parts or out or ray)
-    job = NgramsJob(corpus, n_max, threads=threads or None, memory=memory, parts=1 if whole else parts)
+    job = NgramsJob(
+        corpus,
+        n_max,
+        threads=(1 if ray and threads is None else threads or None),
+        memory=memory,
+        parts=1 if whole else parts,
+    )
     if dry_run:
-        plan = job.plan()
-        words = f"{plan['tasks']} tasks, {plan['tokens']:,} tokens, {plan['threads']} threads, at most {plan['memory']:,} bytes"
-        return print_result(plan, json, words)
+        return show_plan(job, own, ray, threads, json)
     counts = run_job(job, "tokens", out, own, ray, threads)
     if counts is None:
         return print_result({"out": str(out), "shard": shard, "done": False}, json, f"shard {shard} done -> {out}")

@@ -72,12 +72,12 @@ def two_point(
     seed
         Of the shuffles.
     dry_run
-        Print tasks, pairs and memory; run nothing.
+        Print tasks, time, memory and disk, from counting a few percent; write nothing.
     json
         Print the result as one JSON object.
     """
     from l2m.cli.inputs import read_corpus, read_shard
-    from l2m.cli.jobs import check_out, run_job
+    from l2m.cli.jobs import check_out, run_job, show_plan
     from l2m.cli.output import print_result
     from l2m.two_point import TwoPointJob
 
@@ -86,13 +86,11 @@ def two_point(
     corpus = read_corpus(text, tokenizer, None if dry_run else out)
     job = TwoPointJob(
         corpus, distances, estimator=estimator, margins=margins, null=null, groups=groups or None, within_document=within_document,
-        cross_document=cross_document, subsamples=subsamples, threads=threads or None, memory=memory, seed=seed,
+        cross_document=cross_document, subsamples=subsamples, threads=(1 if ray and threads is None else threads or None), memory=memory, seed=seed,
         parts=parts if parts or out or ray else 1,
     )  # fmt: skip
     if dry_run:
-        plan = job.plan()
-        words = f"{plan['tasks']} tasks, {plan['pairs']:,} pairs, {plan['threads']} threads, at most {plan['memory']:,} bytes"
-        return print_result(plan, json, words)
+        return show_plan(job, own, ray, threads, json)
     curve = run_job(job, "pairs", out, own, ray, threads)
     if curve is None:
         return print_result({"out": str(out), "shard": shard, "done": False}, json, f"shard {shard} done -> {out}")
