@@ -203,6 +203,9 @@ def test_runs_on_a_law_of_length_or_state_do_not_collapse(law: Callable[[float, 
     curve = collapse(rows_of(law, 0.02))
     assert curve.has_curve
     assert not curve.collapses
+    assert curve.threshold(0.05) is PAPER_THRESHOLD, "a KL that is no function of I/dim has no threshold"
+    assert "do not collapse" in explain(curve)
+    assert "paper, not reproduced" in explain(curve)
 
 
 def test_too_few_runs_keep_the_threshold_of_the_paper() -> None:

@@ -489,6 +489,9 @@ def test_records_of_an_evaluation_come_back(tmp_path: Path) -> None:
     assert back.settings["config"]["preset"] == "gpt2-tiny"
     assert list(back.to_frame().columns) == ["position", "kl", "stderr", "entropy", "nll"]
     assert back.plot().get_ylabel() == "KL per value (nats)"
+    flat = dataclasses.replace(back, kl=np.full(16, 0.5), stderr=np.zeros(16))
+    (line,) = flat.plot().get_lines()
+    np.testing.assert_allclose(line.get_ydata(), 0.5)  # means of bins, the last one cut short by the sequence's end
 
 
 # --- text ------------------------------------------------------------------------------------------------------------

@@ -183,12 +183,13 @@ class Collapse(Record):
     def threshold(self, kl: float = 0.01) -> Threshold:
         """I_BP / dim(z) at which the KL per value is `kl`, with the interval two standard deviations of scatter give it.
 
-        Without a curve of our own it is the paper's 0.06, labelled so.
+        Without a curve of our own, or with runs that do not fall on it, it is the paper's 0.06, labelled so: a KL that does
+        not depend on I/dim alone has no such threshold.
 
         Raises:
             InputError: a KL the curve does not reach.
         """
-        if not self.has_curve:
+        if not self.collapses:
             return PAPER_THRESHOLD
         grid = np.geomspace(self.ratio.min(), self.ratio.max(), 2_000)
         curve = np.log(self.predict(grid))
@@ -299,7 +300,7 @@ def draw(rows: Sequence[RunResult], curve: Collapse, axes: Any = None) -> Any:
     if curve.has_curve:
         at = np.geomspace(curve.ratio.min(), curve.ratio.max(), 200)
         middle = curve.predict(at)
-        axes.plot(at, middle, color="black", linewidth=1.2)
+        axes.plot(at, middle, color="black", linewidth=1.2, linestyle="-" if curve.collapses else "--")
         spread = math.exp(2 * curve.scatter)
         axes.fill_between(at, middle / spread, middle * spread, color="black", alpha=0.1, linewidth=0)
     for length, color in colors.items():
@@ -307,6 +308,9 @@ def draw(rows: Sequence[RunResult], curve: Collapse, axes: Any = None) -> Any:
     for family in sorted({row.family for row in rows}):
         axes.plot([], [], shapes.get(family, "D"), color="black", label=family)
     axes.plot([], [], "o", color="black", markerfacecolor="white", label="not counted")
+    if curve.has_curve:
+        style, words = ("-", "fit") if curve.collapses else ("--", "fit: no collapse")
+        axes.plot([], [], style, color="black", linewidth=1.2, label=words)
     axes.set(xscale="log", yscale="log", xlabel="I_BP / dim(z), nats per number", ylabel="KL per value, nats")
     axes.legend(ncols=2)
     return axes
@@ -334,14 +338,19 @@ def explain(curve: Collapse) -> str:
         spread = f" over a factor {curve.ratio.max() / curve.ratio.min():.1f} in I/dim" if curve.kl.size else ""
         return (
             f"{curve.kl.size} of {curve.runs} runs counted{spread}; fewer than {FEWEST_COUNTED} over a factor 10: no curve of "
-            f"our own. The verdict keeps {PAPER_THRESHOLD.nats_per_number:g} nats per number ({PAPER_THRESHOLD.source})."
+            f"our own. The verdict keeps {_paper()}."
         )
     found = "the runs collapse on one curve" if curve.collapses else "the runs do not collapse on one curve"
+    kept = "" if curve.collapses else f" The verdict keeps {_paper()}."
     return (
         f"{curve.kl.size} of {curve.runs} runs counted: {found}. Residual standard deviation of log KL: "
         f"{curve.scatter:.3f} against I/dim, {curve.scatter_length:.3f} against L, {curve.scatter_state:.3f} against dim; "
-        f"{curve.pairs} pairs of equal ratio and different L."
+        f"{curve.pairs} pairs of equal ratio and different L.{kept}"
     )
+
+
+def _paper() -> str:
+    return f"{PAPER_THRESHOLD.nats_per_number:g} nats per number ({PAPER_THRESHOLD.source})"
 
 
 def save(rows: Sequence[RunResult], folder: Path) -> Collapse:

@@ -82,9 +82,8 @@ class KLCurve(Record):
 
         axes = new_axes() if axes is None else axes
         low, high = self.interval()
-        edges = np.unique(np.floor(10 ** np.arange(0, math.log10(self.position[-1]) + 1 / 12, 1 / 12)).astype(int)) - 1
+        edges = np.unique((10 ** np.arange(0, math.log10(self.position.size), 1 / 12)).astype(int)) - 1
         counts = np.diff(np.append(edges, self.position.size))
-        edges, counts = edges[counts > 0], counts[counts > 0]
         at, kl, low, high = (np.add.reduceat(v, edges) / counts for v in (self.position, self.kl, low, high))
         (line,) = axes.plot(at, kl, marker="o", markersize=3, label=label)
         axes.fill_between(at, np.maximum(low, 1e-12), high, color=line.get_color(), alpha=0.15, linewidth=0)
@@ -252,5 +251,9 @@ def draw(curves: dict[str, Any], path: str | os.PathLike[str]) -> None:
     axes = new_axes()
     for name, curve in curves.items():
         curve.plot(axes, label=name)
+    if all(isinstance(curve, KLCurve) for curve in curves.values()):
+        # The KL of the first positions, before which there is little to know, would take most of the axis.
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, high / 1e4), high)
     axes.legend()
     axes.figure.savefig(path)
