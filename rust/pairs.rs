@@ -220,13 +220,13 @@ fn is_dense(corpus: &Ranked) -> bool {
     corpus.first.len() <= DENSE && corpus.second().len() <= DENSE
 }
 
-/// Bytes a thread needs besides the lists: counters, tallies (most of their pages are never touched), scratch.
+/// Bytes a thread needs besides the lists: counters, tallies, scratch.
 fn thread_bytes(corpus: &Ranked, distances: usize) -> u64 {
     if is_dense(corpus) {
         let cells = (corpus.first.len() * corpus.second().len()) as u64;
         return cells * (8 * corpus.groups as u64 + 16);
     }
-    6 * (corpus.second().len() as u64 + 1) + distances as u64 * (160 << 10) + (1 << 20)
+    6 * (corpus.second().len() as u64 + 1) + distances as u64 * (8 * (LIGHT as u64 + (1 << 12))) + (1 << 20)
 }
 
 /// The smallest budget of [`plan`]: the commonest token's list at one distance.

@@ -1,6 +1,7 @@
 """Two-point information: against a slow obvious reference, closed forms, and the jackknife's own definition."""
 
 import math
+import os
 from collections import Counter
 
 import numpy as np
@@ -383,3 +384,62 @@ def test_a_fit_starts_where_one_law_describes_the_curve():
     waves = measured(0.05 + 0.04 * np.sin(np.arange(10) * 2.0), 1e-5).fit()
     assert waves.settings["distances"].size == 10
     assert waves.settings["missed"]
+
+
+PEAK = """
+import json, re, sys
+import numpy as np
+import l2m
+
+def status(name):
+    return int(re.search(name + r":\\s+(\\d+) kB", open("/proc/self/status").read()).group(1)) << 10
+
+corpus = l2m.Corpus.open(sys.argv[1])
+distances = [1 << k for k in range(14)]
+l2m.two_point(l2m.Corpus(corpus.tokens[:200_000], [0, 100_000, 200_000]), distances)  # code and threads, once
+corpus.tokens.sum()  # the mapped file is in memory
+for budget in map(int, sys.argv[2:]):
+    before = status("VmRSS")
+    open("/proc/self/clear_refs", "w").write("5")
+    l2m.two_point(corpus, distances, memory=budget, threads=2, within_document=False)
+    print(status("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="peak memory is read from Linux's /proc")
+def test_memory_stays_within_a_tenth_of_the_budget(tmp_path):
+    """Peak resident memory beside the mapped tokens, near the smallest budget and at that of full speed."""
+    import subprocess
+    import sys
+
+    size = 16_000_000
+    tokens = np.minimum(np.random.default_rng(12).zipf(1.3, size), 30_000).astype(np.uint16)
+    l2m.Corpus(tokens, np.arange(0, size + 1, 100_000), 30_001).save(tmp_path / "corpus")
+    budgets = [6 * size, 12 * size]
+    command = [sys.executable, "-c", PEAK, str(tmp_path / "corpus"), *map(str, budgets)]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    for budget, peak in zip(budgets, map(int, printed.split()), strict=True):
+        assert peak <= 1.1 * budget
+
+
+def test_ctrl_c_ends_the_counting_in_rust_within_a_second():
+    import signal
+    import threading
+    import time
+
+    corpus = l2m.Corpus(np.random.default_rng(13).integers(0, 3000, 3_000_000), [0, 3_000_000])
+    pressed = []
+
+    def press():
+        pressed.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def count_on():
+        for _ in range(1000):
+            l2m.two_point(corpus, threads=2)
+
+    timer = threading.Timer(1.0, press)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        count_on()
+    assert time.monotonic() - pressed[0] < 1
