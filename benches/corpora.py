@@ -1,17 +1,26 @@
-"""Tokenizing: seconds, processor seconds and peak memory of `l2m.tokenize`, beside plain loops over the same libraries.
+"""Corpora: tokenizing beside plain loops over the same libraries; what dry runs predict; Ray beside threads.
 
-    python benches/corpora.py TEXT_FOLDER --tokenizer FILE_OR_NAME [--smoke] [--model]
+    python benches/corpora.py TEXT_FOLDER --tokenizer FILE_OR_NAME [--smoke] [--model | --machines]
 
-Each run is a process of its own; seconds count from texts' first byte read to the corpus on disk, after imports and after the
-tokenizer is loaded. Prints Markdown for docs/benchmarks.md. `--model` holds the dry run's prediction against three sizes.
+Each run is a process of its own; seconds of tokenizing count from texts' first byte read to the corpus on disk, after imports and
+after the tokenizer is loaded. `--model` holds the dry runs' predictions against three sizes. `--machines` times one l2m two-point
+from command to result: threads, Ray on this machine, and two Ray machines pinned to a core each. Prints Markdown.
 """
 
 import argparse
 import json
+import os
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
+
+import numpy as np
+
+import l2m
 
 COMMON = """
 import json, resource, sys, tempfile, time
@@ -36,6 +45,20 @@ with tempfile.TemporaryDirectory() as out:
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     more = {} if expected is None else {"predicted": expected.seconds, "predicted_tokens": expected.tokens}
     report(seconds, cpu, int(corpus.tokens.size), **more)
+"""
+COUNTING = """
+import l2m
+from l2m.ngrams import NgramsJob
+from l2m.tasks import run_in_folder
+from l2m.two_point import TwoPointJob
+corpus = l2m.tokenize(paths, tokenizer)
+expected = JOB(corpus).plan()
+with tempfile.TemporaryDirectory() as out:
+    start, cpu = time.perf_counter(), time.process_time()
+    run_in_folder(JOB(corpus), out)
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    disk = sum(path.stat().st_size for path in Path(out).rglob("*.json"))
+report(seconds, cpu, disk, predicted=expected.seconds(), predicted_tokens=expected.result_bytes)
 """
 TOKENIZERS = """
 import numpy as np
@@ -64,21 +87,28 @@ def main() -> None:
     arguments.add_argument("folder", type=Path)
     arguments.add_argument("--tokenizer", required=True)
     arguments.add_argument("--smoke", action="store_true", help="ten files, once")
-    arguments.add_argument("--model", action="store_true", help="the dry run's prediction at three sizes")
+    arguments.add_argument("--model", action="store_true", help="the dry runs' predictions at three sizes")
+    arguments.add_argument("--machines", action="store_true", help="Ray beside threads")
     chosen = arguments.parse_args()
     every = sorted(path for path in chosen.folder.iterdir() if path.is_file())
     files, repeats = (10, 1) if chosen.smoke else (len(every), 5)
+    if chosen.machines:
+        return machines(every[:files], chosen)
     if chosen.model:
-        print(
-            "| files | MB | predicted s | measured s | predicted tokens | tokens |\n| ---: | ---: | ---: | ---: | ---: | ---: |"
-        )
-        for number in (files // 4, files // 2, files):
-            runs = measure(OURS, chosen, chosen.tokenizer, number, repeats, PREDICT="True", DUPLICATES="'drop'")
-            size = sum(path.stat().st_size for path in every[:number]) / 1e6
-            predicted, measured = (statistics.median(run[name] for run in runs) for name in ("predicted", "seconds"))
-            tokens = f"{runs[0]['predicted_tokens']:,} | {runs[0]['tokens']:,}"
-            print(f"| {number} | {size:.1f} | {predicted:.2f} | {measured:.2f} | {tokens} |")
-        return
+        print("| job | files | MB | predicted s | measured s | predicted tokens (results: bytes) | measured |")
+        print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+        for name, code, values in (
+            ("tokenize", OURS, {"PREDICT": "True", "DUPLICATES": "'drop'"}),
+            ("two-point", COUNTING, {"JOB": "TwoPointJob"}),
+            ("ngrams", COUNTING, {"JOB": "NgramsJob"}),
+        ):
+            for number in (files // 4, files // 2, files):
+                runs = measure(code, chosen, chosen.tokenizer, number, repeats, **values)
+                size = sum(path.stat().st_size for path in every[:number]) / 1e6
+                predicted, measured = (statistics.median(run[key] for run in runs) for key in ("predicted", "seconds"))
+                found = f"{runs[0]['predicted_tokens']:,} | {runs[0]['tokens']:,}"
+                print(f"| {name} | {number} | {size:.1f} | {predicted:.2f} | {measured:.2f} | {found} |", flush=True)
+        return None
     size = sum(path.stat().st_size for path in every[:files]) / 1e6
     print(f"{files} files, {size:.1f} MB, medians of {repeats}\n")
     print("| what | s | processor s | MB/s | peak MB | tokens |\n| --- | ---: | ---: | ---: | ---: | ---: |")
@@ -95,6 +125,70 @@ def main() -> None:
         runs = measure(code, chosen, tokenizer, files, repeats, PREDICT="False", **values)
         seconds, cpu, peak = (statistics.median(run[key] for run in runs) for key in ("seconds", "cpu", "peak"))
         print(f"| {name} | {seconds:.2f} | {cpu:.2f} | {size / seconds:.0f} | {peak:.0f} | {runs[0]['tokens']:,} |")
+    return None
+
+
+def machines(paths: list[Path], chosen: argparse.Namespace) -> None:
+    """One count, four ways; the clusters are up before the clock starts."""
+    from ray.cluster_utils import Cluster
+
+    all_cores = sorted(os.sched_getaffinity(0))
+    repeats, copies = (1, 1) if chosen.smoke else (3, 4)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        books = l2m.tokenize(paths, chosen.tokenizer)
+        lengths = np.tile(np.diff(books.offsets), copies)
+        l2m.Corpus(np.tile(books.tokens, copies), np.concatenate([[0], np.cumsum(lengths)])).save(folder / "corpus")
+        print(f"l2m two-point of {books.tokens.size * copies:,} tokens, medians of {repeats}\n")
+        print("| where | s | times 1 thread's speed | beside 2 threads |\n| --- | ---: | ---: | ---: |")
+
+        def timed(*options: str) -> float:
+            out = folder / "out"
+            shutil.rmtree(out, ignore_errors=True)
+            command = [
+                sys.executable,
+                "-m",
+                "l2m",
+                "two-point",
+                str(folder / "corpus"),
+                "--parts",
+                "16",
+                "--out",
+                str(out),
+                *options,
+            ]
+            start = time.perf_counter()
+            subprocess.run(command, check=True, capture_output=True)
+            seconds = time.perf_counter() - start
+            results.add((out / "two_point.json").read_bytes())
+            return seconds
+
+        def row(name: str, *options: str) -> None:
+            times[name] = statistics.median(timed(*options) for _ in range(repeats))
+            one, two = times["1 thread"], times.get("2 threads", times["1 thread"])
+            print(f"| {name} | {times[name]:.1f} | {one / times[name]:.2f} | {two / times[name]:.2f} |", flush=True)
+
+        def start(cores: list[set[int]]) -> Cluster:
+            """A Ray machine for each set of cores, pinned to them."""
+            cluster = Cluster()
+            for own in cores:
+                os.sched_setaffinity(0, own)
+                cluster.add_node(num_cpus=len(own), include_dashboard=False)
+            os.sched_setaffinity(0, all_cores)
+            return cluster
+
+        times: dict[str, float] = {}
+        results: set[bytes] = set()
+        row("1 thread", "--threads", "1")
+        row("2 threads", "--threads", "2")
+        for name, cores in (
+            ("Ray, one machine of 2 cores", [set(all_cores[:2])]),
+            ("Ray, two machines of one core", [{all_cores[0]}, {all_cores[1]}]),
+        ):
+            cluster = start(cores)
+            row(name, "--ray", cluster.address)
+            cluster.shutdown()
+        assert len(results) == 1, "the ways differ"
 
 
 def measure(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+import ray
 from ray.cluster_utils import Cluster
 
 import l2m
@@ -31,8 +32,6 @@ quick_part, quick_remake = sys.modules["l2m.tokenize"].run_part, l2m.tasks.remak
 
 
 def mark(what: str) -> None:
-    import ray
-
     (marks / f"{what}@{ray.get_runtime_context().get_node_id()}@{os.getpid()}@{time.monotonic_ns()}").touch()
 
 
@@ -99,6 +98,8 @@ corpus, texts, out = (str(folder / name) for name in ("corpus", "texts", "ray-")
 
 lose(second, "two-point")
 command("two-point", corpus, *sys.argv[2].split(), "--out", out + "two-point")
+# Connecting takes seconds: once more for all that follows, by name.
+ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
 assert json.loads(command("ngrams", corpus, *sys.argv[3].split(), "--json"))["orders"][0]["n"] == 1
 
 lose(first, "tokenize")
@@ -125,4 +126,5 @@ try:
 except l2m.InputError as error:
     refused = str(error)
 print(json.dumps({"kept": kept, "refused": refused}))
+ray.shutdown()
 cluster.shutdown()

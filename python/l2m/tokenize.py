@@ -26,7 +26,7 @@ from l2m._core import WordTable
 from l2m.corpus import Corpus, token_hash, write_manifest
 from l2m.encoders import Encoder, load_encoder
 from l2m.errors import InputError
-from l2m.files import atomic_write, json_hash, read_json, sync_folder, write_json
+from l2m.files import atomic_write, file_hash, json_hash, read_json, sync_folder, write_json
 from l2m.near_duplicates import NearDuplicateFinder
 from l2m.progress import Progress
 from l2m.sources import Document, FileUnit, Reader, Sources, TextUnit, Unit, find_units
@@ -228,13 +228,12 @@ class Estimate:
 
 
 def estimate(job: Job, *, workers: int = 1) -> Estimate:
-    """Predict tokens, time, disk and memory of the parts that are not done, from the first 4 MB of the sources.
+    """Predict tokens, time, disk and memory of the parts that are not done, from the first 12 MB of the sources.
 
-    The model: time = bytes / (measured bytes a second) / workers + bytes of ids written once more / 1 GB/s, where there is
-    more than one part; disk = ids twice while parts and whole are both there; memory = the interpreter and the near-duplicate
+    The model: time = bytes / (measured bytes a second) / workers, bytes / (measured bytes a second that are joined), and bytes of
+    ids written once more / 1 GB/s where there is more than one part; disk = ids twice while parts and whole are both there; memory = the interpreter and the near-duplicate
     sketches, ten batches of text, and eight times the largest file that is read as one text. See docs/scaling.md.
     """
-    import tempfile
     import time
 
     left = [part for part in range(len(job.parts)) if not job.is_done(part)]
@@ -245,21 +244,24 @@ def estimate(job: Job, *, workers: int = 1) -> Estimate:
     reader = Reader(**job.reading)
     sample: list[Document] = []
     held = 0
+    started = time.perf_counter()
     for document in (document for unit in units for document in reader.documents(unit)):
         sample.append(document)
         held += len(document.text) + 4 * _size_of(document)
-        if held >= 4 << 20:
+        if held >= 12 << 20:
             break
     stored = max(reader.consumed, 1)
-    with tempfile.TemporaryDirectory(prefix="l2m-") as folder:
-        trial = dataclasses.replace(job, out=folder, parts=((TextUnit(sample),),), durable=False)
-        encoder = load_encoder(job.tokenizer) if isinstance(job.tokenizer, str) else job.tokenizer
-        encoder.encode([document.text[:1000] for document in sample if document.text][:1])  # loads and checks, once
-        started = time.perf_counter()
-        record = _Part(trial, encoder).write(Path(folder), trial.parts[0], None)
-        seconds = time.perf_counter() - started
+    read = time.perf_counter() - started
+    encoder = load_encoder(job.tokenizer) if isinstance(job.tokenizer, str) else job.tokenizer
+    encoder.encode([document.text[:1000] for document in sample if document.text][:1])  # loads and checks, once
+    # Near-duplicate sketches fill with the first megabytes, after which a byte costs less: the rate is that between two sizes.
+    few = sample[: max(1, len(sample) // 3)]
+    _try(job, few)  # pays for threads and memory once
+    (part, joining, _), (most, most_joining, tokens) = _try(job, few), _try(job, sample)
+    less = sum(len(document.text) + 4 * _size_of(document) for document in few) / max(held, 1)
+    grows, joins = (max(b - a, 0.0) / max(1 - less, 0.1) for a, b in ((part, most), (joining, most_joining)))
     scale = size / stored
-    tokens = int(record["tokens"] * scale)
+    tokens = int(tokens * scale)
     width = np.dtype(encoder.dtype).itemsize
     copied = tokens * width if len(job.parts) > 1 else 0
     whole = max((unit.size for unit in units if isinstance(unit, FileUnit)), default=0)
@@ -269,10 +271,33 @@ def estimate(job: Job, *, workers: int = 1) -> Estimate:
         parts_done=len(job.parts) - len(left),
         source_bytes=size,
         tokens=tokens,
-        seconds=seconds * scale / workers + copied / 1e9,
+        seconds=(max(most - grows, 0.0) * len(left) + (read + grows) * scale) / workers
+        + max(most_joining - joins, 0.0)
+        + joins * scale
+        + copied / 1e9,
         disk_bytes=tokens * width + copied,
         memory_bytes=(350 << 20) + 10 * _BATCH_BYTES + 8 * whole + 128 * int(len(sample) * scale),
     )
+
+
+def _try(job: Job, documents: Sequence[Document]) -> tuple[float, float, int]:
+    """Seconds to make a part of these documents and to join it, and its tokens."""
+    import tempfile
+    import time
+
+    with tempfile.TemporaryDirectory(prefix="l2m-") as folder:
+        trial = dataclasses.replace(job, out=folder, parts=((TextUnit(documents),),), durable=False)
+        started = time.perf_counter()
+        run_part(trial, 0)
+        made = time.perf_counter()
+        part = trial.folder / "00000"
+        tokens = int(read_json(part / "part.json")["tokens"])
+        if tokens:
+            whole = _Whole([part])
+            token_hash(whole.offsets, whole.ids())
+            whole.source()
+            file_hash(part / "tokens.npy")
+        return made - started, time.perf_counter() - made, tokens
 
 
 def run_parts(

@@ -67,7 +67,7 @@ def tokenize(
     ray
         Run on a Ray cluster whose machines all see the files and `out`: auto, HOST:PORT or ray://HOST:PORT.
     dry_run
-        Write nothing; say what it would take, from the first 4 MB.
+        Write nothing; say what it would take, from the first 12 MB.
     json
         Print the result as one JSON object.
     """
