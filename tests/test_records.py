@@ -80,3 +80,11 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
         fail_half_way()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_field_with_a_default_may_be_missing_and_others_may_not():
+    value = l2m.entropy([1, 2, 3]).to_dict()
+    again = type(l2m.entropy([1])).from_dict({key: item for key, item in value.items() if key != "settings"})
+    assert again.settings == {}
+    with pytest.raises(l2m.InputError, match="missing"):
+        l2m.Estimate.from_dict({key: item for key, item in value.items() if key != "value"})

@@ -90,12 +90,14 @@ class Record:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:
-        """Inverse of `to_dict`."""
-        names = {field.name for field in dataclasses.fields(cls)}
-        unknown, missing = set(value) - names - {"kind", "schema"}, names - set(value)
+        """Inverse of `to_dict`; a field with a default may be missing."""
+        fields, absent = dataclasses.fields(cls), dataclasses.MISSING
+        required = {field.name for field in fields if field.default is absent and field.default_factory is absent}
+        unknown = set(value) - {field.name for field in fields} - {"kind", "schema"}
+        missing = required - set(value)
         if unknown or missing:
             raise InputError(f"{cls.kind}: fields {sorted(unknown)} unknown, {sorted(missing)} missing")
-        return cls(**{name: _decode(value[name]) for name in names})
+        return cls(**{name: _decode(item) for name, item in value.items() if name not in ("kind", "schema")})
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write as JSON, atomically; `l2m.load` reads it back to the same values, bit by bit."""

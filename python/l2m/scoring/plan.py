@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from l2m.corpus import Corpus
 from l2m.errors import InputError
 from l2m.files import write_json
+from l2m.ngrams import ngrams
 from l2m.scoring.store import Store
 from l2m.scoring.windows import CONTEXT_TOKENS, Windows
 
@@ -335,29 +336,14 @@ def _keep_statistics(store: Store, corpus: Corpus | NDArray[Any]) -> None:
     path = store.folder / "statistics.json"
     if _ids(corpus) is not None and not path.exists():
         whole = corpus if isinstance(corpus, Corpus) else Corpus(list(corpus))
-        write_json(path, {"ngram_entropy": {str(n): _ngram_entropy(whole, n) for n in (1, 2, 3)}})
+        counts = ngrams(whole, 3)
+        write_json(path, {"ngram_entropy": {str(n): counts.entropy(n).value for n in (1, 2, 3)}})
 
 
 def _ids(corpus: Corpus | NDArray[Any]) -> NDArray[Any] | None:
     """All token ids; None for real numbers."""
     values = corpus.tokens if isinstance(corpus, Corpus) else np.asarray(corpus)
     return values if values.dtype.kind in "iu" else None
-
-
-def _ngram_entropy(corpus: Corpus, n: int) -> float:
-    """Grassberger's entropy of the n-grams that lie inside documents."""
-    from l2m.entropy import entropy
-
-    size = corpus.tokens.size - n + 1
-    inside = np.ones(max(size, 0), bool)
-    for cut in corpus.offsets[1:-1]:
-        inside[max(0, cut - n + 1) : cut] = False
-    # Ranks keep the combined key small: 3 grams of up to 2 million distinct ids fit into 63 bits.
-    _, ranks = np.unique(corpus.tokens, return_inverse=True)
-    keys = np.zeros(int(inside.sum()), np.int64)
-    for k in range(n):
-        keys = keys * (int(ranks.max()) + 1) + ranks[k : k + size][inside]
-    return float(entropy(np.unique(keys, return_counts=True)[1]).value)
 
 
 def _device_of_rank() -> str | None:
