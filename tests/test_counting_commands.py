@@ -250,6 +250,26 @@ def test_a_plan_names_every_task_and_its_budget_suffices() -> None:
             type(job)(corpus, **job.options, threads=1, memory=plan.least_memory - 1).run(job.tasks[1])
 
 
+def test_a_worker_refuses_another_corpus_in_the_same_place(tmp_path: Path) -> None:
+    from l2m.tasks import describe, remake, run_tasks
+
+    l2m.Corpus(np.arange(100) % 7).save(tmp_path / "corpus")
+    job = l2m.TwoPointJob(l2m.load(tmp_path / "corpus"), [1, 3], groups=4, within_document=False)
+    description = json.loads(json.dumps(describe(job)))
+    again = remake(description)
+    assert again.tasks == job.tasks
+    assert again.run(job.tasks[0]) == job.run(job.tasks[0])
+    l2m.Corpus(np.arange(100) % 8).save(tmp_path / "corpus")
+    with pytest.raises(l2m.InputError, match=f"{tmp_path}/corpus: corpus '.*, but '.* where the job began"):
+        remake(description)
+    shutil.rmtree(tmp_path / "corpus")
+    with pytest.raises(l2m.InputError, match="no such file; the job's corpus is expected there"):
+        remake(description)
+    in_memory = l2m.TwoPointJob(l2m.Corpus(np.arange(100) % 7), [1, 3], groups=4, within_document=False)
+    with pytest.raises(l2m.InputError, match="ray: a corpus in memory"):
+        list(run_tasks(in_memory, in_memory.tasks, "auto"))
+
+
 def test_workers_take_the_next_task_when_they_are_free() -> None:
     from l2m.tasks import makespan
 
