@@ -296,6 +296,7 @@ def test_workers_take_the_next_task_when_they_are_free() -> None:
         (["ngrams", "CORPUS", "--memory", "1000"], "this corpus needs at least"),
         (["two-point", "CORPUS", "--parts", "-1", "--out", "x"], "parts: -1"),
         (["two-point", "CORPUS", "--shard", "0/3", "--ray", "auto", "--out", "x"], "given beside ray"),
+        (["two-point", "text.txt", "--shard", "0/2", "--out", "x"], "TEXT: text.txt with --shard"),
         (["two-point", "s3:/nowhere/corpus"], "nowhere"),
         (["merge"], "FOLDERS: nothing named"),
         (["merge", "a", "b"], "out: not named for 2 folders"),

@@ -11,10 +11,17 @@ if TYPE_CHECKING:
     from l2m.encoders import Encoder
 
 
-def read_corpus(text: tuple[str | Path, ...], tokenizer: "str | Callable[[], Encoder]", out: Path | None) -> "Corpus":
+def read_corpus(
+    text: tuple[str | Path, ...],
+    tokenizer: "str | Callable[[], Encoder]",
+    out: Path | None,
+    *,
+    sharded: bool = False,
+) -> "Corpus":
     """The corpus in a folder (or at a URL) made by `l2m tokenize`, else the text tokenized into OUT/corpus (None: in memory).
 
-    `tokenizer` is a name, or makes an encoder, asked only where there is text to encode.
+    `tokenizer` is a name, or makes an encoder, asked only where there is text to encode. `sharded`: refuse text, which
+    all shards would tokenize at once.
     """
     from l2m.corpus import Corpus
     from l2m.progress import progress_bar
@@ -25,6 +32,10 @@ def read_corpus(text: tuple[str | Path, ...], tokenizer: "str | Callable[[], Enc
     names = [name if isinstance(name, str) and "://" in name else Path(name) for name in text]
     if len(text) == 1 and (isinstance(names[0], str) or (names[0] / "corpus.json").exists()):
         return Corpus.open(names[0])
+    if sharded:
+        raise InputError(
+            f"TEXT: {text[0]} with --shard; expected a corpus that l2m tokenize wrote, for all shards to read"
+        )
     with progress_bar("tokenizing", "bytes") as progress:
         encoder = tokenizer if isinstance(tokenizer, str) else tokenizer()
         return tokenize(names, encoder, None if out is None else out / "corpus", progress=progress)

@@ -64,7 +64,7 @@ def ngrams(
         raise InputError("out: not named; expected the folder for the table")
     if table is not None and not 1 <= table <= n_max:
         raise InputError(f"table: {table}; expected 1 to --n-max, {n_max}")
-    corpus = read_corpus(text, tokenizer, None if dry_run else out)
+    corpus = read_corpus(text, tokenizer, None if dry_run else out, sharded=own is not None)
     whole = not (parts or out or ray)
     job = NgramsJob(
         corpus,

@@ -83,7 +83,7 @@ def two_point(
 
     own = read_shard(shard, ray)
     check_out(out, own)
-    corpus = read_corpus(text, tokenizer, None if dry_run else out)
+    corpus = read_corpus(text, tokenizer, None if dry_run else out, sharded=own is not None)
     job = TwoPointJob(
         corpus, distances, estimator=estimator, margins=margins, null=null, groups=groups or None, within_document=within_document,
         cross_document=cross_document, subsamples=subsamples, threads=(1 if ray and threads is None else threads or None), memory=memory, seed=seed,
