@@ -102,7 +102,8 @@ command("two-point", corpus, *sys.argv[2].split(), "--out", out + "two-point")
 ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
 assert json.loads(command("ngrams", corpus, *sys.argv[3].split(), "--json"))["orders"][0]["n"] == 1
 
-assert json.loads(command("two-point", corpus, "--dry-run", "--json"))["workers"] == 2
+# Ray may not have noticed yet that one is lost.
+assert json.loads(command("two-point", corpus, "--dry-run", "--json"))["workers"] in (2, 3)
 
 lose(first, "tokenize")
 l2m.tokenize(texts, "words", out + "tokenize", ray=cluster.address)
