@@ -243,6 +243,7 @@ class FewMemory:
     def __init__(self, failing: dict[str, int]) -> None:
         self.failing = dict(failing)
         self.started: list[tuple[str, int]] = []
+        self.last: dict[str, object] = {}
 
     def put(self, value: object) -> object:
         return value
@@ -278,6 +279,7 @@ class Handle:
 
     def remote(self, function: object, task: str, cpus: int) -> tuple[str, int]:
         self.ray.started.append((task, self.needs["num_cpus"]))
+        self.ray.last[task] = function
         return task, len(self.ray.started)
 
 
@@ -286,6 +288,9 @@ def test_a_task_out_of_memory_runs_once_more_alone_and_then_stops() -> None:
 
     once = FewMemory({"b": 1})
     assert dict(_run(once, str, ["a", "b", "c"], {"num_cpus": 1, "num_gpus": 0})) == {"a": "A", "b": "B", "c": "C"}
+    with_less = FewMemory({"b": 1})
+    assert list(_run(with_less, str, ["a", "b"], {"num_cpus": 1, "num_gpus": 0}, len)) == [("a", "A"), ("b", "B")]
+    assert with_less.last == {"a": str, "b": len}
     assert once.started == [("a", 1), ("b", 1), ("c", 1), ("b", 4)]
     with pytest.raises(l2m.InputError, match="task 'b' is out of memory, alone on its machine too"):
         list(_run(FewMemory({"b": 2}), str, ["a", "b", "c"], {"num_cpus": 1, "num_gpus": 0}))

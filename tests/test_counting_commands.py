@@ -259,6 +259,9 @@ def test_a_worker_refuses_another_corpus_in_the_same_place(tmp_path: Path) -> No
     again = remake(description)
     assert again.tasks == job.tasks
     assert again.run(job.tasks[0]) == job.run(job.tasks[0])
+    frugal = remake(description, frugal=True)  # what runs a task that was out of memory
+    assert frugal.memory == job.plan().least_memory
+    assert frugal.run(job.tasks[1]) == job.run(job.tasks[1])
     l2m.Corpus(np.arange(100) % 8).save(tmp_path / "corpus")
     with pytest.raises(l2m.InputError, match=f"{tmp_path}/corpus: corpus '.*, but '.* where the job began"):
         remake(description)

@@ -27,6 +27,7 @@ def run_on_ray(
     cpus: int = 1,
     gpus: int | None = 0,
     timeout: float = 10,
+    frugal: Callable[[_Task], _Result] | None = None,
 ) -> Iterator[tuple[_Task, _Result]]:
     """`function(task)` for every task on the machines of a Ray cluster: (task, result) as they are done.
 
@@ -42,6 +43,7 @@ def run_on_ray(
         cpus, gpus: what a task uses; its threads are limited to `cpus`. 0 cores: all of the
             smallest machine. None GPUs: one where there are any.
         timeout: seconds in which the address must answer.
+        frugal: what runs a task that was out of memory, with less of it; None: `function` once more.
 
     Raises:
         InputError: Ray is not installed, no answer from `address`, bad input that a task found, or a task that runs out of
@@ -50,7 +52,7 @@ def run_on_ray(
     with _connected(address, timeout) as ray:
         cpus, gpus, room = _room(ray, cpus, gpus)
         todo = tasks(room) if callable(tasks) else tasks
-        yield from _run(ray, function, list(todo), {"num_cpus": cpus, "num_gpus": gpus})
+        yield from _run(ray, function, list(todo), {"num_cpus": cpus, "num_gpus": gpus}, frugal)
 
 
 def workers_on_ray(address: str, *, cpus: int = 1, timeout: float = 10) -> int:
@@ -125,7 +127,12 @@ class Job(Protocol):
 
 
 def run_job_on_ray(
-    make: Callable[[], Job], tasks: Sequence[str], address: str, *, cpus: int = 1
+    make: Callable[[], Job],
+    tasks: Sequence[str],
+    address: str,
+    *,
+    cpus: int = 1,
+    frugal: Callable[[], Job] | None = None,
 ) -> Iterator[tuple[str, Any]]:
     """`make().run(task)` for every task: (task, result) as they are done; the caller keeps and adds the results.
 
@@ -133,10 +140,12 @@ def run_job_on_ray(
         make: importable on every machine, as `functools.partial(TwoPointJob, path_of_the_corpus)`: the job is made once in every
             worker process, which maps or fetches the corpus itself, so no token travels through Ray.
         tasks, address, cpus: as in `run_on_ray`.
+        frugal: makes a job that needs less memory, for tasks that ran out of it; None: `make`.
     """
     from uuid import uuid4
 
-    return run_on_ray(partial(_run_task, uuid4().hex, make), tasks, address, cpus=cpus)
+    run, again = (partial(_run_task, uuid4().hex, maker) for maker in (make, frugal or make))
+    return run_on_ray(run, tasks, address, cpus=cpus, frugal=again)
 
 
 _made: dict[str, Job] = {}
@@ -185,7 +194,11 @@ def _score_share(corpus: str, model: Any, out: str, options: dict[str, Any], sha
 
 
 def _run(
-    ray: Any, function: Callable[[Any], Any], tasks: list[Any], needs: dict[str, int]
+    ray: Any,
+    function: Callable[[Any], Any],
+    tasks: list[Any],
+    needs: dict[str, int],
+    frugal: Callable[[Any], Any] | None = None,
 ) -> Iterator[tuple[Any, Any]]:
     cpus = needs["num_cpus"]
     shared = ray.put(function)
@@ -211,7 +224,9 @@ def _run(
                             f"or machines with more ({str(error).splitlines()[0]})"
                         ) from None
                     whole = max(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"])
-                    again = call.options(**{**needs, "num_cpus": int(whole)}).remote(shared, task, cpus)
+                    again = call.options(**{**needs, "num_cpus": int(whole)}).remote(
+                        ray.put(frugal or function), task, cpus
+                    )
                     running[again] = (task, True)
                 except ray.exceptions.RayTaskError as error:
                     if isinstance(error.cause, InputError):

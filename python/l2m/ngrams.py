@@ -220,11 +220,14 @@ class NgramsJob:
             return self.threads, full
         room = self.memory - counter.bytes()
         if room < least:
-            raise InputError(
-                f"memory: {self.memory:,} bytes; this corpus needs at least {counter.bytes() + least:,} bytes"
-            )
+            raise InputError(f"memory: {self.memory:,} bytes; this corpus needs at least {self.least_memory:,} bytes")
         threads = min(self.threads, room // least)
         return threads, room // threads
+
+    @property
+    def least_memory(self) -> int:
+        """The smallest budget with which it can run, in bytes."""
+        return self.counter.bytes() + self.counter.least(self.n_max)
 
     def plan(self) -> Plan:
         """What a run will take, from counting a few percent of the tokens on this machine."""
@@ -266,7 +269,7 @@ class NgramsJob:
             prepare=prepare,
             threads=threads,
             memory=counter.bytes() + threads * budget,
-            least_memory=counter.bytes() + counter.least(self.n_max),
+            least_memory=self.least_memory,
             result_bytes=int(result_bytes),
         )
 

@@ -37,9 +37,12 @@ class Job(Protocol):
     def options(self) -> Mapping[str, Any]:
         """The arguments, JSON-ready, that make an equal job of the same corpus; threads and memory change nothing."""
 
+    memory: int | None
+    """The budget in bytes."""
+
     @property
-    def memory(self) -> int | None:
-        """The budget in bytes."""
+    def least_memory(self) -> int:
+        """The smallest budget with which it can run."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -118,7 +121,9 @@ def run_tasks(job: Job, tasks: Sequence[str], ray: str | None = None, *, cpus: i
     elif tasks:
         from l2m.cluster import run_job_on_ray
 
-        yield from run_job_on_ray(partial(remake, describe(job), memory=job.memory), tasks, ray, cpus=cpus)
+        make = partial(remake, describe(job))
+        frugal = partial(make, frugal=True)
+        yield from run_job_on_ray(partial(make, memory=job.memory), tasks, ray, cpus=cpus, frugal=frugal)
 
 
 def describe(job: Job) -> dict[str, Any]:
@@ -129,8 +134,10 @@ def describe(job: Job) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def remake(description: Mapping[str, Any], *, corpus: Corpus | None = None, memory: int | None = None) -> Job:
-    """The job that was described, on the corpus where it was, or on this copy of it.
+def remake(
+    description: Mapping[str, Any], *, corpus: Corpus | None = None, memory: int | None = None, frugal: bool = False
+) -> Job:
+    """The job that was described, on the corpus where it was, or on this copy of it; `frugal`: with the least memory.
 
     Raises:
         InputError: no such corpus there, other tokens, or a version of l2m that makes another job of these options.
@@ -152,6 +159,8 @@ def remake(description: Mapping[str, Any], *, corpus: Corpus | None = None, memo
         raise InputError(
             f"{corpus.folder}: {name} {found!r}, but {expected!r} where the job began; expected one corpus and version of l2m"
         )
+    if frugal:
+        job.memory = job.least_memory
     return job
 
 

@@ -687,6 +687,13 @@ class TwoPointJob:
         """Pairs to count in all, for progress: tokens x distances of every sample."""
         return sum(self.cuts[documents].tokens * len(self.cuts[documents].distances) for documents, _ in self._samples)
 
+    @property
+    def least_memory(self) -> int:
+        """The smallest budget with which it can run, in bytes."""
+        counter = self._counter(*self._samples[0])
+        resident, margins = counter.bytes(1)
+        return resident + max(counter.least(self.cuts["all"].groups > 1), margins)
+
     def plan(self) -> Plan:
         """What a run will take, from counting a few percent of the pairs on this machine."""
         start = perf_counter()
@@ -733,7 +740,7 @@ class TwoPointJob:
             prepare=prepare * len(self._samples),
             threads=threads,
             memory=resident + max(margins, counted),
-            least_memory=resident + max(counter.least(grouped), counter.bytes(1)[1]),
+            least_memory=self.least_memory,
             result_bytes=int(bytes_of_parts * sum(self._parts(name) for name, _ in self._samples) / self.parts),
         )
 
