@@ -312,7 +312,7 @@ def draw(rows: Sequence[RunResult], curve: Collapse, axes: Any = None) -> Any:
         style, words = ("-", "fit") if curve.collapses else ("--", "fit: no collapse")
         axes.plot([], [], style, color="black", linewidth=1.2, label=words)
     axes.set(xscale="log", yscale="log", xlabel="I_BP / dim(z), nats per number", ylabel="KL per value, nats")
-    axes.legend(ncols=2)
+    axes.legend(ncols=5, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)  # points lie in every corner
     return axes
 
 
