@@ -1,6 +1,6 @@
 """Corpora: tokenizing beside plain loops over the same libraries; what dry runs predict; Ray beside threads.
 
-    python benches/corpora.py TEXT_FOLDER --tokenizer FILE_OR_NAME [--smoke] [--model | --machines]
+    python benches/corpora.py TEXT_FOLDER --tokenizer FILE_OR_NAME [--smoke] [--model | --machines [--repeats 3]]
 
 Each run is a process of its own; seconds of tokenizing count from texts' first byte read to the corpus on disk, after imports and
 after the tokenizer is loaded. `--model` holds the dry runs' predictions against three sizes. `--machines` times one l2m two-point
@@ -89,6 +89,7 @@ def main() -> None:
     arguments.add_argument("--smoke", action="store_true", help="ten files, once")
     arguments.add_argument("--model", action="store_true", help="the dry runs' predictions at three sizes")
     arguments.add_argument("--machines", action="store_true", help="Ray beside threads")
+    arguments.add_argument("--repeats", type=int, default=3, help="of --machines")
     chosen = arguments.parse_args()
     every = sorted(path for path in chosen.folder.iterdir() if path.is_file())
     files, repeats = (10, 1) if chosen.smoke else (len(every), 5)
@@ -133,7 +134,7 @@ def machines(paths: list[Path], chosen: argparse.Namespace) -> None:
     from ray.cluster_utils import Cluster
 
     all_cores = sorted(os.sched_getaffinity(0))
-    repeats, copies = (1, 1) if chosen.smoke else (3, 4)
+    repeats, copies = (1, 1) if chosen.smoke else (chosen.repeats, 4)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         books = l2m.tokenize(paths, chosen.tokenizer)
