@@ -42,6 +42,9 @@ SUBSAMPLES = {"eighth": 8, "quarter": 4, "half": 2}
 DENSE = 256
 """Alphabets of up to this many ids are counted in one table (rust/pairs.rs)."""
 
+PAIR_COST, WALK_COST = 7, 0.5
+"""Nanoseconds of a pair with error bars, and of a token that a walk passes by (docs/scaling.md): their ratio is what counts."""
+
 REMOVED_UNIT = 2.0**-28
 """Unit of the integers in which a counting task returns by how much sum f(n) shrinks without a group."""
 
@@ -796,14 +799,23 @@ class TwoPointJob:
     def _shared(
         self, counter: "_core.PairCounter", low: int, high: int, grouped: bool, threads: int, budget: int
     ) -> int:
-        """A budget at which one of several ranges of first tokens is cut into pieces for all threads, where it can be."""
+        """A budget, at most this, at which the pieces of one of several ranges of first tokens keep all threads busy."""
+        if self.parts == 1 or threads == 1:
+            return budget
+        ends = np.concatenate([[0], np.cumsum(counter.frequencies)]).astype(np.int64)
+        number, best, shortest = len(self.distances), budget, float("inf")
         # Below 16 MB a piece costs less than a walk over the corpus for it.
-        while self.parts > 1 and budget // 2 >= max(counter.least(grouped), 16 << 20):
-            walks = counter.plan(low, high, len(self.distances), grouped, budget)
-            if sum(len(pieces) for _, pieces in walks) >= threads:
-                break
-            budget //= 2
-        return budget
+        while budget >= max(counter.least(grouped), 16 << 20) or best == budget:
+            costs = [
+                PAIR_COST * int(ends[end] - ends[first]) * number + WALK_COST * counter.length * -(-number // at_once)
+                for at_once, pieces in counter.plan(low, high, number, grouped, budget)
+                for first, end in pieces
+            ]
+            span = makespan(sorted(costs, reverse=True), threads)
+            if span < 0.95 * shortest:
+                best, shortest = budget, span
+            budget = budget * 3 // 4
+        return best
 
     def run_all(self, progress: Progress | None = None) -> TwoPointCurve:
         """Run every task here and combine."""
