@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from l2m import _core
 from l2m.corpus import Corpus
-from l2m.entropy import Estimate
+from l2m.entropy import Estimate, Fingerprint
 from l2m.errors import InputError
 from l2m.progress import Progress
 from l2m.records import Record
@@ -498,10 +498,12 @@ def _combine(margins: dict[str, Any], joints: Sequence[dict[str, Any]], estimato
         total = int(pairs[index])
         if total == 0:
             continue
-        counts, symbols = _merged([(joint["counts"][index], joint["symbols"][index]) for joint in joints])
+        joint_counts = Fingerprint(np.zeros(0, np.uint64), np.zeros(0, np.uint64))
+        for joint in joints:
+            joint_counts += Fingerprint(*(np.array(joint[name][index], np.uint64) for name in ("counts", "symbols")))
         levels = np.array(margins["levels"][index], float)
-        _, entropy_xy, _ = _core.entropy(counts, symbols, estimator)
-        distinct[index] = symbols.sum()
+        _, entropy_xy, _ = _core.entropy(joint_counts.counts, joint_counts.symbols, estimator)
+        distinct[index] = joint_counts.distinct
         for name, value in zip(columns, (*levels[0, :2], entropy_xy, levels[0, 2]), strict=True):
             columns[name][index] = value
         if groups > 1:
@@ -516,16 +518,6 @@ def _combine(margins: dict[str, Any], joints: Sequence[dict[str, Any]], estimato
     level = x + y - columns["null_xy"] if null == "exact" else np.where(pairs > 0, 0.0, np.nan)
     raw = x + y - xy
     return _Sample(raw - level, raw, level, pairs, distinct, x, y, xy, replicates, group_pairs)
-
-
-def _merged(parts: Sequence[tuple[Any, Any]]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """The fingerprint of the union of disjoint tables."""
-    counts = np.concatenate([np.array(counts, np.uint64) for counts, _ in parts])
-    symbols = np.concatenate([np.array(symbols, np.uint64) for _, symbols in parts])
-    merged, where = np.unique(counts, return_inverse=True)
-    sums = np.zeros(merged.size, np.uint64)
-    np.add.at(sums, where, symbols)
-    return merged, sums
 
 
 def _threads(threads: int | None) -> int:

@@ -1,5 +1,6 @@
 """How commands run a job that is cut into tasks: here, a share of it, on a cluster; and what they keep of it."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,6 +8,14 @@ from l2m.errors import InputError
 
 if TYPE_CHECKING:
     from l2m.tasks import Job
+
+
+def cut(out: Path | None, ray: str | None, threads: int | None, parts: int | None) -> dict[str, Any]:
+    """`threads` and `parts` of a job: one task where nothing is kept or shared, a core for a task on Ray."""
+    return {
+        "threads": 1 if ray and threads is None else threads or None,
+        "parts": parts if parts or out or ray else 1,
+    }
 
 
 def run_job(
@@ -83,8 +92,8 @@ def check_out(out: Path | None, shard: tuple[int, int] | None) -> None:
         raise InputError("out: not named; expected the folder in which a shard keeps its results")
 
 
-def keep(answer: Any, out: Path, name: str, **drawn: Any) -> None:
-    """NAME.csv, its figures where matplotlib is installed, and NAME.json last."""
+def keep(answer: Any, out: Path, name: str, figures: Mapping[str, Callable[[Any], Any]]) -> None:
+    """NAME.csv, the figures (by name, what draws each on axes) where matplotlib is installed, and NAME.json last."""
     from importlib.util import find_spec
 
     from l2m import plots
@@ -92,9 +101,7 @@ def keep(answer: Any, out: Path, name: str, **drawn: Any) -> None:
 
     answer.write_csv(out / f"{name}.csv")
     if find_spec("matplotlib") is not None:
-        with atomic_write(out / f"{name}.svg", "w") as file:
-            file.write(plots.svg(answer.plot(plots.new_axes(), **drawn).figure))
-        if getattr(answer, "subsample_information", None) is not None:
-            with atomic_write(out / f"{name}_subsamples.svg", "w") as file:
-                file.write(plots.svg(answer.plot_subsamples(plots.new_axes()).figure))
+        for figure, draw in figures.items():
+            with atomic_write(out / f"{figure}.svg", "w") as file:
+                file.write(plots.svg(draw(plots.new_axes()).figure))
     answer.save(out / f"{name}.json")

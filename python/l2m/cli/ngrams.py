@@ -53,7 +53,7 @@ def ngrams(
         Print the result as one JSON object.
     """
     from l2m.cli.inputs import read_corpus, read_shard
-    from l2m.cli.jobs import check_out, run_job, show_plan
+    from l2m.cli.jobs import check_out, cut, run_job, show_plan
     from l2m.cli.output import print_result
     from l2m.errors import InputError
     from l2m.ngrams import NgramsJob
@@ -65,14 +65,7 @@ def ngrams(
     if table is not None and not 1 <= table <= n_max:
         raise InputError(f"table: {table}; expected 1 to --n-max, {n_max}")
     corpus = read_corpus(text, tokenizer, None if dry_run else out, sharded=own is not None)
-    whole = not (parts or out or ray)
-    job = NgramsJob(
-        corpus,
-        n_max,
-        threads=(1 if ray and threads is None else threads or None),
-        memory=memory,
-        parts=1 if whole else parts,
-    )
+    job = NgramsJob(corpus, n_max, memory=memory, **cut(out, ray, threads, parts))
     if dry_run:
         return show_plan(job, own, ray, threads, json)
     counts = run_job(job, "tokens", out, own, ray, threads)
@@ -97,7 +90,7 @@ def show(counts: "NgramCounts", out: Path | None, json: bool, most_common: int =
         for row in rows:
             row["most_common"] = [[list(ids), count] for ids, count in counts.most_common(row["n"], most_common)]
     if out is not None:
-        keep(counts, out, "ngrams")
+        keep(counts, out, "ngrams", {"ngrams": counts.plot})
     lines = [f"{'n':>2} {'total':>14} {'distinct':>14} {'H_n (nats)':>11} {'H_n - H_n-1':>11}"]
     for row in rows:
         lines.append(

@@ -77,7 +77,7 @@ def two_point(
         Print the result as one JSON object.
     """
     from l2m.cli.inputs import read_corpus, read_shard
-    from l2m.cli.jobs import check_out, run_job, show_plan
+    from l2m.cli.jobs import check_out, cut, run_job, show_plan
     from l2m.cli.output import print_result
     from l2m.two_point import TwoPointJob
 
@@ -86,8 +86,7 @@ def two_point(
     corpus = read_corpus(text, tokenizer, None if dry_run else out, sharded=own is not None)
     job = TwoPointJob(
         corpus, distances, estimator=estimator, margins=margins, null=null, groups=groups or None, within_document=within_document,
-        cross_document=cross_document, subsamples=subsamples, threads=(1 if ray and threads is None else threads or None), memory=memory, seed=seed,
-        parts=parts if parts or out or ray else 1,
+        cross_document=cross_document, subsamples=subsamples, memory=memory, seed=seed, **cut(out, ray, threads, parts),
     )  # fmt: skip
     if dry_run:
         return show_plan(job, own, ray, threads, json)
@@ -106,7 +105,10 @@ def show(curve: "TwoPointCurve", out: Path | None, json: bool, **fit: Any) -> No
 
     law, sentence = fit_or_reason(curve, **fit)
     if out is not None:
-        keep(curve, out, "two_point", law=law)
+        figures: dict[str, Any] = {"two_point": lambda axes: curve.plot(axes, law)}
+        if curve.subsample_information is not None:
+            figures["two_point_subsamples"] = curve.plot_subsamples
+        keep(curve, out, "two_point", figures)
     result: dict[str, Any] = {
         "curve": curve.to_dict(),
         "law": None if law is None else law.to_dict(),

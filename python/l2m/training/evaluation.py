@@ -162,15 +162,13 @@ def headline(curve: Any) -> dict[str, float]:
     """The numbers that sum up an evaluation, by name."""
     if isinstance(curve, KLCurve):
         names = (
-            *(
-                "mean_kl",
-                "mean_stderr",
-                "captured",
-                "captured_stderr",
-                "information",
-                "information_per_number",
-                "state",
-            ),
+            "mean_kl",
+            "mean_stderr",
+            "captured",
+            "captured_stderr",
+            "information",
+            "information_per_number",
+            "state",
         )
         return {name: getattr(curve, name) for name in names}
     width = curve.last - curve.first + 1
