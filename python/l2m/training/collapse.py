@@ -20,6 +20,7 @@ from l2m.condition import PAPER_THRESHOLD, Threshold
 from l2m.errors import InputError
 from l2m.files import atomic_write
 from l2m.records import Record
+from l2m.training.rows import read_rows, write_rows
 
 if TYPE_CHECKING:
     from l2m.training.sweep import SweepRun
@@ -247,15 +248,7 @@ def _fit(x: NDArray[Any], kl: Floats, degree: int) -> tuple[Floats, float]:
 
 def write_csv(rows: Sequence[RunResult], path: str | os.PathLike[str]) -> None:
     """One line a run, atomically."""
-    import csv
-
-    names = [field.name for field in dataclasses.fields(RunResult)]
-    with atomic_write(path, "w") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        for row in rows:
-            values = [getattr(row, name) for name in names]
-            writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in values])
+    write_rows(RunResult, rows, path)
 
 
 def read_csv(path: str | os.PathLike[str]) -> list[RunResult]:
@@ -264,18 +257,7 @@ def read_csv(path: str | os.PathLike[str]) -> list[RunResult]:
     Raises:
         InputError: no such file, or other columns.
     """
-    import csv
-
-    names = {field.name: field.type for field in dataclasses.fields(RunResult)}
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            lines = list(csv.DictReader(file))
-    except (FileNotFoundError, IsADirectoryError):
-        raise InputError(f"{path}: no such file") from None
-    if not lines or set(lines[0]) != set(names):
-        raise InputError(f"{path}: not the results of a sweep; expected the columns {', '.join(names)}")
-    read: dict[Any, Any] = {str: str, int: int, float: float, bool: lambda text: text == "True"}
-    return judge([RunResult(**{name: read[kind](line[name]) for name, kind in names.items()}) for line in lines])
+    return judge(read_rows(RunResult, path, "the results of a sweep"))
 
 
 def draw(rows: Sequence[RunResult], curve: Collapse, axes: Any = None) -> Any:

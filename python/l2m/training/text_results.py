@@ -1,14 +1,13 @@
 """The runs of a sweep on text, side by side: NLL by position, and where each model stops improving."""
 
-import csv
 import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from l2m.errors import InputError
 from l2m.files import atomic_write
+from l2m.training.rows import read_rows, write_rows
 from l2m.training.sweep import SweepRun
 
 
@@ -57,27 +56,16 @@ def collect(runs: Sequence[SweepRun]) -> list[TextPoint]:
 
 def write_csv(points: Sequence[TextPoint], path: str | os.PathLike[str]) -> None:
     """One line a bin, atomically."""
-    with atomic_write(path, "w") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([field.name for field in dataclasses.fields(TextPoint)])
-        for point in points:
-            writer.writerow(
-                [f"{value:.6g}" if isinstance(value, float) else value for value in dataclasses.astuple(point)]
-            )
+    write_rows(TextPoint, points, path)
 
 
 def read_csv(path: str | os.PathLike[str]) -> list[TextPoint]:
     """What `write_csv` wrote.
 
     Raises:
-        InputError: other columns.
+        InputError: no such file, or other columns.
     """
-    kinds: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(TextPoint)}
-    with open(path, encoding="utf-8", newline="") as file:
-        lines = list(csv.DictReader(file))
-    if not lines or set(lines[0]) != set(kinds):
-        raise InputError(f"{path}: not the results of a sweep on text; expected the columns {', '.join(kinds)}")
-    return [TextPoint(**{name: kind(line[name]) for name, kind in kinds.items()}) for line in lines]
+    return read_rows(TextPoint, path, "the results of a sweep on text")
 
 
 def draw(points: Sequence[TextPoint], axes: Any = None) -> Any:
