@@ -21,12 +21,15 @@ class ContinuousModel(nn.Module):  # type: ignore[misc]
     Args:
         backbone: a causal model of `transformers` that takes `inputs_embeds`.
         copies: numbers in a position's vector.
+        positions: length of a table of learned position embeddings that is added to what the first MLP reads; 0 for none.
+            GPT2 brings its own. A state-space model has none and must count, or it stays a filter that is the same at
+            every position (docs/training.md).
 
     Raises:
         InputError: a backbone that does not take `inputs_embeds`.
     """
 
-    def __init__(self, backbone: nn.Module, copies: int = 64) -> None:
+    def __init__(self, backbone: nn.Module, copies: int = 64, *, positions: int = 0) -> None:
         super().__init__()
         config = getattr(backbone, "config", None)
         if "inputs_embeds" not in inspect.signature(backbone.forward).parameters or config is None:
@@ -34,6 +37,7 @@ class ContinuousModel(nn.Module):  # type: ignore[misc]
         width = config.get_text_config().hidden_size
         self.copies = copies
         self.read = nn.Sequential(nn.Linear(copies, width), nn.GELU(), nn.Linear(width, width))
+        self.positions = nn.Parameter(torch.randn(positions, width)) if positions else None
         self.backbone = backbone
         self.write = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 2 * copies))
         nn.init.zeros_(self.write[-1].weight)
@@ -43,7 +47,10 @@ class ContinuousModel(nn.Module):  # type: ignore[misc]
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Of the vectors (batch, L, copies) the predictions of the one after each: mean and log standard deviation."""
-        hidden = self.backbone(inputs_embeds=self.read(tokens), use_cache=False).last_hidden_state
+        vectors = self.read(tokens)
+        if self.positions is not None:
+            vectors = vectors + self.positions[: tokens.shape[1]]
+        hidden = self.backbone(inputs_embeds=vectors, use_cache=False).last_hidden_state
         mean, log_std = self.write(hidden).float().chunk(2, dim=-1)
         return mean, log_std
 

@@ -37,6 +37,8 @@ class TrainConfig:
         Numbers of recurrent state a channel, in place of the preset's.
     copies
         Independent copies of the Gaussian law side by side in a position's vector.
+    positions
+        Give a state-space model a learned embedding of the position, as GPT2 has one. Not the paper's setting.
     children
         Copies of the layer below: 3 (information like L^0.79), 2 (L^0.5) or 1 (log L).
     boundary
@@ -87,6 +89,7 @@ class TrainConfig:
     width: int | None = None
     state: int | None = None
     copies: int = 64
+    positions: bool = False
     children: int = 3
     boundary: Literal["weighted", "printed"] = "weighted"
     batch: int = 4

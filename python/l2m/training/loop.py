@@ -184,8 +184,10 @@ def build_model(config: TrainConfig, device: str) -> tuple[Any, str]:
         backbone = build_backbone(backbone_shape, text=text)
     if config.recompute:
         backbone.activation_checkpointing_enable()
-    model = TextModel(backbone) if text else ContinuousModel(backbone, config.copies)
-    return model.to(device), path
+    if text:
+        return TextModel(backbone).to(device), path
+    positions = config.length if config.positions else 0
+    return ContinuousModel(backbone, config.copies, positions=positions).to(device), path
 
 
 def describe(config: TrainConfig) -> dict[str, Any]:
