@@ -140,6 +140,27 @@ def test_models_are_causal(family: str) -> None:
     assert (before[:, 20:] - after[:, 20:]).abs().amax() > 1e-3
 
 
+def test_learned_positions_are_added_to_what_the_first_mlp_reads() -> None:
+    """Without them there is no such parameter; at zero they change nothing; the one of position t changes t and later alone."""
+    torch.manual_seed(0)
+    backbone = build_backbone(backbone_config("mamba-tiny", 16), text=False)
+    with_table, without = ContinuousModel(backbone, 4, positions=16).eval(), ContinuousModel(backbone, 4).eval()
+    assert with_table.positions is not None and with_table.positions.shape == (16, 128)
+    assert "positions" not in dict(without.named_parameters())
+    assert with_table.state_size(8) == without.state_size(8)
+    nn.init.normal_(with_table.write[-1].weight)  # type: ignore[arg-type]
+    without.load_state_dict({k: v for k, v in with_table.state_dict().items() if k != "positions"})
+    values = torch.randn(2, 16, 4)
+    with torch.no_grad():
+        with_table.positions.zero_()
+        plain = without(values)[0]
+        assert torch.equal(with_table(values)[0], plain)
+        with_table.positions[10] = 1.0
+        moved = (with_table(values)[0] - plain).abs().amax(dim=(0, 2))
+    assert moved[:10].max() == 0
+    assert moved[10:].min() > 0
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_have_the_shape_of_the_tables(name: str) -> None:
     """State sizes of Table F.1 by hand: layers x 2 width x 16 (Mamba), x 128 (Mamba2); GPT2 keeps 2 width a token."""

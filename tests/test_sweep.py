@@ -297,6 +297,11 @@ def test_plateau_is_where_later_positions_are_no_better() -> None:
     assert plateau(flat) in flat.position[6:8]  # two standard errors are passed by chance once in 40
     falling = Curve(3 - 0.2 * np.arange(10), 0.02)
     assert plateau(falling) == falling.position[-1]
+    # First letters of a sentence are easier than what follows: a dip at the start is no plateau.
+    dip = Curve(3 - 0.2 * np.minimum(np.arange(10), 6) - np.where(np.arange(10) < 2, 2.0, 0), 0.02)
+    assert plateau(dip) in dip.position[6:8]
+    rising = Curve(3 + 0.2 * np.arange(10), 0.02)
+    assert plateau(rising) == rising.position[0]
 
 
 def test_text_results_come_back_from_csv(tmp_path: Path) -> None:

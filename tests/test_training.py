@@ -305,6 +305,8 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
         ({"children": 4}, "children: 4"),
         ({"corpus": "/no/such/corpus"}, "/no/such/corpus"),
         ({"pretrained": True}, "pretrained: True"),
+        ({"beta2": 1.0}, "beta2: 1.0"),
+        ({"corpus": "/no/such/corpus", "positions": True}, "positions: True; expected False with a corpus"),
     ],
 )
 def test_bad_settings_are_named(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -339,6 +341,24 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(InputError, match="step-00000012: cannot be read"):
         load_model(folder, device="cpu")
+
+
+def test_settings_reach_the_model_and_the_optimiser(tmp_path: Path) -> None:
+    folder = train(quick(positions=True, beta2=0.5), tmp_path / "run", device="cpu")
+    model, config = load_model(folder, device="cpu")
+    assert config.positions
+    assert model.positions.shape == (config.length, 32)
+    train(quick(), tmp_path / "plain", device="cpu")
+    assert load_model(tmp_path / "plain", device="cpu")[0].positions is None
+    train(quick(positions=True), tmp_path / "slower", device="cpu")
+    assert any(not torch.equal(*pair) for pair in zip(weights(folder), weights(tmp_path / "slower"), strict=True))
+
+
+def test_a_config_of_before_a_field_was_added_has_its_default(tmp_path: Path) -> None:
+    value = dataclasses.asdict(quick())
+    del value["positions"], value["beta2"]
+    (tmp_path / "config.json").write_text(json.dumps(value))
+    assert TrainConfig.load(tmp_path / "config.json") == quick()
 
 
 def test_an_unknown_field_of_a_config_is_named(tmp_path: Path) -> None:

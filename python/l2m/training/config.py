@@ -53,6 +53,8 @@ class TrainConfig:
         Peak; default the preset's. Linear warm-up, then a cosine to 0.
     warmup
         Steps of warm-up; default the preset's.
+    beta2
+        Of AdamW: how slowly its second moment forgets.
     weight_decay
         Of AdamW, on matrices (not on biases, norms, A and D).
     clip
@@ -97,6 +99,7 @@ class TrainConfig:
     steps: int | None = None
     learning_rate: float | None = None
     warmup: int | None = None
+    beta2: float = 0.999
     weight_decay: float = 0.01
     clip: float = 1.0
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -134,6 +137,7 @@ class TrainConfig:
             filled._check(name, "at least 1", getattr(filled, name) >= 1)
         for name in ("weight_decay", "clip", "warmup", "seed"):
             filled._check(name, "at least 0", getattr(filled, name) >= 0 and math.isfinite(getattr(filled, name)))
+        filled._check("beta2", "a number of [0, 1)", 0 <= filled.beta2 < 1)
         rate = filled.peak_rate
         filled._check("learning_rate", "a number above 0", rate > 0 and math.isfinite(rate))
         for name, choices in (("precision", ("float32", "bfloat16")), ("boundary", ("weighted", "printed"))):
@@ -143,6 +147,8 @@ class TrainConfig:
             power = 4 ** max(1, round(math.log(filled.length, 4)))
             filled._check("length", "a power of 4, as the Gaussian law branches by 4", filled.length == power)
             filled._check("pretrained", "a corpus to go with it", not filled.pretrained)
+        else:
+            filled._check("positions", "False with a corpus: only the Gaussian language has them", not filled.positions)
         return filled
 
     def _check(self, name: str, expected: str, holds: bool) -> None:

@@ -182,18 +182,20 @@ def headline(curve: Any) -> dict[str, float]:
 
 
 def plateau(curve: Any) -> float:
-    """Position from which later positions are no better: the first bin whose NLL exceeds the mean of all later ones by
-    less than two standard errors, paired within documents. The last bin's position where every bin still improves.
+    """Position from which later positions are no better: the bin after the last one whose NLL exceeds the mean of all
+    later ones by at least two standard errors, paired within documents.
+
+    Not the first that does not: windows begin at sentences, whose first letters are easier than those after them.
     """
     documents, rows = np.unique(curve.document, return_inverse=True)
     counts = np.bincount(rows)[:, None]
     means = np.stack([np.bincount(rows, column) for column in curve.pointwise.T], 1) / counts
     width = curve.last - curve.first + 1
-    for bin in range(len(width) - 1):
+    for bin in range(len(width) - 2, -1, -1):
         gain = means[:, bin] - np.average(means[:, bin + 1 :], axis=1, weights=width[bin + 1 :])
-        if gain.mean() < 2 * gain.std(ddof=1) / math.sqrt(len(documents)):
-            return float(curve.position[bin])
-    return float(curve.position[-1])
+        if gain.mean() >= 2 * gain.std(ddof=1) / math.sqrt(len(documents)):
+            return float(curve.position[bin + 1])
+    return float(curve.position[0])
 
 
 def kl_curve(model: Any, data: Any, *, sequences: int, batch: int, state: int) -> KLCurve:

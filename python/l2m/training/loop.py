@@ -62,7 +62,8 @@ def train(
     torch.manual_seed(config.seed)
     model, path = build_model(config, device)
     data = open_data(config)
-    optimizer = torch.optim.AdamW(parameter_groups(model, config.weight_decay), lr=config.peak_rate, fused=True)
+    groups = parameter_groups(model, config.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=config.peak_rate, betas=(0.9, config.beta2), fused=True)
 
     checkpoints = Checkpoints(folder / "checkpoints", config.keep)
     start, running = 0, {"loss": 0.0, "steps": 0}
