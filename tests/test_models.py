@@ -145,7 +145,8 @@ def test_learned_positions_are_added_to_what_the_first_mlp_reads() -> None:
     torch.manual_seed(0)
     backbone = build_backbone(backbone_config("mamba-tiny", 16), text=False)
     with_table, without = ContinuousModel(backbone, 4, positions=16).eval(), ContinuousModel(backbone, 4).eval()
-    assert with_table.positions is not None and with_table.positions.shape == (16, 128)
+    assert with_table.positions is not None
+    assert with_table.positions.shape == (16, 128)
     assert "positions" not in dict(without.named_parameters())
     assert with_table.state_size(8) == without.state_size(8)
     nn.init.normal_(with_table.write[-1].weight)  # type: ignore[arg-type]

@@ -264,11 +264,17 @@ def test_command_runs_shows_and_redraws(tmp_path: Path, capsys: pytest.CaptureFi
     assert json.loads(capsys.readouterr().out)["runs"] == 2
     assert run_command("sweep", str(tmp_path / "runs/collapse.csv"), "--out", str(tmp_path / "again")) == 0
     assert "paper, not reproduced" in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "again").iterdir()} == {
+        *("collapse.csv", "collapse.json", "collapse.svg", "lengths.svg"),
+    }
     assert (tmp_path / "again/collapse.csv").read_bytes() == (tmp_path / "runs/collapse.csv").read_bytes()
     assert run_command("sweep", path, *out, "--select", "none") == 2
     run = str(tmp_path / "runs/a-4")
     assert run_command("evaluate", run, "--sequences", "4", "--figure", str(tmp_path / "kl.svg"), *out[2:]) == 0
     assert json.loads(capsys.readouterr().out)[run]["information"] == pytest.approx(0.29389333245)
+    nll = str(tmp_path / "nll.svg")
+    assert run_command("evaluate", run, "--sequences", "4", "--figure", nll, "--quantity", "nll") == 0
+    assert (tmp_path / "nll.svg").stat().st_size > 1_000
     assert run_command("evaluate", str(tmp_path)) == 2
     torch.set_num_threads(threads)
 
@@ -304,7 +310,7 @@ def test_plateau_is_where_later_positions_are_no_better() -> None:
     assert plateau(rising) == rising.position[0]
 
 
-def test_text_results_come_back_from_csv(tmp_path: Path) -> None:
+def test_text_results_come_back_from_csv(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     points = [
         text_results.TextPoint("m", 64, 1_000, 512, 10, 16.0, float(2**k), float(2 ** (k + 1) - 1), 3 - 0.1 * k, 0.01)
         for k in range(6)
@@ -313,6 +319,10 @@ def test_text_results_come_back_from_csv(tmp_path: Path) -> None:
     assert text_results.read_csv(tmp_path / "nll.csv") == points
     assert (tmp_path / "nll.svg").read_text().startswith("<svg")
     assert "| m | 64 | 1,000 | 512 | 10 | 2.5000 ± 0.0100 | 16 |" in text_results.table(points)
+    assert run_command("sweep", str(tmp_path / "nll.csv"), "--out", str(tmp_path / "again"), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["runs"] == 1
+    for name in ("nll.csv", "nll.svg"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / name).read_bytes()
     (tmp_path / "bad.csv").write_text("a\n1\n")
     with pytest.raises(InputError, match="not the results of a sweep on text"):
         text_results.read_csv(tmp_path / "bad.csv")

@@ -24,8 +24,8 @@ _STYLE = {
 }
 
 
-def new_axes(width: float = 6.4, height: float = 4.2) -> Any:
-    """Axes of a new figure in the house style; no global state of matplotlib is touched.
+def new_axes(width: float = 6.4, height: float = 4.2, *, panels: int = 1) -> Any:
+    """Axes of a new figure in the house style, or an array of them side by side; matplotlib's globals stay as they are.
 
     Raises:
         InputError: matplotlib is not installed.
@@ -38,7 +38,7 @@ def new_axes(width: float = 6.4, height: float = 4.2) -> Any:
 
         raise InputError("figures need the extra 'plots': pip install 'l2m[plots]'") from None
     with rc_context(_STYLE):
-        return Figure(figsize=(width, height), layout="constrained").add_subplot()
+        return Figure(figsize=(width, height), layout="constrained").subplots(1, panels)
 
 
 def draw_law(axes: Any, law: "Curve", color: str = BLUE) -> None:

@@ -8,6 +8,7 @@ def evaluate(
     *run: Path,
     out: Path | None = None,
     figure: Path | None = None,
+    quantity: Literal["kl", "nll"] = "kl",
     sequences: int = 64,
     device: Literal["cpu", "cuda"] | None = None,
     threads: int | None = None,
@@ -23,6 +24,8 @@ def evaluate(
         Folder for the records, one NAME.json a run; default evaluation.json in each run's own.
     figure
         Draw the curves of all runs into this file (svg, png, pdf).
+    quantity
+        What the figure shows of runs on the Gaussian language: KL, or NLL = KL + conditional entropy.
     sequences
         Held-out sequences to read.
     device
@@ -49,7 +52,7 @@ def evaluate(
             out.mkdir(parents=True, exist_ok=True)
         curve.save(folder / "evaluation.json" if out is None else out / f"{folder.name}.json")
     if figure is not None:
-        draw({folder.name: curve for folder, curve in curves.items()}, figure)
+        draw({folder.name: curve for folder, curve in curves.items()}, figure, quantity=quantity)
     print_result(
         {str(folder): headline(curve) for folder, curve in curves.items()},
         json,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from l2m.training.collapse import RunResult
+    from l2m.training.text_results import TextPoint
 
 
 def sweep(
@@ -25,7 +26,7 @@ def sweep(
     Parameters
     ----------
     file
-        The sweep (docs/collapse.toml is one); or a collapse.csv, to draw its figure again.
+        The sweep (docs/collapse.toml is one); or a collapse.csv or nll.csv, to draw its figures again.
     out
         Folder of the runs and results; default what the file says.
     device
@@ -52,9 +53,12 @@ def sweep(
     from l2m.training.sweep import estimate, read_sweep, run_sweep
 
     if file.suffix == ".csv":
-        from l2m.training.collapse import read_csv
+        from l2m.training import collapse, text_results
 
-        return _show(read_csv(file), file.parent if out is None else out, json)
+        folder = file.parent if out is None else out
+        if text_results.is_csv(file):
+            return _show_text(text_results.read_csv(file), folder, json)
+        return _show(collapse.read_csv(file), folder, json)
     runs = read_sweep(file, out=out)
     if workers < 1:
         raise InputError(f"workers: {workers}; expected at least 1")
@@ -75,14 +79,9 @@ def sweep(
         run_sweep(chosen, device=device, workers=workers, threads=threads, sequences=sequences, say=say)
     folder = runs[0].folder.parent
     if runs[0].config.corpus is not None:
-        from l2m.cli.output import print_result
         from l2m.training.text_results import collect as collect_texts
-        from l2m.training.text_results import save, table
 
-        points = collect_texts(runs)
-        _some(points, folder)
-        save(points, folder)
-        return print_result({"out": str(folder), "runs": len(points)}, json, f"{table(points)}\n-> {folder}")
+        return _show_text(collect_texts(runs), folder, json)
     from l2m.training.collapse import collect
 
     return _show(collect(runs), folder, json)
@@ -104,6 +103,17 @@ def _show(rows: "list[RunResult]", folder: Path, json: bool) -> None:
         "pairs": curve.pairs,
     }
     print_result(result, json, f"{table(rows)}\n\n{explain(curve)}\n-> {folder}")
+
+
+def _show_text(points: "list[TextPoint]", folder: Path, json: bool) -> None:
+    from l2m.cli.output import print_result
+    from l2m.training.text_results import save, table
+
+    _some(points, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    save(points, folder)
+    runs = len({(point.name, point.length) for point in points})
+    print_result({"out": str(folder), "runs": runs}, json, f"{table(points)}\n-> {folder}")
 
 
 def _some(results: list[Any], folder: Path) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import os
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,19 +76,28 @@ class KLCurve(Record):
         names = ("position", "kl", "stderr", "entropy", "nll")
         return pd.DataFrame({name: getattr(self, name) for name in names})
 
-    def plot(self, axes: Any = None, *, label: str | None = None) -> Any:
-        """KL by position, smoothed over positions (means within twelfths of a decade), with its 95 % band."""
+    def plot(self, axes: Any = None, *, label: str | None = None, quantity: Literal["kl", "nll"] = "kl") -> Any:
+        """KL or NLL by position, smoothed over positions (means within twelfths of a decade), with its 95 % band."""
         from l2m.plots import new_axes
 
         axes = new_axes() if axes is None else axes
-        low, high = self.interval()
-        edges = np.unique((10 ** np.arange(0, math.log10(self.position.size), 1 / 12)).astype(int)) - 1
-        counts = np.diff(np.append(edges, self.position.size))
-        at, kl, low, high = (np.add.reduceat(v, edges) / counts for v in (self.position, self.kl, low, high))
-        (line,) = axes.plot(at, kl, marker="o", markersize=3, label=label)
-        axes.fill_between(at, np.maximum(low, 1e-12), high, color=line.get_color(), alpha=0.15, linewidth=0)
-        axes.set(xscale="log", yscale="log", xlabel="position", ylabel=f"KL per value ({self.unit})")
+        at, values, low, high = (_smooth(v) for v in (self.position, getattr(self, quantity), *self.interval()))
+        if quantity == "nll":  # the entropy is exact: the band is that of the KL
+            low, high = (bound + _smooth(self.entropy) for bound in (low, high))
+            axes.set(xscale="log", xlabel="position", ylabel=f"NLL per value ({self.unit})")
+        else:
+            low = np.maximum(low, 1e-12)
+            axes.set(xscale="log", yscale="log", xlabel="position", ylabel=f"KL per value ({self.unit})")
+        (line,) = axes.plot(at, values, marker="o", markersize=3, label=label)
+        axes.fill_between(at, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
         return axes
+
+
+def _smooth(values: NDArray[Any]) -> Floats:
+    """Means within twelfths of a decade of position."""
+    edges = np.unique((10 ** np.arange(0, math.log10(values.size), 1 / 12)).astype(int)) - 1
+    smoothed: Floats = np.add.reduceat(values, edges) / np.diff(np.append(edges, values.size))
+    return smoothed
 
 
 def evaluate(
@@ -244,14 +253,25 @@ def kl_curve(model: Any, data: Any, *, sequences: int, batch: int, state: int) -
     )
 
 
-def draw(curves: dict[str, Any], path: str | os.PathLike[str]) -> None:
-    """The curves of several runs, by name, into one figure file (its suffix names the format)."""
+def draw(curves: dict[str, Any], path: str | os.PathLike[str], *, quantity: Literal["kl", "nll"] = "kl") -> None:
+    """The curves of several runs, by name, into one figure file (its suffix names the format).
+
+    Args:
+        quantity: of runs on the Gaussian language: the KL, or the NLL beside the conditional entropy of the law.
+    """
     from l2m.plots import new_axes
 
     axes = new_axes()
+    gaussian = {name: curve for name, curve in curves.items() if isinstance(curve, KLCurve)}
     for name, curve in curves.items():
-        curve.plot(axes, label=name)
-    if all(isinstance(curve, KLCurve) for curve in curves.values()):
+        if name in gaussian:
+            curve.plot(axes, label=name, quantity=quantity)
+        else:
+            curve.plot(axes, label=name)
+    if gaussian and quantity == "nll":
+        longest = max(gaussian.values(), key=lambda curve: curve.position.size)
+        axes.plot(_smooth(longest.position), _smooth(longest.entropy), "--", color="black", label="entropy of the law")
+    elif len(gaussian) == len(curves):
         # The KL of the first positions, before which there is little to know, would take most of the axis.
         low, high = axes.get_ylim()
         axes.set_ylim(max(low, high / 1e4), high)

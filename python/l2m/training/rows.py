@@ -24,6 +24,15 @@ def write_rows(kind: type[_Row], rows: Sequence[_Row], path: str | os.PathLike[s
             writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in values])
 
 
+def columns(path: str | os.PathLike[str]) -> list[str]:
+    """The names in a CSV file's first line; none where there is no such file."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            return next(csv.reader(file), [])
+    except (FileNotFoundError, IsADirectoryError):
+        return []
+
+
 def read_rows(kind: type[_Row], path: str | os.PathLike[str], what: str) -> list[_Row]:
     """What `write_rows` wrote.
 

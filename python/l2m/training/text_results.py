@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from l2m.files import atomic_write
-from l2m.training.rows import read_rows, write_rows
+from l2m.training.rows import columns, read_rows, write_rows
 from l2m.training.sweep import SweepRun
 
 
@@ -66,6 +66,11 @@ def read_csv(path: str | os.PathLike[str]) -> list[TextPoint]:
         InputError: no such file, or other columns.
     """
     return read_rows(TextPoint, path, "the results of a sweep on text")
+
+
+def is_csv(path: str | os.PathLike[str]) -> bool:
+    """Whether `write_csv` wrote the file, by its columns."""
+    return columns(path) == [field.name for field in dataclasses.fields(TextPoint)]
 
 
 def draw(points: Sequence[TextPoint], axes: Any = None) -> Any:
