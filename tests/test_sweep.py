@@ -152,6 +152,7 @@ def result(**changes: Any) -> RunResult:
         ({}, {"length": 256}, False),
         ({}, {"steps": 200}, False),
         ({}, {"steps": 200, "batch": 2}, True),
+        ({}, {"steps": 50}, True),
         ({}, {"family": "gpt2"}, True),
     ],
 )

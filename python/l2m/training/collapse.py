@@ -2,7 +2,8 @@
 
 A run counts only if it measures memory rather than optimisation:
     settled     its held-out KL fell by less than 3 % over the last third of its steps, and
-    controlled  another run at the same length and budget, with at least 8 times the state, reached a lower KL.
+    controlled  another run at the same length, with at least 8 times the state and no more training sequences, reached a
+                lower KL: what limits this run is then neither its budget nor what the family can learn.
 The others are drawn hollow and left out of the fit.
 """
 
@@ -124,7 +125,7 @@ def judge(rows: Sequence[RunResult]) -> list[RunResult]:
             other
             for other in rows
             if other.length == row.length
-            and other.budget == row.budget
+            and other.budget <= row.budget
             and other.state >= CONTROL_FACTOR * row.state
             and other.kl < row.kl
         ]
