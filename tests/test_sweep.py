@@ -3,6 +3,11 @@
 import dataclasses
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +20,21 @@ import l2m
 from l2m.condition import PAPER_THRESHOLD
 from l2m.errors import InputError
 from l2m.training import text_results
-from l2m.training.collapse import RunResult, collapse, collect, draw, explain, judge, read_csv, save, table, write_csv
-from l2m.training.evaluation import plateau
+from l2m.training.collapse import (
+    RunResult,
+    _fall,
+    collapse,
+    collect,
+    draw,
+    explain,
+    judge,
+    read_csv,
+    save,
+    table,
+    write_csv,
+)
+from l2m.training.evaluation import evaluate, plateau
+from l2m.training.loop import train
 from l2m.training.sweep import estimate, read_sweep, run_sweep
 from test_training import run_command
 
@@ -76,7 +94,7 @@ def test_the_sweeps_of_the_docs_are_readable(name: str, monkeypatch: pytest.Monk
         ("[[model]]\nrate = 1", "field 'rate'"),
         ("[[model]]\nlength = [4, 16]\nsteps = [1, 2, 3]", "length of 2, steps of 3; expected lists of one length"),
         ("[[model]]\nlength = 4\n[[model]]\nlength = 4", "two runs named mamba-tiny-4"),
-        ("[[model]]\npreset = 'mamba-tiny'\nlength = 20", "length: 20"),
+        ("[[model]]\npreset = 'mamba-tiny'\nlength = 20", r"sweep\.toml: model mamba-tiny: length: 20"),
     ],
 )
 def test_bad_sweep_files_are_named(text: str, message: str, tmp_path: Path) -> None:
@@ -95,6 +113,10 @@ def test_a_sweep_goes_on_where_it_stopped(tmp_path: Path) -> None:
     run_sweep(runs, device="cpu", threads=1, sequences=4, say=lines.append)
     assert lines[0] == "2 runs, 0 done, 2 to go"
     assert lines[3] == "4 runs, 2 done, 2 to go"
+    other = dataclasses.replace(runs[0], config=dataclasses.replace(runs[0].config, learning_rate=1e-5))
+    for use in (lambda: run_sweep([other], device="cpu", say=lines.append), lambda: collect([other])):
+        with pytest.raises(InputError, match=r"a-4: learning_rate: 1e-05, but this run was started with 0\.001"):
+            use()
     assert runs[0].result.read_bytes() == first
     rows = collect(runs)
     assert [(row.length, row.steps, row.batch) for row in rows] == [(4, 6, 2), (4, 6, 2), (16, 4, 2), (16, 4, 2)]
@@ -112,6 +134,45 @@ def test_workers_give_what_one_gives(tmp_path: Path) -> None:
         np.testing.assert_array_equal(l2m.load(one.result).kl, l2m.load(other.result).kl)
 
 
+def test_an_evaluation_before_the_end_does_not_finish_a_run(tmp_path: Path) -> None:
+    run = read_sweep(write(tmp_path), out=tmp_path / "runs")[0]
+
+    def stop(done: int, _: int) -> None:
+        if done == 3:
+            raise RuntimeError("stopped")
+
+    config = dataclasses.replace(run.config, save_every=2)
+    with pytest.raises(RuntimeError):
+        train(config, run.folder, device="cpu", progress=stop)
+    evaluate(run.folder, sequences=4, device="cpu").save(run.result)
+    assert run.evaluation() is None
+    assert collect([run]) == []
+    run_sweep([run], device="cpu", threads=1, sequences=4, say=lambda _: None)
+    assert run.evaluation().settings["step"] == 6
+
+
+def test_after_an_interrupt_no_further_run_begins(tmp_path: Path) -> None:
+    """Two workers of five long runs: both stop and save, and the other three have no folder."""
+    models = "".join(f"[[model]]\nname = '{name}'\n" for name in "abcde")
+    path = write(tmp_path, SMALL[: SMALL.index("[[model]]")].replace("[6, 4]", "[100_000, 100_000]") + models)
+    command = [sys.executable, "-m", "l2m", "sweep", str(path), "--out", str(tmp_path / "runs"), "--workers", "2"]
+    process = subprocess.Popen([*command, "--threads", "1"], start_new_session=True, stderr=subprocess.PIPE, text=True)
+    first = [tmp_path / f"runs/{name}-4" for name in "ab"]
+    until = time.monotonic() + 120
+    while not all((folder / "metrics.jsonl").exists() for folder in first) and time.monotonic() < until:
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert sorted((tmp_path / "runs").iterdir()) == first
+    assert all(list(folder.glob("checkpoints/step-*/state.json")) for folder in first)
+
+
+def test_the_fall_is_that_of_the_last_third() -> None:
+    assert _fall({4: 0.8, 8: 0.5, 10: 0.45, 12: 0.4}, 12) == pytest.approx(0.2)
+    assert _fall({10: 0.5, 12: 0.4}, 12) != _fall({10: 0.5, 12: 0.4}, 12), "nan: not measured over a third"
+
+
 def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = read_sweep(write(tmp_path), out=tmp_path / "runs")[:2]
     runs[0].folder.mkdir(parents=True)
@@ -119,6 +180,16 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path, monkeypatch: 
     with pytest.raises(InputError, match=r"1 of 2 runs failed: a-4: .*not empty"):
         run_sweep(runs, device="cpu", threads=1, sequences=4, say=lambda _: None)
     assert runs[1].result.exists()
+    with pytest.raises(InputError, match="sequences: 1; expected at least 2"):
+        run_sweep(runs, device="cpu", threads=1, sequences=1, say=lambda _: None)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    rest = read_sweep(write(tmp_path), out=tmp_path / "more")[:2]
+    monkeypatch.setattr("l2m.training.loop.train", full)
+    with pytest.raises(InputError, match="2 of 2 runs failed: a-4: CUDA out of memory"):
+        run_sweep(rest, device="cpu", threads=1, sequences=4, say=lambda _: None)
 
 
 def test_the_estimate_is_steps_times_the_time_of_one(tmp_path: Path) -> None:
@@ -307,6 +378,9 @@ def test_plateau_is_where_later_positions_are_no_better() -> None:
     # First letters of a sentence are easier than what follows: a dip at the start is no plateau.
     dip = Curve(3 - 0.2 * np.minimum(np.arange(10), 6) - np.where(np.arange(10) < 2, 2.0, 0), 0.02)
     assert plateau(dip) in dip.position[6:8]
+    alone = Curve(3 - 0.2 * np.arange(10), 0.02)
+    alone.document = np.zeros(200, int)
+    assert math.isnan(plateau(alone))
     rising = Curve(3 + 0.2 * np.arange(10), 0.02)
     assert plateau(rising) == rising.position[0]
 

@@ -1,11 +1,16 @@
 """Training where the truth is known: losses, data, resume to the bit, captured information against canonical correlations."""
 
 import dataclasses
+import functools
 import json
 import math
 import os
 import resource
 import signal
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +21,12 @@ from torch import Tensor, nn
 
 from l2m import Corpus, InputError, PositionCurve
 from l2m.gaussian import HierarchicalGaussian
+from l2m.scoring.exact import save_tokenizer_of_ids
+from l2m.training.checkpoints import Checkpoints
 from l2m.training.config import TrainConfig
 from l2m.training.data import GaussianData, TextData, open_data, prefetch
 from l2m.training.evaluation import evaluate, headline, kl_curve, summary
-from l2m.training.loop import describe, load_model, train
+from l2m.training.loop import build_model, describe, load_model, size, train
 from l2m.training.loss import gaussian_kl, position_loss
 from l2m.training.metrics import read_metrics
 
@@ -91,8 +98,6 @@ def test_an_untrained_model_has_the_kl_of_mean_0_and_deviation_1(length: int) ->
 
 
 def build(config: TrainConfig) -> Any:
-    from l2m.training.loop import build_model
-
     return build_model(config, "cpu")
 
 
@@ -253,7 +258,21 @@ def test_learning_rate_schedule() -> None:
 
 
 def test_describe_makes_no_weights() -> None:
-    assert describe(TrainConfig(preset="mamba-1.4b", length=4096).complete())["state"] == 48 * 2 * 2048 * 16
+    config = TrainConfig(preset="mamba-1.4b", length=4096).complete()
+    assert describe(config, "cpu")["state"] == 48 * 2 * 2048 * 16
+    there = dataclasses.replace(config, kernel="mamba-ssm")  # of a run on another machine: its size can be told here
+    assert size(there) == {"parameters": describe(config, "cpu")["parameters"], "state": 48 * 2 * 2048 * 16}
+    with pytest.raises(InputError, match="kernel: 'mamba-ssm'"):
+        describe(there, "cpu")
+
+
+def test_a_compiled_model_follows_the_plain_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the code generator, which takes a minute: the graph is captured, and run as it is."""
+    monkeypatch.setattr("torch.compile", functools.partial(torch.compile, backend="eager"))
+    for name in ("plain", "compiled"):
+        train(quick(compile=name == "compiled", steps=4), tmp_path / name, device="cpu")
+    for one, other in zip(weights(tmp_path / "plain"), weights(tmp_path / "compiled"), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
 
 # --- stops that say why ----------------------------------------------------------------------------------------------
@@ -270,9 +289,78 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
         return position_loss(model, batch) * (math.nan if calls == 8 else 1)
 
     monkeypatch.setattr("l2m.training.loop.position_loss", broken)
-    with pytest.raises(InputError, match=r"loss: nan at step 8; .* step 5"):
+    with pytest.raises(InputError, match=r"loss: nan at step 8 .* step 5"):
         train(quick(evaluate_every=100), tmp_path / "run", device="cpu")
     assert all(torch.isfinite(value).all() for value in weights(tmp_path / "run"))
+
+
+def test_weights_that_give_no_finite_loss_do_not_push_out_the_last_good_ones(tmp_path: Path) -> None:
+    """A rate of 1e30 breaks the weights in a step whose own loss is finite; that checkpoint is written, and taken out again."""
+    rates = {"warmup": 0, "save_every": 1, "keep": 1, "evaluate_every": 100}
+    folder = tmp_path / "run"
+    train(quick(steps=3, **rates), folder, device="cpu")
+    (folder / "config.json").unlink()
+    broken = quick(steps=6, learning_rate=1e30, **rates)
+    broken.complete().save(folder / "config.json")
+    with pytest.raises(InputError, match=r"loss: .* at step 5 .*Checkpoint kept: step 3"):
+        train(broken, folder, device="cpu")
+    assert Checkpoints(folder / "checkpoints").steps() == [3]
+    with pytest.raises(InputError, match=r"held-out loss: .* at step 1; .*Checkpoint kept: none"):
+        train(quick(steps=1, learning_rate=1e30, warmup=0), tmp_path / "one", device="cpu")
+
+
+def test_a_start_that_fails_leaves_no_folder(tmp_path: Path) -> None:
+    for changes in ({"preset": "mamba2-tiny", "width": 100}, {"corpus": str(tmp_path / "none")}):
+        with pytest.raises(InputError):
+            train(quick(**changes), tmp_path / "run", device="cpu")
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_run_goes_on_with_as_many_processes_as_it_began(tmp_path: Path) -> None:
+    folder = train(quick(), tmp_path / "run", device="cpu")
+    path = folder / "checkpoints/step-00000012/state.json"
+    state = json.loads(path.read_text())
+    assert state["processes"] == 1
+    path.write_text(json.dumps({**state, "processes": 2}))
+    with pytest.raises(InputError, match="1 processes; expected 2"):
+        train(quick(), folder, device="cpu")
+
+
+def test_a_signal_to_one_of_two_processes_stops_and_saves_both(tmp_path: Path) -> None:
+    """While the first evaluates the second is in its next step: neither may wait for the other for ever."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    folder = tmp_path / "run"
+    command = [sys.executable, "-m", "l2m", "train", "--preset", "gpt2-tiny", "--width", "32", "--length", "16"]
+    command += ["--copies", "4", "--steps", "100000", "--evaluate-every", "1", "--log-every", "1", "--threads", "1"]
+    command += ["--no-tensorboard", "--device", "cpu", "--out", str(folder)]
+    common = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    both = [
+        subprocess.Popen(command, env={**common, "RANK": rank, "LOCAL_RANK": rank}, stderr=subprocess.PIPE, text=True)
+        for rank in "01"
+    ]
+    try:
+        until = time.monotonic() + 120
+        while len(read_metrics(folder)) < 4 and time.monotonic() < until:
+            time.sleep(0.2)
+        both[0].send_signal(signal.SIGTERM)
+        for process in both:
+            _, errors = process.communicate(timeout=60)
+            assert process.returncode == 130, errors
+    finally:
+        for process in both:
+            process.kill()
+    (step,) = Checkpoints(folder / "checkpoints").steps()
+    assert step == read_metrics(folder)[-1]["step"]
+
+
+def test_what_a_killed_process_left_half_written_is_cleared(tmp_path: Path) -> None:
+    left = tmp_path / "run/checkpoints/.step-00000001.1.tmp"
+    left.mkdir(parents=True)
+    quick().complete().save(tmp_path / "run/config.json")
+    train(quick(), tmp_path / "run", device="cpu")
+    assert not left.exists()
 
 
 def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
@@ -537,7 +625,68 @@ def test_text_runs_are_evaluated_by_the_code_of_scoring(tmp_path: Path) -> None:
     held_out = [line["held_out"] for line in read_metrics(folder) if "held_out" in line][-1]
     assert headline(curve)["mean_nll"] == pytest.approx(held_out, abs=0.2)
     assert curve.settings["state"] == 2 * 32 * 16
-    assert "no longer improves from position" in summary(curve)
+    assert "no better from position: " in summary(curve)
+
+
+def named_model(folder: Path, *, positions: int = 32, symbols: int = 4) -> Path:
+    """A GPT2 with dropout in its config, over the ids of `text_corpus`, with their tokenizer."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    shape = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": positions, "vocab_size": symbols + 1}
+    GPT2LMHeadModel(GPT2Config(**shape, bos_token_id=symbols)).save_pretrained(folder)
+    save_tokenizer_of_ids(folder, symbols)
+    return folder
+
+
+def test_training_goes_on_from_a_checkpoint_of_transformers(tmp_path: Path) -> None:
+    folder = named_model(tmp_path / "model")
+    common = {"preset": str(folder), "width": None, "layers": None, "corpus": str(text_corpus(tmp_path / "corpus"))}
+    config = quick(**common, pretrained=True, learning_rate=1e-3).complete()
+    model, _ = build_model(config, "cpu")
+    from transformers import GPT2LMHeadModel
+
+    saved = GPT2LMHeadModel.from_pretrained(folder)
+    assert torch.equal(model.backbone.transformer.wte.weight, saved.transformer.wte.weight)
+    assert [module.p for module in model.modules() if isinstance(module, nn.Dropout)] == [0.0] * 4
+    data = open_data(config)
+    assert isinstance(data, TextData)
+    assert data.start_token == 4  # the model's own <s>
+    train(config, tmp_path / "on", device="cpu")
+    assert evaluate(tmp_path / "on", sequences=4, device="cpu").settings["step"] == 12
+
+    random, _ = build_model(quick(**common).complete(), "cpu")
+    assert random.backbone.transformer.wte.weight.shape == (5, 16)  # those of the corpus, and the start token
+    train(quick(**common), tmp_path / "anew", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"length": 64}, "length: 64; expected at most 32, the positions of"),
+        ({"corpus": "five", "pretrained": True}, "5 ids; expected at most 4, those of"),
+        ({"preset": "bert"}, r"an encoder \(bert\)"),
+        ({"preset": "gpt2-tiny", "pretrained": True, "corpus": "four"}, "which has no weights"),
+        ({"preset": "no-one/no-model", "corpus": "four"}, "preset: no-one/no-model"),
+    ],
+)
+def test_named_models_that_do_not_fit_say_why(
+    changes: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import BertConfig
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    named_model(tmp_path / "model", symbols=3)
+    BertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2).save_pretrained(tmp_path / "bert")
+    Corpus([np.arange(40) % 5] * 20, vocab_size=5).save(tmp_path / "five")
+    text_corpus(tmp_path / "four")
+    for name in ("preset", "corpus"):
+        if (tmp_path / str(changes.get(name))).exists():
+            changes = {**changes, name: str(tmp_path / changes[name])}
+    preset = {"preset": str(tmp_path / "model"), "width": None, "layers": None}
+    with pytest.raises(InputError, match=message):
+        train(quick(**{**preset, **changes}), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
 
 
 def test_make_data_by_config(tmp_path: Path) -> None:
@@ -566,6 +715,8 @@ def test_command_trains_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert "scan: torch; device: cpu" in output.err
     assert run_command(*flags, "--dry-run") == 0
     assert json.loads(capsys.readouterr().out)["config"]["width"] == 32
+    assert run_command(*flags, "--threads", "0") == 2
+    assert capsys.readouterr().err == "l2m: threads: 0; expected at least 1\n"
     assert run_command("train", "--length", "17") == 2
     assert capsys.readouterr().err == "l2m: length: 17; expected a power of 4, as the Gaussian law branches by 4\n"
 

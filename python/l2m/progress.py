@@ -9,8 +9,13 @@ Progress = Callable[[int, int], None]
 
 
 @contextmanager
-def progress_bar(description: str, unit: str = "") -> Iterator[Progress | None]:
-    """A callback that draws a bar on stderr once a second has passed; None where stderr is not a terminal."""
+def progress_bar(description: str, unit: str = "", **each: int) -> Iterator[Progress | None]:
+    """A callback that draws a bar on stderr once a second has passed; None where stderr is not a terminal.
+
+    Args:
+        unit: what is counted, for its rate.
+        each: how many of something else one unit holds, as `tokens=1024`, for that rate besides.
+    """
     if not sys.stderr.isatty():
         yield None
         return
@@ -28,13 +33,22 @@ def progress_bar(description: str, unit: str = "") -> Iterator[Progress | None]:
         TimeRemainingColumn(),
     )
     started = time.monotonic()
+    first: tuple[float, int] | None = None  # work that goes on does not begin at 0
     with RichProgress(*columns, console=Console(stderr=True), transient=True) as display:
         task = display.add_task(description, total=None, visible=False, speed="")
 
         def update(done: int, total: int) -> None:
-            elapsed = time.monotonic() - started
-            if elapsed > 1:
-                speed = f"{done / elapsed:,.0f} {unit}/s" if unit else ""
+            nonlocal first
+            now = time.monotonic()
+            first = first or (now, done)
+            if now - started > 1:
+                rate = (done - first[1]) / (now - first[0]) if now > first[0] else 0.0
+                rates = [(unit, rate), *((name, rate * count) for name, count in each.items())] if unit and rate else []
+                speed = ", ".join(f"{_short(value)} {name}/s" for name, value in rates)
                 display.update(task, completed=done, total=total or None, visible=True, speed=speed)
 
         yield update
+
+
+def _short(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.2g}"

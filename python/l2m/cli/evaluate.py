@@ -39,13 +39,16 @@ def evaluate(
     from l2m.errors import InputError
     from l2m.training.evaluation import draw, headline, summary
     from l2m.training.evaluation import evaluate as measure
+    from l2m.training.loop import use_threads
 
     if not run:
         raise InputError("RUN: nothing named; expected folders of runs")
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
+    use_threads(threads)
+    names = [folder.name for folder in run]
+    if (out is not None or figure is not None) and len(set(names)) < len(names):
+        raise InputError(
+            f"RUN: {', '.join(map(str, run))}; expected folders of different names, which name the records"
+        )
     curves = {folder: measure(folder, sequences=sequences, device=device) for folder in run}
     for folder, curve in curves.items():
         if out is not None:

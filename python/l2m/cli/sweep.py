@@ -60,8 +60,9 @@ def sweep(
             return _show_text(text_results.read_csv(file), folder, json)
         return _show(collapse.read_csv(file), folder, json)
     runs = read_sweep(file, out=out)
-    if workers < 1:
-        raise InputError(f"workers: {workers}; expected at least 1")
+    for name, value in (("workers", workers), ("threads", threads)):
+        if value is not None and value < 1:
+            raise InputError(f"{name}: {value}; expected at least 1")
 
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
@@ -72,7 +73,7 @@ def sweep(
     if dry_run:
         from l2m.cli.output import print_result
 
-        seconds = estimate(chosen, threads=threads or 1, say=say)
+        seconds = estimate(chosen, threads=threads or 1, device=device, say=say)
         words = f"{seconds / 60:.0f} min one after another, {seconds / 60 / workers:.0f} min on {workers} workers"
         return print_result({"runs": len(chosen), "seconds": seconds, "workers": workers}, json, words)
     if not results_only:

@@ -41,22 +41,23 @@ def train(
     if dry_run:
         from l2m.training.loop import describe
 
-        result = {"config": dataclasses.asdict(config), "out": str(folder), **describe(config)}
+        result = {"config": dataclasses.asdict(config), "out": str(folder), **describe(config, device)}
         lines = [f"{name} = {value!r}" for name, value in result.items() if name != "config"]
         return print_result(result, json, "\n".join([str(config), *lines]))
 
+    import os
     import sys
-
-    import torch
 
     from l2m.progress import progress_bar
     from l2m.training.loop import train as run
+    from l2m.training.loop import use_threads
     from l2m.training.metrics import read_metrics
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-    with progress_bar(f"training {folder}", "steps") as progress:
+    use_threads(threads)
+    with progress_bar(f"training {folder}", "steps", tokens=config.tokens_per_step) as progress:
         run(config, folder, device=device, progress=progress, say=lambda line: print(line, file=sys.stderr))
+    if int(os.environ.get("RANK", 0)):
+        return None  # of several processes the first speaks
     held_out = [line["held_out"] for line in read_metrics(folder) if "held_out" in line]
     loss = held_out[-1]
     kind = "KL" if config.corpus is None else "NLL"

@@ -75,6 +75,16 @@ class TextModel(nn.Module):  # type: ignore[misc]
         return memory_size(history_state(self.backbone), length)
 
 
+def without_dropout(model: nn.Module) -> None:
+    """Set every dropout of a model to 0: each batch is fresh, so that there is nothing to overfit."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name, value in vars(module).items():
+            if "drop" in name and isinstance(value, float):  # attention modules hand such a number to a kernel
+                setattr(module, name, 0.0)
+
+
 def memory_size(state: HistoryState, length: int) -> int:
     """dim(z) as the paper's Fig. 3(c) counts it: attention caches and recurrent states, convolution windows left out."""
     size = state.at(length)

@@ -10,12 +10,11 @@ from l2m.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """A backbone's shape, the lengths it was trained at, and the training settings that go with it.
+    """A backbone's shape, and the training settings that go with it.
 
     Attributes:
         family: "gpt2", "mamba" or "mamba2".
         state: state_size N of a state-space model (numbers a channel), None for attention.
-        lengths: total lengths L of the paper's Gaussian experiment (Table F.1).
         learning_rate, steps, warmup: the paper's for its models; for the tiny ones what two cores can afford.
     """
 
@@ -23,15 +22,12 @@ class Preset:
     layers: int
     width: int
     state: int | None = None
-    lengths: tuple[int, ...] = (256, 1024, 4096)
     learning_rate: float = 5e-5
     steps: int = 500_000
     warmup: int = 2_000
 
 
-_LONG = (64, 256, 1024, 4096, 16384)
-_MIDDLE = (64, 256, 1024, 4096)
-_TINY: dict[str, Any] = {"layers": 2, "width": 128, "lengths": (16, 64, 256), "steps": 2_000, "warmup": 100}
+_TINY: dict[str, Any] = {"layers": 2, "width": 128, "steps": 2_000, "warmup": 100}
 
 PRESETS: dict[str, Preset] = {
     "gpt2-tiny": Preset("gpt2", **_TINY, learning_rate=1e-3),
@@ -39,12 +35,12 @@ PRESETS: dict[str, Preset] = {
     "gpt2-medium": Preset("gpt2", 24, 1024),
     "gpt2-large": Preset("gpt2", 36, 1280),
     "mamba-tiny": Preset("mamba", **_TINY, state=16, learning_rate=2e-3),
-    "mamba-50m": Preset("mamba", 12, 512, 16, _LONG),
-    "mamba-70m": Preset("mamba", 24, 512, 16, _LONG),
-    "mamba-130m": Preset("mamba", 24, 768, 16, _LONG),
-    "mamba-370m": Preset("mamba", 48, 1024, 16, _MIDDLE),
-    "mamba-790m": Preset("mamba", 48, 1536, 16, _MIDDLE),
-    "mamba-1.4b": Preset("mamba", 48, 2048, 16, _MIDDLE),
+    "mamba-50m": Preset("mamba", 12, 512, 16),
+    "mamba-70m": Preset("mamba", 24, 512, 16),
+    "mamba-130m": Preset("mamba", 24, 768, 16),
+    "mamba-370m": Preset("mamba", 48, 1024, 16),
+    "mamba-790m": Preset("mamba", 48, 1536, 16),
+    "mamba-1.4b": Preset("mamba", 48, 2048, 16),
     "mamba2-tiny": Preset("mamba2", **_TINY, state=16, learning_rate=2e-3),
     "mamba2-130m": Preset("mamba2", 24, 768, 128),
     "mamba2-370m": Preset("mamba2", 48, 1024, 128),
@@ -65,29 +61,33 @@ def preset(name: str) -> Preset:
     return PRESETS[name]
 
 
+def is_named(model: str) -> bool:
+    """Whether it is a folder, a config.json or a name on the hub, not a preset."""
+    return model not in PRESETS and (os.sep in model or Path(model).exists())
+
+
 def backbone_config(
     model: str,
     length: int,
     *,
-    vocabulary: int = 1,
+    vocabulary: int | None = 1,
     layers: int | None = None,
     width: int | None = None,
     state: int | None = None,
 ) -> Any:
-    """The `transformers` config of a preset, or of a model folder or config.json.
-
-    Dropout is 0: every batch is fresh, so there is nothing to overfit and the loss of a step is the model's.
+    """The `transformers` config of a preset, of a model folder or config.json, or of a name on the hub.
 
     Args:
         length: longest input, in positions (GPT2's table of positions).
-        vocabulary: number of token ids; 1 for continuous input, where the table of embeddings is not used.
+        vocabulary: number of token ids; 1 for continuous input, where the table of embeddings is not used; None to keep
+            that of the named model.
         layers, width, state: in place of the preset's.
 
     Raises:
         InputError: no such model, or shapes that no such model can have.
     """
-    if model not in PRESETS and (Path(model).exists() or os.sep in model):
-        return _named_config(model, layers, width, state)
+    if is_named(model):
+        return _named_config(model, length, vocabulary, layers, width, state)
     shape = preset(model)
     changes: dict[str, Any] = {"layers": layers, "width": width, "state": state}
     shape = dataclasses.replace(shape, **{name: value for name, value in changes.items() if value is not None})
@@ -95,6 +95,10 @@ def backbone_config(
         value = getattr(shape, name)
         if value is not None and value < 1:
             raise InputError(f"{name}: {value}; expected at least 1")
+    if vocabulary is None:
+        raise InputError(
+            f"pretrained: True for the preset {model!r}, which has no weights; expected a folder or a hub name"
+        )
     common = {"vocab_size": vocabulary, "bos_token_id": 0, "eos_token_id": 0, "use_cache": False}
     if shape.family == "gpt2":
         if state is not None:
@@ -153,13 +157,24 @@ def _mamba2(shape: Preset, length: int, common: dict[str, Any]) -> Any:
     )
 
 
-def _named_config(model: str, layers: int | None, width: int | None, state: int | None) -> Any:
+def _named_config(
+    model: str, length: int, vocabulary: int | None, layers: int | None, width: int | None, state: int | None
+) -> Any:
     from transformers import AutoConfig
 
     for name, value in (("layers", layers), ("width", width), ("state", state)):
         if value is not None:
             raise InputError(f"{name}: {value} beside {model}; expected none: its config.json says it")
     try:
-        return AutoConfig.from_pretrained(model)
+        config = AutoConfig.from_pretrained(model)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"preset: {model}: {' '.join(str(error).split())[:200]}") from None
+    text = config.get_text_config()
+    positions = getattr(text, "max_position_embeddings", None)
+    if positions is not None and length > positions:
+        raise InputError(f"length: {length}; expected at most {positions}, the positions of {model}")
+    if vocabulary is not None:
+        text.vocab_size = vocabulary
+        for token in ("bos_token_id", "eos_token_id", "pad_token_id"):  # ids of its own vocabulary
+            setattr(text, token, None)
+    return config

@@ -117,7 +117,7 @@ class Request:
             source = resolve_model(self.model, revision=self.revision)
             check_context(source.name, source.context, self.length)
             if isinstance(self.corpus, Corpus):
-                _check_tokenizer(self.corpus, source)
+                check_tokenizer(self.corpus, source)
         decoder = _decoder(self.corpus, source)
         windows = Windows(self.corpus, self.length, count=self.windows, seed=self.seed, decoder=decoder)
         if self.shuffles:
@@ -305,7 +305,7 @@ def check_context(name: str, context: int | None, length: int) -> None:
         raise InputError(f"length: {length}; the context of {name} is {context} tokens")
 
 
-def _check_tokenizer(corpus: Corpus, source: Any) -> None:
+def check_tokenizer(corpus: Corpus, source: Any) -> None:
     made = corpus.tokenizer.get("hash")
     if corpus.tokenizer["name"] != "ids" and made != source.tokenizer_hash:
         raise InputError(

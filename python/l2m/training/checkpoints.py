@@ -28,7 +28,7 @@ class Checkpoints:
         return self.folder / f"step-{step:08d}"
 
     def save(self, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-        """Write the checkpoint after `step` steps, then remove all but the newest `keep`.
+        """Write the checkpoint after `step` steps; older ones stay until `prune`.
 
         Raises:
             InputError: the disk is full or cannot be written; the checkpoints before are as they were.
@@ -36,6 +36,8 @@ class Checkpoints:
         from safetensors import SafetensorError
         from safetensors.torch import save_file, save_model
 
+        for left in self.folder.glob(".step-*.tmp"):  # of a process that was killed while it wrote
+            shutil.rmtree(left, ignore_errors=True)
         temporary = self.folder / f".step-{step:08d}.{os.getpid()}.tmp"
         try:
             temporary.mkdir(parents=True, exist_ok=True)
@@ -55,8 +57,16 @@ class Checkpoints:
             raise InputError(f"{self.folder}: checkpoint of step {step} cannot be written ({error}); {kept}") from None
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+    def prune(self) -> None:
+        """Remove all but the newest `keep`: called when the newest is known to be good."""
         for old in self.steps()[: -self.keep]:
             shutil.rmtree(self.path(old))
+
+    def discard(self, step: int) -> None:
+        """Remove the checkpoint of `step`, if there is one."""
+        if step in self.steps():
+            shutil.rmtree(self.path(step))
 
     def load(self, step: int, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> dict[str, Any]:
         """Put a checkpoint's values into the model, the optimiser and torch's random state; returns state.json.

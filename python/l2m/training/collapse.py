@@ -44,7 +44,7 @@ class RunResult:
         budget: training sequences, steps x batch.
         information: I_BP(L/2; L) of all copies together.
         captured: information - sum of KL over the second half, all copies together; may be negative.
-        fall: share by which the held-out KL fell over the last third of the steps.
+        fall: share by which the held-out KL fell over the last third of the steps; nan where that was not measured.
         control: name of the run that shows a lower KL to be within reach ("" where there is none), and its KL.
         counted: settled and controlled.
     """
@@ -82,17 +82,15 @@ class RunResult:
 def collect(runs: "Sequence[SweepRun]") -> list[RunResult]:
     """The finished runs of a sweep on the Gaussian language, judged by `judge`."""
     from l2m.models.presets import PRESETS
-    from l2m.records import load
-    from l2m.training.loop import describe
+    from l2m.training.loop import size
     from l2m.training.metrics import read_metrics
 
     rows = []
     for run in runs:
-        if not run.result.exists() or run.config.corpus is not None:
+        curve, config = run.evaluation(), run.config
+        if curve is None or config.corpus is not None:
             continue
-        curve, config = load(run.result), run.config
         history = {line["step"]: line["held_out"] for line in read_metrics(run.folder) if "held_out" in line}
-        at_two_thirds = history[min(history, key=lambda step: abs(step - config.total_steps * 2 / 3))]
         shape = PRESETS.get(config.preset)
         rows.append(
             RunResult(
@@ -100,7 +98,7 @@ def collect(runs: "Sequence[SweepRun]") -> list[RunResult]:
                 family=shape.family if shape else config.preset,
                 length=config.length,
                 state=curve.state,
-                parameters=describe(config)["parameters"],
+                parameters=size(config)["parameters"],
                 steps=config.total_steps,
                 batch=config.batch * config.accumulate,
                 learning_rate=config.peak_rate,
@@ -111,10 +109,16 @@ def collect(runs: "Sequence[SweepRun]") -> list[RunResult]:
                 captured=curve.copies * curve.captured,
                 captured_stderr=curve.copies * curve.captured_stderr,
                 untrained_kl=float(np.mean(0.5 * math.log(2 * math.pi * math.e) - curve.entropy)),
-                fall=1 - history[max(history)] / at_two_thirds,
+                fall=_fall(history, config.total_steps),
             )
         )
     return judge(rows)
+
+
+def _fall(history: dict[int, float], steps: int) -> float:
+    """Share by which the held-out loss fell over the last third; nan where it was not measured before that."""
+    before = max((step for step in history if 3 * step <= 2 * steps), default=None)
+    return math.nan if before is None else 1 - history[max(history)] / history[before]
 
 
 def judge(rows: Sequence[RunResult]) -> list[RunResult]:

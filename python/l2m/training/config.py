@@ -4,7 +4,6 @@ import dataclasses
 import math
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 from l2m.errors import InputError
@@ -21,14 +20,14 @@ class TrainConfig:
     Parameters
     ----------
     preset
-        A name of the paper's Tables F.1 and F.2 (mamba-130m, gpt2, mamba2-370m, ...), a tiny one (mamba-tiny, ...), or a
-        folder with config.json of a transformers model.
+        A name of the paper's Tables F.1 and F.2 (mamba-130m, gpt2, mamba2-370m, ...), a tiny one (mamba-tiny, ...), a
+        folder with config.json of a transformers model, or its name on the Hugging Face hub (OWNER/NAME).
     length
         Positions L of a sequence: a power of 4 for the Gaussian language, any for text.
     corpus
         Folder of a tokenized corpus to train on; default the Gaussian language.
     pretrained
-        Start from the weights in the folder that preset names; default random weights.
+        Start from the weights that preset names; default random weights. The corpus must be of its tokenizer.
     layers
         Layers, in place of the preset's.
     width
@@ -120,9 +119,9 @@ class TrainConfig:
         Raises:
             InputError: a field out of range, an unknown preset, a length that is no power of 4.
         """
-        from l2m.models.presets import PRESETS, Preset, preset
+        from l2m.models.presets import Preset, is_named, preset
 
-        shape = preset(self.preset) if self.preset in PRESETS or not Path(self.preset).exists() else Preset("", 0, 0)
+        shape = Preset("", 0, 0) if is_named(self.preset) else preset(self.preset)
         steps = shape.steps if self.steps is None else self.steps
         filled = dataclasses.replace(
             self,
@@ -158,6 +157,11 @@ class TrainConfig:
     @property
     def total_steps(self) -> int:
         return int(self.steps or 0)
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Positions of one step, on one process."""
+        return self.batch * self.accumulate * self.length
 
     @property
     def peak_rate(self) -> float:

@@ -48,7 +48,6 @@ class GaussianData:
         layers = round(np.log(config.length) / np.log(4))
         self.law = HierarchicalGaussian(layers, config.children, boundary=config.boundary)
         self.config = config
-        self._std = torch.from_numpy(self.law.conditional_std.astype(np.float32))
 
     def train(self, number: int, size: int) -> Batch:
         return self._batch(number * size * self.config.copies, size)
@@ -61,7 +60,7 @@ class GaussianData:
             self.law, size, channels=self.config.copies, seed=self.config.seed, first=first, threads=1
         )
         # A copy: the slice that leaves out the last vector is not contiguous.
-        return {**batch, "inputs": batch["inputs"].contiguous(), "true_std": self._std}
+        return {**batch, "inputs": batch["inputs"].contiguous()}
 
 
 def gaussian_batch(
@@ -134,13 +133,30 @@ class GaussianTokens(IterableDataset[Batch]):  # type: ignore[misc]
 class TextData:
     """Windows of a corpus at places drawn by the batch's number; one document in ten is held out.
 
-    A batch: inputs (batch, L), the start token and all but the last of the window; targets (batch, L), the window.
+    A batch: inputs (batch, L), the start token and all but the last of the window; targets (batch, L), the window. The start
+    token is the pretrained model's own, else one more id than the corpus has.
+
+    Raises:
+        InputError: no such corpus, no document long enough, or a pretrained model of another tokenizer.
     """
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
         self.corpus = Corpus.open(str(config.corpus), verify=False)
         self.start_token = self.corpus.vocab_size
+        if config.pretrained:
+            from l2m.scoring.models import resolve_model
+            from l2m.scoring.plan import check_tokenizer
+
+            source = resolve_model(config.preset)
+            check_tokenizer(self.corpus, source)
+            text_config = source.config.get("text_config") or source.config
+            if self.corpus.vocab_size > text_config["vocab_size"]:
+                raise InputError(
+                    f"{config.corpus}: {self.corpus.vocab_size} ids; expected at most {text_config['vocab_size']}, those of "
+                    f"{config.preset}"
+                )
+            self.start_token = source.start_token()[0]
         lengths = np.diff(self.corpus.offsets)
         long_enough = np.flatnonzero(lengths >= config.length)
         held_out = long_enough[long_enough % HELD_OUT_SHARE == 0]

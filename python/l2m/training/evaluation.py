@@ -163,7 +163,7 @@ def summary(curve: Any) -> str:
     numbers = headline(curve)
     return (
         f"NLL {numbers['mean_nll']:.4f} nats a token; {numbers['last_nll']:.4f} ± {numbers['last_stderr']:.4f} at the end; "
-        f"no longer improves from position {numbers['plateau']:,.0f}"
+        f"no better from position: {shown_plateau(numbers['plateau'])}"
     )
 
 
@@ -192,11 +192,13 @@ def headline(curve: Any) -> dict[str, float]:
 
 def plateau(curve: Any) -> float:
     """Position from which later positions are no better: the bin after the last one whose NLL exceeds the mean of all
-    later ones by at least two standard errors, paired within documents.
+    later ones by at least two standard errors, paired within documents. nan where all text is of one document.
 
     Not the first that does not: windows begin at sentences, whose first letters are easier than those after them.
     """
     documents, rows = np.unique(curve.document, return_inverse=True)
+    if len(documents) < 2:
+        return math.nan
     counts = np.bincount(rows)[:, None]
     means = np.stack([np.bincount(rows, column) for column in curve.pointwise.T], 1) / counts
     width = curve.last - curve.first + 1
@@ -205,6 +207,11 @@ def plateau(curve: Any) -> float:
         if gain.mean() >= 2 * gain.std(ddof=1) / math.sqrt(len(documents)):
             return float(curve.position[bin + 1])
     return float(curve.position[0])
+
+
+def shown_plateau(position: float) -> str:
+    """What `plateau` found, in words."""
+    return "cannot be told from one document" if math.isnan(position) else f"{position:,.0f}"
 
 
 def kl_curve(model: Any, data: Any, *, sequences: int, batch: int, state: int) -> KLCurve:

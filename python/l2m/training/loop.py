@@ -20,7 +20,8 @@ import torch
 from torch import nn
 
 from l2m.errors import InputError
-from l2m.models.networks import ContinuousModel, TextModel, build_backbone
+from l2m.history_state import history_state
+from l2m.models.networks import ContinuousModel, TextModel, build_backbone, without_dropout
 from l2m.models.presets import backbone_config
 from l2m.models.scan import choose_kernel, use_kernel
 from l2m.progress import Progress
@@ -49,19 +50,18 @@ def train(
     Raises:
         InputError: a bad config, a folder with a run of another config, no GPU where one was asked for, a loss that is
             not finite (the last good checkpoint stays), a disk that is full.
-        KeyboardInterrupt: Ctrl-C, after the step under way has been saved.
+        KeyboardInterrupt: Ctrl-C or SIGTERM, after the step under way has been saved.
     """
     from accelerate import Accelerator
 
     config = config.complete()
     device = pick_device(device)
     accelerator = Accelerator(cpu=device == "cpu", gradient_accumulation_steps=1)
-    with accelerator.main_process_first():  # one makes the folder, the others find a run of the same config in it
-        folder = start_folder(config, Path(out))
-
     torch.manual_seed(config.seed)
     model, path = build_model(config, device)
     data = open_data(config)
+    with accelerator.main_process_first():  # one makes the folder, the others find a run of the same config in it
+        folder = start_folder(config, Path(out))
     groups = parameter_groups(model, config.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=config.peak_rate, betas=(0.9, config.beta2), fused=True)
 
@@ -72,6 +72,11 @@ def train(
     if newest := max(checkpoints.steps(), default=0):
         state = checkpoints.load(newest, plain, optimizer)
         start, running = state["step"], state["running"]
+        if state.get("processes", accelerator.num_processes) != accelerator.num_processes:
+            raise InputError(
+                f"{folder}: {accelerator.num_processes} processes; expected {state['processes']}, which each took their share "
+                "of the batches up to here"
+            )
     optimizer = accelerator.prepare(optimizer)
     if config.compile:
         model = torch.compile(model)
@@ -108,15 +113,16 @@ def train(
                         value = position_loss(model, batch).mean() / config.accumulate
                     accelerator.backward(value)
                 loss += value.item()
-            if not math.isfinite(loss):
-                kept = max(checkpoints.steps(), default=0)
-                raise InputError(
-                    f"loss: {loss} at step {step + 1}; expected a finite one. Checkpoint kept: step {kept}"
-                )
-            norm = nn.utils.clip_grad_norm_(plain.parameters(), config.clip or math.inf)
+            norm = float(nn.utils.clip_grad_norm_(plain.parameters(), config.clip or math.inf))
+            # The gradients are those of all processes: where one has no finite loss, none has a finite norm, and all stop.
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                raise InputError(_not_finite("loss", loss, step + 1, checkpoints, lead, norm))
+            if lead:
+                checkpoints.prune()  # the weights of the newest have now given a finite loss
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             done = step + 1
+            stop = any_process(accelerator, bool(interrupted))
             running = {"loss": running["loss"] + loss, "steps": running["steps"] + 1}
 
             if lead and done % config.log_every == 0:
@@ -126,7 +132,7 @@ def train(
                     done,
                     loss=running["loss"] / running["steps"],
                     learning_rate=config.rate(step),
-                    gradient_norm=float(norm),
+                    gradient_norm=norm,
                     steps_per_second=(done - logged) / seconds,
                     tokens_per_second=tokens / seconds,
                     data_share=waited / seconds,
@@ -134,19 +140,45 @@ def train(
                 running, clock, waited, logged = {"loss": 0.0, "steps": 0}, time.monotonic(), 0.0, done
             if lead and (done % evaluate_every == 0 or done == config.total_steps):
                 paused = time.monotonic()
-                log.write(done, held_out=held_out_loss(plain, data, config, accelerator.device))
+                held_out = held_out_loss(plain, data, config, accelerator.device)
+                if not math.isfinite(held_out):
+                    raise InputError(_not_finite("held-out loss", held_out, done, checkpoints, lead))
+                log.write(done, held_out=held_out)
                 model.train()
                 clock += time.monotonic() - paused
-            stop = bool(interrupted)
             if done % config.save_every == 0 or done == config.total_steps or stop:
                 accelerator.wait_for_everyone()
                 if lead:
-                    checkpoints.save(done, plain, optimizer.optimizer, {"running": running})
+                    place = {"running": running, "processes": accelerator.num_processes}
+                    checkpoints.save(done, plain, optimizer.optimizer, place)
                 if stop and done < config.total_steps:
                     raise KeyboardInterrupt
-            if progress is not None:
+            if progress is not None and lead:
                 progress(done, config.total_steps)
+    if lead:
+        checkpoints.prune()
     return folder
+
+
+def any_process(accelerator: Any, flag: bool) -> bool:
+    """Whether the flag is set on any of the processes that train together; all must ask, in the same place of a step."""
+    if accelerator.num_processes == 1:
+        return flag
+    return bool(accelerator.reduce(torch.tensor(float(flag), device=accelerator.device), reduction="sum") > 0)
+
+
+def _not_finite(
+    what: str, value: float, step: int, checkpoints: Checkpoints, lead: bool, norm: float | None = None
+) -> str:
+    """The message of a training that broke at `step`; a checkpoint whose very next loss is not finite is taken out."""
+    if lead:
+        checkpoints.discard(step - 1)
+    gradient = "" if norm is None else f" (norm of the gradient {norm:.3g})"
+    kept = max(checkpoints.steps(), default=None)
+    return (
+        f"{what}: {value} at step {step}{gradient}; expected a finite one. "
+        f"Checkpoint kept: {'none' if kept is None else f'step {kept}'}"
+    )
 
 
 def held_out_loss(model: nn.Module, data: Any, config: TrainConfig, device: torch.device) -> float:
@@ -165,41 +197,58 @@ def build_model(config: TrainConfig, device: str) -> tuple[Any, str]:
     """The model a config describes, with random weights (or the checkpoint's), on `device`; and how it scans.
 
     Raises:
-        InputError: as `backbone_config`, `choose_kernel` and `build_backbone`.
+        InputError: as `backbone_config`, `choose_kernel` and `build_backbone`; a pretrained model with another tokenizer
+            than the corpus.
     """
-    text = config.corpus is not None
-    shape = {"layers": config.layers, "width": config.width, "state": config.state}
+    shape = _shape(config)
+    path = choose_kernel(shape.model_type, device, config.kernel)
+    use_kernel(shape.model_type, path)
+    return _make_model(config, shape).to(device), path
+
+
+def describe(config: TrainConfig, device: str | None = None) -> dict[str, Any]:
+    """Parameters and state of a config's model, and how it would scan on `device`, without making its weights."""
+    return {**size(config), "scan": choose_kernel(_shape(config).model_type, pick_device(device), config.kernel)}
+
+
+def size(config: TrainConfig) -> dict[str, int]:
+    """Parameters that are trained, and numbers of state at L/2, without making the weights."""
+    with torch.device("meta"):
+        model = _make_model(dataclasses.replace(config, pretrained=False), _shape(config))
+    return {
+        "parameters": sum(value.numel() for value in model.parameters() if value.requires_grad),
+        "state": model.state_size(max(1, config.length // 2)),
+    }
+
+
+def _shape(config: TrainConfig) -> Any:
+    """The `transformers` config of the backbone."""
     vocabulary = 1
-    if text:
+    if config.corpus is not None:
         from l2m.corpus import Corpus
 
-        vocabulary = Corpus.open(str(config.corpus), verify=False).vocab_size + 1  # and the start token
-    backbone_shape = backbone_config(config.preset, config.length, vocabulary=vocabulary, **shape)
-    path = choose_kernel(backbone_shape.model_type, "cpu" if device == "meta" else device, config.kernel)
-    use_kernel(backbone_shape.model_type, path)
+        vocabulary = Corpus.open(config.corpus, verify=False).vocab_size + 1  # and the start token
+    changes = {"layers": config.layers, "width": config.width, "state": config.state}
+    return backbone_config(
+        config.preset, config.length, vocabulary=None if config.pretrained else vocabulary, **changes
+    )
+
+
+def _make_model(config: TrainConfig, shape: Any) -> Any:
+    text = config.corpus is not None
     if config.pretrained:
         from l2m.scoring.models import resolve_model
 
         backbone = resolve_model(config.preset).load(device="cpu", dtype="float32")
     else:
-        backbone = build_backbone(backbone_shape, text=text)
+        backbone = build_backbone(shape, text=text)
+    without_dropout(backbone)
+    history_state(backbone)  # refuses what keeps no state of the past, such as encoders
     if config.recompute:
         backbone.activation_checkpointing_enable()
     if text:
-        return TextModel(backbone).to(device), path
-    positions = config.length if config.positions else 0
-    return ContinuousModel(backbone, config.copies, positions=positions).to(device), path
-
-
-def describe(config: TrainConfig) -> dict[str, Any]:
-    """Parameters and state of a config's model, without making its weights."""
-    with torch.device("meta"):
-        model, path = build_model(dataclasses.replace(config, pretrained=False), "meta")
-    return {
-        "parameters": sum(value.numel() for value in model.parameters() if value.requires_grad),
-        "state": model.state_size(max(1, config.length // 2)),
-        "scan": path,
-    }
+        return TextModel(backbone)
+    return ContinuousModel(backbone, config.copies, positions=config.length if config.positions else 0)
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -230,6 +279,18 @@ def pick_device(device: str | None) -> str:
     return device
 
 
+def use_threads(threads: int | None) -> None:
+    """Give torch this many processor threads; None leaves it as it is.
+
+    Raises:
+        InputError: fewer than 1.
+    """
+    if threads is not None and threads < 1:
+        raise InputError(f"threads: {threads}; expected at least 1")
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
 def start_folder(config: TrainConfig, folder: Path) -> Path:
     """Make a run's folder, or take up the run in it.
 
@@ -249,7 +310,10 @@ def start_folder(config: TrainConfig, folder: Path) -> Path:
 
 @contextlib.contextmanager
 def interrupts() -> Iterator[list[int]]:
-    """A list that the first Ctrl-C fills, so that a step can end and be saved; the second stops at once."""
+    """A list that Ctrl-C or SIGTERM fills, so that a step can end and be saved; a second Ctrl-C stops at once.
+
+    SIGTERM is what a cluster's scheduler sends before it takes the machine away, and `accelerate launch` after Ctrl-C.
+    """
     seen: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield seen
@@ -257,14 +321,15 @@ def interrupts() -> Iterator[list[int]]:
 
     def note(number: int, _: Any) -> None:
         seen.append(number)
-        if len(seen) > 1:
+        if seen.count(signal.SIGINT) > 1:
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, note)
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield seen
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def load_model(

@@ -1,6 +1,6 @@
 """Many runs from one TOML file: models x lengths, one after another or side by side, finished ones skipped.
 
-out = "runs/collapse"            # folder of the runs, beside the file that names them
+out = "runs/collapse"            # folder of the runs
 [train]                          # fields of TrainConfig for every run
 batch = 16
 [[model]]                        # a model and the lengths it is trained at; fields as above
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from l2m.errors import InputError
+from l2m.progress import Progress, progress_bar
 from l2m.training.config import TrainConfig
 
 Say = Callable[[str], None]
@@ -34,6 +35,21 @@ class SweepRun:
     def result(self) -> Path:
         """The evaluation that is written when the run is done."""
         return self.folder / "evaluation.json"
+
+    def evaluation(self) -> Any:
+        """The record in `result`; None where the run has not come to its end, or has not been evaluated there.
+
+        Raises:
+            InputError: it is of a run with other settings (the field is named).
+        """
+        from l2m.records import load
+
+        if not self.result.exists():
+            return None
+        curve = load(self.result)
+        if different := TrainConfig.from_dict(curve.settings["config"], str(self.result)).difference(self.config):
+            raise InputError(f"{self.folder}: {different}; expected the same, or another name or folder")
+        return curve if curve.settings["step"] == self.config.total_steps else None
 
 
 def read_sweep(path: str | os.PathLike[str], *, out: str | os.PathLike[str] | None = None) -> list[SweepRun]:
@@ -80,7 +96,10 @@ def _runs_of(origin: str, folder: Path, common: Mapping[str, Any], model: Mappin
     runs = []
     for index in range(counts.pop() if counts else 1):
         chosen = {key: value[index] if key in lists else value for key, value in fields.items()}
-        config = TrainConfig.from_dict(chosen, f"{origin}: model {name}").complete()
+        try:
+            config = TrainConfig.from_dict(chosen).complete()
+        except InputError as error:
+            raise InputError(f"{origin}: model {name}: {error}") from None
         runs.append(SweepRun(name, config, folder / f"{name}-{config.length}"))
     return runs
 
@@ -102,16 +121,24 @@ def run_sweep(
         sequences: held-out sequences of the evaluation.
 
     Raises:
-        InputError: a run that cannot be trained; those that can are trained first.
+        InputError: a run that cannot be trained, and those that can are trained first; one whose folder holds a run of
+            other settings.
     """
-    waiting = [run for run in runs if not run.result.exists()]
+    if sequences < 2:
+        raise InputError(f"sequences: {sequences}; expected at least 2, for a standard error")
+    waiting = [run for run in runs if run.evaluation() is None]
     if threads is None:
         threads = max(1, (os.cpu_count() or 1) // workers)
     say(f"{len(runs)} runs, {len(runs) - len(waiting)} done, {len(waiting)} to go")
     if not waiting:
         return
+    failures = []
     if workers == 1:
-        failures = [failure for run in waiting if (failure := _attempt(run, device, threads, sequences, None, say))]
+        for run in waiting:
+            with progress_bar(run.folder.name, "steps", tokens=run.config.tokens_per_step) as progress:
+                failure = _attempt(run, device, threads, sequences, progress)
+            say(failure or _summary(run))
+            failures += [failure] if failure else []
     else:
         failures = _side_by_side(waiting, device, workers, threads, sequences, say)
     if failures:
@@ -122,26 +149,45 @@ def _side_by_side(
     waiting: list[SweepRun], device: str | None, workers: int, threads: int, sequences: int, say: Say
 ) -> list[str]:
     import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor, as_completed
+    from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 
     # Spawned, not forked: torch's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     numbers = context.Queue()
     for number in range(workers):
         numbers.put(number)
-    failures = []
+    failures: list[str] = []
+    left, under_way = list(reversed(waiting)), dict[Future[str | None], SweepRun]()
+    steps, done = sum(run.config.total_steps for run in waiting), 0
     pool = ProcessPoolExecutor(workers, context, initializer=_take_gpu, initargs=(numbers,))
     try:
-        futures = {pool.submit(_attempt, run, device, threads, sequences, None, None): run for run in waiting}
-        for future in as_completed(futures):
-            failure = future.result()
-            say(failure or _summary(futures[future]))
-            failures += [failure] if failure else []
+        with progress_bar("sweep", "steps") as progress:
+            while left or under_way:
+                # No more than there are workers: the pool would begin what it was handed ahead even after Ctrl-C.
+                while left and len(under_way) < workers:
+                    run = left.pop()
+                    under_way[pool.submit(_attempt, run, device, threads, sequences)] = run
+                    say(f"{run.folder.name}: begins")
+                ended, _ = wait(under_way, timeout=5, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    run, failure = under_way.pop(future), future.result()
+                    done += run.config.total_steps
+                    say(failure or _summary(run))
+                    failures += [failure] if failure else []
+                if progress is not None:
+                    progress(done + sum(_last_step(run.folder) for run in under_way.values()), steps)
     except BaseException:
         pool.shutdown(wait=True, cancel_futures=True)  # Ctrl-C reaches the children too: they save and end
         raise
     pool.shutdown()
     return failures
+
+
+def _last_step(folder: Path) -> int:
+    """The step of the newest line of a run's metrics."""
+    from l2m.training.metrics import read_metrics
+
+    return max((line["step"] for line in read_metrics(folder)), default=0)
 
 
 def _take_gpu(numbers: Any) -> None:
@@ -154,7 +200,7 @@ def _take_gpu(numbers: Any) -> None:
 
 
 def _attempt(
-    run: SweepRun, device: str | None, threads: int, sequences: int, progress: Any = None, say: Say | None = None
+    run: SweepRun, device: str | None, threads: int, sequences: int, progress: Progress | None = None
 ) -> str | None:
     """Train and evaluate one run; what went wrong in one line, or None."""
     import torch
@@ -166,10 +212,8 @@ def _attempt(
     try:
         train(run.config, run.folder, device=device, progress=progress)
         evaluate(run.folder, sequences=sequences, device=device).save(run.result)
-    except InputError as error:
-        return f"{run.folder.name}: {error}"
-    if say is not None:
-        say(_summary(run))
+    except (InputError, OSError, RuntimeError) as error:  # such as a GPU that is out of memory
+        return f"{run.folder.name}: {' '.join(str(error).split())[:400]}"
     return None
 
 
@@ -180,11 +224,13 @@ def _summary(run: SweepRun) -> str:
     return f"{run.folder.name}: {summary(load(run.result))}"
 
 
-def estimate(runs: list[SweepRun], *, threads: int, steps: int = 3, say: Say = print) -> float:
+def estimate(
+    runs: list[SweepRun], *, threads: int, device: str | None = None, steps: int = 3, say: Say = print
+) -> float:
     """Seconds all runs that are not done would take one after another on an idle machine, from a few timed steps of each.
 
-    The median of `steps` steps after one that warms up, in processor time over `threads`, so that other work on the machine
-    counts little. Data, evaluation and checkpoints are left out: under 5 % of a run.
+    The median of `steps` steps after one that warms up; on a CPU in processor time over `threads`, so that other work on the
+    machine counts little. Data, evaluation and checkpoints are left out: under 5 % of a run.
     """
     import statistics
     import time
@@ -192,29 +238,40 @@ def estimate(runs: list[SweepRun], *, threads: int, steps: int = 3, say: Say = p
     import torch
 
     from l2m.training.data import open_data
-    from l2m.training.loop import build_model
+    from l2m.training.loop import build_model, parameter_groups, pick_device, to_device
     from l2m.training.loss import position_loss
 
     torch.set_num_threads(threads)
+    where = torch.device(pick_device(device))
+
+    def clock() -> float:
+        if where.type == "cpu":
+            return time.process_time() / threads
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
     total = 0.0
     for run in runs:
-        if run.result.exists():
+        if run.evaluation() is not None:
             continue
-        model, _ = build_model(run.config, "cpu")
-        optimizer = torch.optim.AdamW([value for value in model.parameters() if value.requires_grad], fused=True)
-        batch = open_data(run.config).train(0, run.config.batch)
+        config = run.config
+        model, _ = build_model(config, where.type)
+        optimizer = torch.optim.AdamW(parameter_groups(model, config.weight_decay), fused=True)
+        batch = to_device(open_data(config).train(0, config.batch), where)
         times = []
         for _ in range(steps + 1):
-            start = time.process_time()
-            for _ in range(run.config.accumulate):
-                position_loss(model, batch).mean().backward()
+            start = clock()
+            for _ in range(config.accumulate):
+                with torch.autocast(where.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+                    loss = position_loss(model, batch).mean()
+                loss.backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            times.append((time.process_time() - start) / threads)
+            times.append(clock() - start)
         step = statistics.median(times[1:])
-        total += step * run.config.total_steps
+        total += step * config.total_steps
         say(
-            f"{run.folder.name:<20} state {model.state_size(max(1, run.config.length // 2)):>8,}  {1e3 * step:7.1f} ms a step"
-            f"  x {run.config.total_steps:>7,} = {step * run.config.total_steps / 60:7.1f} min"
+            f"{run.folder.name:<20} state {model.state_size(max(1, config.length // 2)):>8,}  {1e3 * step:7.1f} ms a step"
+            f"  x {config.total_steps:>7,} = {step * config.total_steps / 60:7.1f} min"
         )
     return total

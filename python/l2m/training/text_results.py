@@ -15,7 +15,7 @@ from l2m.training.sweep import SweepRun
 class TextPoint:
     """One bin of one run's curve, as a row of nll.csv: positions first..last, nats per token.
 
-    `state` is dim(z) at L/2, `plateau` the position from which the run no longer improves.
+    `state` is dim(z) at L/2, `plateau` the position from which the run no longer improves, nan where it cannot be told.
     """
 
     name: str
@@ -32,15 +32,15 @@ class TextPoint:
 
 def collect(runs: Sequence[SweepRun]) -> list[TextPoint]:
     """The finished runs of a sweep on text."""
-    from l2m.records import load
     from l2m.training.evaluation import plateau
-    from l2m.training.loop import describe
+    from l2m.training.loop import size
 
     points = []
     for run in runs:
-        if not run.result.exists():
+        curve = run.evaluation()
+        if curve is None:
             continue
-        curve, parameters = load(run.result), describe(run.config)["parameters"]
+        parameters = size(run.config)["parameters"]
         common = (
             run.name,
             run.config.length,
@@ -86,7 +86,8 @@ def draw(points: Sequence[TextPoint], axes: Any = None) -> Any:
         nll, error = (np.array([getattr(point, field) for point in mine]) for field in ("nll", "stderr"))
         (line,) = axes.plot(at, nll, label=f"{name}, L = {length:,}, state {mine[0].state:,}")
         axes.fill_between(at, nll - 1.96 * error, nll + 1.96 * error, color=line.get_color(), alpha=0.15, linewidth=0)
-        axes.plot(mine[0].plateau, np.interp(mine[0].plateau, at, nll), "o", color=line.get_color())
+        if not np.isnan(mine[0].plateau):
+            axes.plot(mine[0].plateau, np.interp(mine[0].plateau, at, nll), "o", color=line.get_color())
     axes.set_xscale("log", base=2)
     axes.set(xlabel="position (tokens)", ylabel="nats per token")
     axes.legend()
@@ -95,6 +96,8 @@ def draw(points: Sequence[TextPoint], axes: Any = None) -> Any:
 
 def table(points: Sequence[TextPoint]) -> str:
     """A Markdown table: one line a run."""
+    from l2m.training.evaluation import shown_plateau
+
     lines = [
         "| model | L | parameters | dim(z) | steps | NLL at the end | no better from position |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -103,7 +106,7 @@ def table(points: Sequence[TextPoint]) -> str:
     for point in ends.values():
         lines.append(
             f"| {point.name} | {point.length:,} | {point.parameters:,} | {point.state:,} | {point.steps:,} | "
-            f"{point.nll:.4f} ± {point.stderr:.4f} | {point.plateau:,.0f} |"
+            f"{point.nll:.4f} ± {point.stderr:.4f} | {shown_plateau(point.plateau)} |"
         )
     return "\n".join(lines)
 
