@@ -268,9 +268,12 @@ def test_describe_makes_no_weights() -> None:
 
 def test_a_compiled_model_follows_the_plain_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the code generator, which takes a minute: the graph is captured, and run as it is."""
-    monkeypatch.setattr("torch.compile", functools.partial(torch.compile, backend="eager"))
+    compiled = []
+    compile_ = functools.partial(torch.compile, backend="eager")
+    monkeypatch.setattr("torch.compile", lambda model: compiled.append(model) or compile_(model))
     for name in ("plain", "compiled"):
         train(quick(compile=name == "compiled", steps=4), tmp_path / name, device="cpu")
+    assert len(compiled) == 1
     for one, other in zip(weights(tmp_path / "plain"), weights(tmp_path / "compiled"), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
@@ -289,7 +292,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
         return position_loss(model, batch) * (math.nan if calls == 8 else 1)
 
     monkeypatch.setattr("l2m.training.loop.position_loss", broken)
-    with pytest.raises(InputError, match=r"loss: nan at step 8 .* step 5"):
+    with pytest.raises(InputError, match=r"loss: nan at step 8; .* step 5"):
         train(quick(evaluate_every=100), tmp_path / "run", device="cpu")
     assert all(torch.isfinite(value).all() for value in weights(tmp_path / "run"))
 
@@ -302,11 +305,29 @@ def test_weights_that_give_no_finite_loss_do_not_push_out_the_last_good_ones(tmp
     (folder / "config.json").unlink()
     broken = quick(steps=6, learning_rate=1e30, **rates)
     broken.complete().save(folder / "config.json")
-    with pytest.raises(InputError, match=r"loss: .* at step 5 .*Checkpoint kept: step 3"):
+    with pytest.raises(InputError, match=r"loss: .* at step 5; .*Checkpoint kept: step 3"):
         train(broken, folder, device="cpu")
+    assert Checkpoints(folder / "checkpoints").steps() == [3]
+    # Found by an evaluation, before these weights are written.
+    often = dataclasses.replace(broken, evaluate_every=1)
+    often.complete().save(folder / "config.json")
+    with pytest.raises(InputError, match=r"held-out loss: .* at step 4; .*Checkpoint kept: step 3"):
+        train(often, folder, device="cpu")
     assert Checkpoints(folder / "checkpoints").steps() == [3]
     with pytest.raises(InputError, match=r"held-out loss: .* at step 1; .*Checkpoint kept: none"):
         train(quick(steps=1, learning_rate=1e30, warmup=0), tmp_path / "one", device="cpu")
+
+
+def test_a_machine_where_every_loss_is_nan_takes_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = train(quick(steps=6, save_every=3), tmp_path / "run", device="cpu")
+    more = quick(steps=9, save_every=3)
+    more.complete().save(folder / "config.json")
+    with monkeypatch.context() as patch:
+        patch.setattr("l2m.training.loop.position_loss", lambda *of: position_loss(*of) * math.nan)
+        for _ in range(3):
+            with pytest.raises(InputError, match=r"loss: nan at step 7; .*step 6, whose weights give this: remove"):
+                train(more, folder, device="cpu")
+    assert Checkpoints(folder / "checkpoints").steps() == [3, 6]
 
 
 def test_a_start_that_fails_leaves_no_folder(tmp_path: Path) -> None:

@@ -51,4 +51,4 @@ def progress_bar(description: str, unit: str = "", **each: int) -> Iterator[Prog
 
 
 def _short(rate: float) -> str:
-    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.2g}"
+    return f"{rate:,.0f}" if rate >= 99.5 else f"{rate:.2g}"

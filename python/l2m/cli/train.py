@@ -54,7 +54,8 @@ def train(
     from l2m.training.metrics import read_metrics
 
     use_threads(threads)
-    with progress_bar(f"training {folder}", "steps", tokens=config.tokens_per_step) as progress:
+    tokens = config.tokens_per_step * int(os.environ.get("WORLD_SIZE", 1))
+    with progress_bar(f"training {folder}", "steps", tokens=tokens) as progress:
         run(config, folder, device=device, progress=progress, say=lambda line: print(line, file=sys.stderr))
     if int(os.environ.get("RANK", 0)):
         return None  # of several processes the first speaks

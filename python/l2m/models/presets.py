@@ -57,7 +57,9 @@ def preset(name: str) -> Preset:
         InputError: no such preset.
     """
     if name not in PRESETS:
-        raise InputError(f"preset: {name!r}; expected one of {', '.join(PRESETS)}, or a folder with config.json")
+        raise InputError(
+            f"preset: {name!r}; expected one of {', '.join(PRESETS)}, a folder with config.json, or OWNER/NAME on the hub"
+        )
     return PRESETS[name]
 
 

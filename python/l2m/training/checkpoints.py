@@ -36,8 +36,6 @@ class Checkpoints:
         from safetensors import SafetensorError
         from safetensors.torch import save_file, save_model
 
-        for left in self.folder.glob(".step-*.tmp"):  # of a process that was killed while it wrote
-            shutil.rmtree(left, ignore_errors=True)
         temporary = self.folder / f".step-{step:08d}.{os.getpid()}.tmp"
         try:
             temporary.mkdir(parents=True, exist_ok=True)
@@ -58,14 +56,19 @@ class Checkpoints:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
+    def clear(self) -> None:
+        """Remove what a process that was killed while it wrote has left."""
+        for left in self.folder.glob(".step-*.tmp"):
+            shutil.rmtree(left, ignore_errors=True)
+
     def prune(self) -> None:
         """Remove all but the newest `keep`: called when the newest is known to be good."""
         for old in self.steps()[: -self.keep]:
             shutil.rmtree(self.path(old))
 
     def discard(self, step: int) -> None:
-        """Remove the checkpoint of `step`, if there is one."""
-        if step in self.steps():
+        """Remove the checkpoint of `step`, if there is one and it is not the last."""
+        if step in self.steps() and len(self.steps()) > 1:
             shutil.rmtree(self.path(step))
 
     def load(self, step: int, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> dict[str, Any]:

@@ -145,16 +145,16 @@ class TextData:
         self.corpus = Corpus.open(str(config.corpus), verify=False)
         self.start_token = self.corpus.vocab_size
         if config.pretrained:
+            from l2m.models.presets import backbone_config
             from l2m.scoring.models import resolve_model
             from l2m.scoring.plan import check_tokenizer
 
             source = resolve_model(config.preset)
             check_tokenizer(self.corpus, source)
-            text_config = source.config.get("text_config") or source.config
-            if self.corpus.vocab_size > text_config["vocab_size"]:
+            known = backbone_config(config.preset, config.length, vocabulary=None).get_text_config().vocab_size
+            if self.corpus.vocab_size > known:
                 raise InputError(
-                    f"{config.corpus}: {self.corpus.vocab_size} ids; expected at most {text_config['vocab_size']}, those of "
-                    f"{config.preset}"
+                    f"{config.corpus}: {self.corpus.vocab_size} ids; expected at most {known}, those of {config.preset}"
                 )
             self.start_token = source.start_token()[0]
         lengths = np.diff(self.corpus.offsets)

@@ -62,10 +62,12 @@ def train(
     data = open_data(config)
     with accelerator.main_process_first():  # one makes the folder, the others find a run of the same config in it
         folder = start_folder(config, Path(out))
+    checkpoints = Checkpoints(folder / "checkpoints", config.keep)
+    if accelerator.is_main_process:
+        checkpoints.clear()
     groups = parameter_groups(model, config.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=config.peak_rate, betas=(0.9, config.beta2), fused=True)
 
-    checkpoints = Checkpoints(folder / "checkpoints", config.keep)
     start, running = 0, {"loss": 0.0, "steps": 0}
     plain = model
     model = accelerator.prepare(model)
@@ -114,14 +116,17 @@ def train(
                     accelerator.backward(value)
                 loss += value.item()
             norm = float(nn.utils.clip_grad_norm_(plain.parameters(), config.clip or math.inf))
+            done = step + 1
             # The gradients are those of all processes: where one has no finite loss, none has a finite norm, and all stop.
             if not (math.isfinite(loss) and math.isfinite(norm)):
-                raise InputError(_not_finite("loss", loss, step + 1, checkpoints, lead, norm))
+                if lead and step > start:
+                    checkpoints.discard(step)  # written a moment ago, of weights that give this loss
+                broken = ("norm of the gradient", norm) if math.isfinite(loss) else ("loss", loss)
+                raise InputError(_not_finite(*broken, done, checkpoints))
             if lead:
                 checkpoints.prune()  # the weights of the newest have now given a finite loss
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            done = step + 1
             stop = any_process(accelerator, bool(interrupted))
             running = {"loss": running["loss"] + loss, "steps": running["steps"] + 1}
 
@@ -138,21 +143,29 @@ def train(
                     data_share=waited / seconds,
                 )
                 running, clock, waited, logged = {"loss": 0.0, "steps": 0}, time.monotonic(), 0.0, done
-            if lead and (done % evaluate_every == 0 or done == config.total_steps):
+            evaluates = done % evaluate_every == 0 or done == config.total_steps
+            saves = done % config.save_every == 0 or done == config.total_steps or stop
+            failure: InputError | None = None
+            if lead and evaluates:
                 paused = time.monotonic()
                 held_out = held_out_loss(plain, data, config, accelerator.device)
                 if not math.isfinite(held_out):
-                    raise InputError(_not_finite("held-out loss", held_out, done, checkpoints, lead))
-                log.write(done, held_out=held_out)
+                    failure = InputError(_not_finite("held-out loss", held_out, done, checkpoints))
+                else:
+                    log.write(done, held_out=held_out)
                 model.train()
                 clock += time.monotonic() - paused
-            if done % config.save_every == 0 or done == config.total_steps or stop:
-                accelerator.wait_for_everyone()
-                if lead:
+            if lead and saves and failure is None:
+                try:
                     place = {"running": running, "processes": accelerator.num_processes}
                     checkpoints.save(done, plain, optimizer.optimizer, place)
-                if stop and done < config.total_steps:
-                    raise KeyboardInterrupt
+                except InputError as error:
+                    failure = error
+            # The others wait here until the first has evaluated and saved, and stop where it failed.
+            if (evaluates or saves) and any_process(accelerator, failure is not None):
+                raise failure or InputError(f"{folder}: stopped at step {done}: the first process says why")
+            if stop and done < config.total_steps:
+                raise KeyboardInterrupt
             if progress is not None and lead:
                 progress(done, config.total_steps)
     if lead:
@@ -167,18 +180,13 @@ def any_process(accelerator: Any, flag: bool) -> bool:
     return bool(accelerator.reduce(torch.tensor(float(flag), device=accelerator.device), reduction="sum") > 0)
 
 
-def _not_finite(
-    what: str, value: float, step: int, checkpoints: Checkpoints, lead: bool, norm: float | None = None
-) -> str:
-    """The message of a training that broke at `step`; a checkpoint whose very next loss is not finite is taken out."""
-    if lead:
-        checkpoints.discard(step - 1)
-    gradient = "" if norm is None else f" (norm of the gradient {norm:.3g})"
+def _not_finite(what: str, value: float, step: int, checkpoints: Checkpoints) -> str:
+    """The message of a training that broke at `step`."""
     kept = max(checkpoints.steps(), default=None)
-    return (
-        f"{what}: {value} at step {step}{gradient}; expected a finite one. "
-        f"Checkpoint kept: {'none' if kept is None else f'step {kept}'}"
-    )
+    told = "none" if kept is None else f"step {kept}"
+    if kept == step - 1:
+        told += f", whose weights give this: remove {checkpoints.path(kept)} to begin from an earlier one"
+    return f"{what}: {value} at step {step}; expected a finite one. Checkpoint kept: {told}"
 
 
 def held_out_loss(model: nn.Module, data: Any, config: TrainConfig, device: torch.device) -> float:
@@ -197,8 +205,7 @@ def build_model(config: TrainConfig, device: str) -> tuple[Any, str]:
     """The model a config describes, with random weights (or the checkpoint's), on `device`; and how it scans.
 
     Raises:
-        InputError: as `backbone_config`, `choose_kernel` and `build_backbone`; a pretrained model with another tokenizer
-            than the corpus.
+        InputError: as `backbone_config`, `choose_kernel` and `build_backbone`.
     """
     shape = _shape(config)
     path = choose_kernel(shape.model_type, device, config.kernel)
@@ -312,7 +319,7 @@ def start_folder(config: TrainConfig, folder: Path) -> Path:
 def interrupts() -> Iterator[list[int]]:
     """A list that Ctrl-C or SIGTERM fills, so that a step can end and be saved; a second Ctrl-C stops at once.
 
-    SIGTERM is what a cluster's scheduler sends before it takes the machine away, and `accelerate launch` after Ctrl-C.
+    SIGTERM is what a cluster's scheduler sends before it takes the machine away.
     """
     seen: list[int] = []
     if threading.current_thread() is not threading.main_thread():

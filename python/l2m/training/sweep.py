@@ -10,9 +10,12 @@ length = [16, 64, 256]           # a list runs over the lengths; other lists go 
 steps = [4000, 2000, 1000]
 """
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +164,7 @@ def _side_by_side(
     steps, done = sum(run.config.total_steps for run in waiting), 0
     pool = ProcessPoolExecutor(workers, context, initializer=_take_gpu, initargs=(numbers,))
     try:
-        with progress_bar("sweep", "steps") as progress:
+        with progress_bar("sweep", "steps") as progress, _sigterm_interrupts():
             while left or under_way:
                 # No more than there are workers: the pool would begin what it was handed ahead even after Ctrl-C.
                 while left and len(under_way) < workers:
@@ -177,10 +180,29 @@ def _side_by_side(
                 if progress is not None:
                     progress(done + sum(_last_step(run.folder) for run in under_way.values()), steps)
     except BaseException:
-        pool.shutdown(wait=True, cancel_futures=True)  # Ctrl-C reaches the children too: they save and end
+        for child in multiprocessing.active_children():
+            child.terminate()  # SIGTERM, on which a training saves and ends; a terminal's Ctrl-C has reached them already
+        pool.shutdown(wait=True, cancel_futures=True)
         raise
     pool.shutdown()
     return failures
+
+
+@contextlib.contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """SIGTERM raises KeyboardInterrupt, as Ctrl-C does; in threads other than the main one it stays as it is."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _last_step(folder: Path) -> int:
