@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from l2m.condition import PAPER_THRESHOLD, Threshold
 from l2m.errors import InputError
 from l2m.files import atomic_write
+from l2m.plots import BLUE, GREEN, GREY, ORANGE, PURPLE
 from l2m.records import Record
 from l2m.training.rows import read_rows, write_rows
 
@@ -265,7 +266,7 @@ def read_csv(path: str | os.PathLike[str]) -> list[RunResult]:
     return judge(read_rows(RunResult, path, "the results of a sweep"))
 
 
-COLORS = ("#20639b", "#3a7d44", "#d1602a", "#7b4fa3", "#6b7280", "#b0892f")
+COLORS = (BLUE, GREEN, ORANGE, PURPLE, GREY, "#b0892f")
 SHAPES = {"mamba": "o", "mamba2": "s", "gpt2": "^"}
 
 

@@ -123,7 +123,7 @@ def train(
                     checkpoints.discard(step)  # written a moment ago, of weights that give this loss
                 broken = ("norm of the gradient", norm) if math.isfinite(loss) else ("loss", loss)
                 raise InputError(_not_finite(*broken, done, checkpoints))
-            if lead:
+            if lead and (step == start or step % config.save_every == 0):
                 checkpoints.prune()  # the weights of the newest have now given a finite loss
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)

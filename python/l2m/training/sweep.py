@@ -240,10 +240,9 @@ def _attempt(
 
 
 def _summary(run: SweepRun) -> str:
-    from l2m.records import load
     from l2m.training.evaluation import summary
 
-    return f"{run.folder.name}: {summary(load(run.result))}"
+    return f"{run.folder.name}: {summary(run.evaluation())}"
 
 
 def estimate(
