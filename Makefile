@@ -55,8 +55,8 @@ validate: setup  ## Sweeps too long for the tests
 	$(BIN)/python -m pytest -m slow
 
 gpu: setup  ## Check scoring and training on this machine's GPUs (without one: on the CPU, tiny); OPTIONS go to scoring
-	$(BIN)/python -m l2m.scoring.validation $(OPTIONS)
-	$(BIN)/python -m l2m.training.validation
+	$(BIN)/python benches/gpu_scoring.py $(OPTIONS)
+	$(BIN)/python benches/gpu_training.py
 
 clean:  ## Remove what was built
 	rm -rf .venv target docs/_build python/l2m/_core*.so

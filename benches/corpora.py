@@ -33,8 +33,8 @@ def report(seconds, cpu, tokens, **more):
 """
 OURS = """
 import l2m
-from l2m.encoders import load_encoder
-from l2m.tokenize import estimate, plan
+from l2m.corpora.encoders import load_encoder
+from l2m.corpora.tokenize import estimate, plan
 encoder = load_encoder(tokenizer)
 if encoder.name not in ("bytes", "characters", "words", "ids"):
     encoder.encode(["load and check"])
@@ -48,9 +48,9 @@ with tempfile.TemporaryDirectory() as out:
 """
 COUNTING = """
 import l2m
-from l2m.ngrams import NgramsJob
-from l2m.tasks import run_in_folder
-from l2m.two_point import TwoPointJob
+from l2m.counting.ngrams import NgramsJob
+from l2m.counting.tasks import run_in_folder
+from l2m.counting.two_point import TwoPointJob
 corpus = l2m.tokenize(paths, tokenizer)
 expected = JOB(corpus).plan()
 with tempfile.TemporaryDirectory() as out:

@@ -129,7 +129,7 @@ def coverage(smoke: bool) -> None:
 
 def bias_figure(path: str) -> None:
     """Mean error of each estimator on Zipf samples over 10,000 symbols, by sample size, with the exact entropy."""
-    from l2m.plots import new_axes
+    from l2m.base.plots import new_axes
 
     weights = 1 / np.arange(1, 10_001)
     probability = weights / weights.sum()

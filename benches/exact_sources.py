@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 import l2m
-from l2m.files import atomic_write
-from l2m.plots import BLUE, ORANGE, new_axes, svg
-from l2m.scoring.exact import LatentSource
+from l2m.base.files import atomic_write
+from l2m.base.plots import BLUE, ORANGE, new_axes, svg
+from l2m.truth.sources import LatentSource
 
 LENGTH = 256
 

@@ -19,7 +19,7 @@ import numpy as np
 import l2m
 from l2m.scoring import resolve_model
 from l2m.scoring.language_model import LanguageModel
-from l2m.scoring.plan import Request, prepare, split_spans
+from l2m.scoring.request import Request, prepare, split_spans
 from l2m.scoring.windows import Windows
 
 

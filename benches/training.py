@@ -14,13 +14,13 @@ from collections.abc import Callable
 
 import torch
 
-from l2m.models import backbone_config
-from l2m.models.networks import build_backbone
-from l2m.models.scan import choose_kernel, use_kernel
 from l2m.training.config import TrainConfig
 from l2m.training.data import open_data
 from l2m.training.loop import build_model
 from l2m.training.loss import position_loss
+from l2m.training.models import backbone_config
+from l2m.training.models.networks import build_backbone
+from l2m.training.models.scan import choose_kernel, use_kernel
 
 
 def median(work: Callable[[], None], repeats: int) -> float:

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import l2m
-from l2m.demo import plays, standard_library
+from l2m.pipeline.demo import plays, standard_library
 from l2m.scoring import resolve_model
 
 

@@ -19,16 +19,16 @@ import ray
 from ray.cluster_utils import Cluster
 
 import l2m
-import l2m.tasks
-import l2m.tokenize
+import l2m.corpora.tokenize
+import l2m.counting.tasks
 from l2m.cli import main
-from l2m.cluster import score_on_ray
-from l2m.scoring.exact import MarkovSource
+from l2m.scoring.on_ray import score_on_ray
+from l2m.truth.sources import MarkovSource
 
 folder = Path(sys.argv[1])
 marks = folder / "marks"
 marks.mkdir()
-quick_part, quick_remake = sys.modules["l2m.tokenize"].run_part, l2m.tasks.remake
+quick_part, quick_remake = sys.modules["l2m.corpora.tokenize"].run_part, l2m.counting.tasks.remake
 
 
 def mark(what: str) -> None:
@@ -56,8 +56,8 @@ def slow_remake(description: Any, **options: Any) -> Any:
 
 
 # Of this module, so Ray sends them to the workers; what they call is imported there.
-sys.modules["l2m.tokenize"].run_part = slow_part  # type: ignore[attr-defined]
-l2m.tasks.remake = slow_remake
+sys.modules["l2m.corpora.tokenize"].run_part = slow_part  # type: ignore[attr-defined]
+l2m.counting.tasks.remake = slow_remake
 
 
 def command(*arguments: str) -> str:
@@ -111,7 +111,7 @@ l2m.tokenize(texts, "words", out + "tokenize", ray=cluster.address)
 counting = l2m.ngrams.__globals__["NgramsJob"](l2m.load(folder / "corpus"), 4, parts=9)
 for stop in (stop_after_three, None):
     try:
-        counts = l2m.tasks.run_in_folder(counting, out + "ngrams", progress=stop, ray=cluster.address)
+        counts = l2m.counting.tasks.run_in_folder(counting, out + "ngrams", progress=stop, ray=cluster.address)
     except Stopped:
         kept = sorted(path.stem for path in Path(out + "ngrams", "tasks").iterdir())
 counts.save(out + "ngrams/ngrams.json")

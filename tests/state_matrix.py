@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 import l2m
-from l2m.history_state import HistoryState
-from l2m.history_state.measured import build, measure
-from l2m.history_state.registry import FAMILIES
+from l2m.states.history_state import HistoryState
+from l2m.states.history_state.measured import build, measure
+from l2m.states.history_state.registry import FAMILIES
 
 PAGE = Path(__file__).parent.parent / "docs" / "memory-matrix.md"
 LENGTHS = np.array([1, 2, 3, 5, 9, 20, 300])

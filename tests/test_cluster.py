@@ -16,9 +16,9 @@ import pytest
 
 import l2m
 from l2m.cli import main
+from l2m.corpora.tokenize import estimate, merge_parts, plan, run_parts
 from l2m.scoring import resolve_model
-from l2m.scoring.exact import MarkovSource
-from l2m.tokenize import estimate, merge_parts, plan, run_parts
+from l2m.truth.sources import MarkovSource
 
 
 def sentences(number: int) -> str:
@@ -108,7 +108,7 @@ def test_only_what_is_missing_or_changed_is_done_again(tmp_path: Path, texts: Pa
 def test_a_killed_run_leaves_whole_parts_and_the_same_command_goes_on(tmp_path: Path, texts: Path) -> None:
     l2m.tokenize(texts, "words", tmp_path / "whole")
     code = (
-        "import sys, time, l2m, l2m.tokenize; m = sys.modules['l2m.tokenize']; m._PART_BYTES = 10_000; run = m.run_part\n"
+        "import sys, time, l2m.corpora.tokenize; m = sys.modules['l2m.corpora.tokenize']; m._PART_BYTES = 10_000; run = m.run_part\n"
         "def slow(*arguments):\n    time.sleep(0.05); run(*arguments); print('part', flush=True)\n"
         "m.run_part = slow; l2m.tokenize(sys.argv[1], 'words', sys.argv[2])"
     )
@@ -284,7 +284,7 @@ class Handle:
 
 
 def test_a_task_out_of_memory_runs_once_more_alone_and_then_stops() -> None:
-    from l2m.cluster import _run
+    from l2m.base.cluster import _run
 
     once = FewMemory({"b": 1})
     assert dict(_run(once, str, ["a", "b", "c"], {"num_cpus": 1, "num_gpus": 0})) == {"a": "A", "b": "B", "c": "C"}

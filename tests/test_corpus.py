@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import l2m
-from l2m.sources import Document
+from l2m.corpora.sources import Document
 
 BOTH_WIDTHS = st.lists(st.lists(st.integers(0, 70_000), max_size=20), min_size=1, max_size=5)
 
@@ -132,7 +132,7 @@ def test_bpe_ids_are_those_of_tokenizers_and_control_tokens_are_text(tmp_path: P
 
 
 def test_ids_come_from_tokenizers_where_fastokens_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from l2m.encoders import HuggingFaceEncoder
+    from l2m.corpora.encoders import HuggingFaceEncoder
 
     folder = bpe_folder(tmp_path)
     right = l2m.tokenize("the cat sat", folder)

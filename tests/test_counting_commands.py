@@ -256,7 +256,7 @@ def test_a_plan_names_every_task_and_its_budget_suffices() -> None:
 
 
 def test_a_worker_refuses_another_corpus_in_the_same_place(tmp_path: Path) -> None:
-    from l2m.tasks import describe, remake, run_tasks
+    from l2m.counting.tasks import describe, remake, run_tasks
 
     l2m.Corpus(np.arange(100) % 7).save(tmp_path / "corpus")
     job = l2m.TwoPointJob(l2m.load(tmp_path / "corpus"), [1, 3], groups=4, within_document=False)
@@ -279,7 +279,7 @@ def test_a_worker_refuses_another_corpus_in_the_same_place(tmp_path: Path) -> No
 
 
 def test_workers_take_the_next_task_when_they_are_free() -> None:
-    from l2m.tasks import makespan
+    from l2m.counting.tasks import makespan
 
     assert makespan([3, 1, 1, 1], 2) == 3
     assert makespan([1, 1, 1, 3], 2) == 4

@@ -310,7 +310,7 @@ def test_vclub_closed_form() -> None:
 def test_bipartite_pipeline_finds_the_truth_at_every_split(tmp_path: Path) -> None:
     """Log-densities through the store and both estimators; X and Y are windows from the start of sequences."""
     import l2m
-    from l2m.scoring.exact import GaussianSource
+    from l2m.truth.sources import GaussianSource
 
     source = GaussianSource(HierarchicalGaussian(3))
     z = source.sample(800, 64, seed=1)
@@ -328,7 +328,7 @@ def test_bipartite_pipeline_finds_the_truth_at_every_split(tmp_path: Path) -> No
 
 
 def test_windows_of_a_source_have_dense_truths() -> None:
-    from l2m.scoring.exact import GaussianSource
+    from l2m.truth.sources import GaussianSource
 
     source, covariance = GaussianSource(law_of((1, 3))), dense_covariance((1, 3))
     x, y, both = (log_determinant(covariance[a:b, a:b]) for a, b in ((0, 5), (5, 15), (0, 15)))

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 import l2m
 import state_matrix
-from l2m.history_state import Config, family, recurrent
-from l2m.history_state.catalogue import catalogue
-from l2m.history_state.measured import measure
-from l2m.history_state.registry import FAMILIES, MissingField
+from l2m.states.history_state import Config, family, recurrent
+from l2m.states.history_state.catalogue import catalogue
+from l2m.states.history_state.measured import measure
+from l2m.states.history_state.registry import FAMILIES, MissingField
 from model_configs import JAMBA, MAMBA_130M, MISTRAL_7B, SMOLLM2
 
 
@@ -234,7 +234,7 @@ def test_own_architecture() -> None:
 def test_catalogue_reads_without_torch_and_says_where_from() -> None:
     code = (
         "import sys, l2m\n"
-        "from l2m.history_state.catalogue import catalogue\n"
+        "from l2m.states.history_state.catalogue import catalogue\n"
         "states = [l2m.history_state(entry['name']) for entry in catalogue()]\n"
         "assert len(states) >= 40 and all(entry['where'] and entry['source'] for entry in catalogue())\n"
         "print(len({state.family for state in states}), 'torch' in sys.modules, 'transformers' in sys.modules)\n"

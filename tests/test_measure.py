@@ -134,8 +134,8 @@ KILLER = """
 import os, signal, sys
 sys.argv = sys.argv[1:]
 # Imported once; each attempt is a fork of this process that kills itself at its n-th step.
-import l2m.cli, l2m.files, l2m.measure, l2m.report, l2m.scoring, torch, transformers, matplotlib.figure, jinja2
-from l2m.encoders import HuggingFaceEncoder
+import l2m.cli, l2m.pipeline.measure, l2m.pipeline.page, l2m.scoring, torch, transformers, matplotlib.figure, jinja2
+from l2m.corpora.encoders import HuggingFaceEncoder
 torch.set_num_threads(1)
 
 def killed_at(step):

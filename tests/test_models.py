@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from l2m.errors import InputError
-from l2m.history_state import history_state
-from l2m.models import PRESETS, backbone_config
-from l2m.models.networks import ContinuousModel, TextModel, build_backbone
-from l2m.models.scan import KERNELS, choose_kernel, selective_scan, use_kernel
+from l2m.states.history_state import history_state
+from l2m.training.models import PRESETS, backbone_config
+from l2m.training.models.networks import ContinuousModel, TextModel, build_backbone
+from l2m.training.models.scan import KERNELS, choose_kernel, selective_scan, use_kernel
 
 
 def scan_reference(
@@ -74,7 +74,7 @@ for name in ("selective_scan_cuda", "causal_conv1d_cuda"):
 from mamba_ssm.modules.ssd_minimal import ssd_minimal_discrete
 from mamba_ssm.ops.selective_scan_interface import selective_scan_ref
 from test_models import scan_inputs
-from l2m.models.scan import selective_scan, use_kernel
+from l2m.training.models.scan import selective_scan, use_kernel
 
 inputs = scan_inputs(33, torch.float32)
 found = selective_scan(*inputs, delta_softplus=True)

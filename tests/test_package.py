@@ -25,7 +25,7 @@ def test_every_public_name_is_there_and_light() -> None:
 def test_a_function_keeps_its_name_from_its_module() -> None:
     """`l2m.two_point` is the function also after something imported the module of that name."""
     import l2m
-    import l2m.measure
+    import l2m.pipeline.measure
 
     assert all(callable(getattr(l2m, name)) for name in ("two_point", "bipartite", "measure", "entropy", "condition"))
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from l2m.progress import progress_bar
+from l2m.base.progress import progress_bar
 
 
 class Terminal(io.StringIO):

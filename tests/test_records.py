@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import l2m
-from l2m.files import atomic_write
+from l2m.base.files import atomic_write
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

@@ -10,14 +10,14 @@ import time
 import numpy as np
 import pytest
 
+import gpu_scoring as validation
 import l2m
 from conftest import some_texts
 from l2m import scoring
-from l2m.bipartite import bipartite, jackknife, jackknife_covariance
 from l2m.cli import main
-from l2m.scoring import validation
-from l2m.scoring.exact import CopySource, LatentSource, MarkovSource, Mixture
+from l2m.scoring.bipartite import bipartite, jackknife, jackknife_covariance
 from l2m.scoring.windows import Windows
+from l2m.truth.sources import CopySource, LatentSource, MarkovSource, Mixture
 from tiny_models import FAMILIES, LOSE_THEIR_STATE, VOCABULARY, random_model
 
 LENGTH = 64
@@ -351,7 +351,7 @@ SLOW_RUN = """
 import sys, time
 import numpy as np
 import l2m
-from l2m.scoring.exact import MarkovSource
+from l2m.truth.sources import MarkovSource
 
 class Slow(MarkovSource):
     def log_prob(self, tokens, state=None):

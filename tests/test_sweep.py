@@ -18,8 +18,8 @@ import pytest
 import torch
 
 import l2m
-from l2m.condition import PAPER_THRESHOLD
 from l2m.errors import InputError
+from l2m.states.condition import PAPER_THRESHOLD
 from l2m.training import text_results
 from l2m.training.collapse import (
     RunResult,

@@ -20,8 +20,6 @@ import torch
 from torch import Tensor, nn
 
 from l2m import Corpus, InputError, PositionCurve
-from l2m.gaussian import HierarchicalGaussian
-from l2m.scoring.exact import save_tokenizer_of_ids
 from l2m.training.checkpoints import Checkpoints
 from l2m.training.config import TrainConfig
 from l2m.training.data import GaussianData, TextData, open_data, prefetch
@@ -29,6 +27,8 @@ from l2m.training.evaluation import evaluate, headline, kl_curve, summary
 from l2m.training.loop import build_model, describe, load_model, size, train
 from l2m.training.loss import gaussian_kl, position_loss
 from l2m.training.metrics import read_metrics
+from l2m.truth.gaussian import HierarchicalGaussian
+from l2m.truth.sources import save_tokenizer_of_ids
 
 QUICK: dict[str, Any] = {
     "preset": "gpt2-tiny",
@@ -744,7 +744,7 @@ def test_command_trains_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_gpu_validation_at_tiny_size(capsys: pytest.CaptureFixture[str]) -> None:
     """What `make gpu` runs, on the CPU: two scans, three families in bfloat16, two processes; then a table of two rows."""
-    from l2m.training import validation
+    import gpu_training as validation
 
     assert validation.main(["--device", "cpu", "--steps", "6", "--presets", "mamba-tiny"]) == 0
     out = capsys.readouterr().out
@@ -753,7 +753,7 @@ def test_gpu_validation_at_tiny_size(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_a_preset_that_does_not_fit_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    from l2m.training import validation
+    import gpu_training as validation
 
     def full(*_: Any) -> None:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")

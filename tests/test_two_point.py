@@ -301,7 +301,7 @@ def test_a_memory_budget_does_not_change_the_bytes_and_one_too_small_says_what_i
 @pytest.mark.parametrize("ids", [60, 400])
 def test_tasks_in_folders_add_to_the_same_bytes(tmp_path, ids):
     """Shards run apart and in any order; a damaged result and another job's folder are named."""
-    from l2m.tasks import merge_folders, run_in_folder
+    from l2m.counting.tasks import merge_folders, run_in_folder
 
     documents = list(np.random.default_rng(10).integers(0, ids, (12, 500)))
     job = l2m.TwoPointJob(documents, [1, 2, 4], parts=3)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from l2m.words import short
+from l2m.base.numbers import short
 
 
 @pytest.mark.parametrize(

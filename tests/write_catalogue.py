@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from l2m.files import write_json
-from l2m.history_state.registry import FAMILIES, Config, MissingField
+from l2m.base.files import write_json
+from l2m.states.history_state.registry import FAMILIES, Config, MissingField
 
 FILE = Path(__file__).parent.parent / "python" / "l2m" / "history_state" / "catalogue.json"
 

@@ -1,4 +1,4 @@
-//! The hierarchical Gaussian language as a frozen class. Arrays go in and out flat; `l2m.gaussian` gives them their shape.
+//! The hierarchical Gaussian language as a frozen class. Arrays go in and out flat; `l2m.truth.gaussian` gives them their shape.
 
 use std::sync::Arc;
 

@@ -2,8 +2,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from l2m.bipartite import BipartiteCurve
-    from l2m.power_law import PowerLaw
+    from l2m.scoring.bipartite import BipartiteCurve
+    from l2m.statistics.power_law import PowerLaw
 
 
 def bipartite(
@@ -41,10 +41,10 @@ def bipartite(
     json
         Print the result as one JSON object.
     """
-    from l2m.bipartite import every_estimate
     from l2m.cli.output import print_result
     from l2m.errors import InputError
     from l2m.scoring import Scores
+    from l2m.scoring.bipartite import every_estimate
 
     named = {"estimator": estimator, "ratio": ratio, "correction": correction}
     held = Scores.open(scores)
@@ -120,8 +120,8 @@ def draw(curves: list["BipartiteCurve"], laws: list["PowerLaw"], path: Path) -> 
     """One panel per ratio with every estimate and its law."""
     from matplotlib.figure import Figure
 
-    from l2m.files import atomic_write
-    from l2m.plots import BLUE, GREEN, ORANGE, PURPLE, svg
+    from l2m.base.files import atomic_write
+    from l2m.base.plots import BLUE, GREEN, ORANGE, PURPLE, svg
 
     colors = dict(
         zip(

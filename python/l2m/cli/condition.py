@@ -49,12 +49,12 @@ def condition(
     seed
         Of the draws from the law.
     """
+    from l2m.base.files import atomic_write
     from l2m.cli.output import print_table
-    from l2m.condition import PAPER_THRESHOLD, compare_models
     from l2m.errors import InputError
-    from l2m.files import atomic_write
-    from l2m.history_state import history_state
-    from l2m.history_state.catalogue import catalogue as entries
+    from l2m.states.condition import PAPER_THRESHOLD, compare_models
+    from l2m.states.history_state import history_state
+    from l2m.states.history_state.catalogue import catalogue as entries
 
     names = [*model, *(entry["name"] for entry in entries() if catalogue)]
     if not names:
@@ -75,7 +75,6 @@ def condition(
 
 def _law(path: Path) -> Any:
     """The bipartite law in what was saved: a law itself, a curve to fit, or a measurement that holds one."""
-    import l2m.measure  # noqa: F401  (so that `load` knows its record)
     from l2m import load
     from l2m.errors import InputError
 

@@ -5,7 +5,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from l2m.corpus import Corpus
+    from l2m.corpora.corpus import Corpus
 
 
 def corpus(action: Literal["info"], folder: Path, *, top: int = 10, json: bool = False) -> None:
@@ -25,8 +25,8 @@ def corpus(action: Literal["info"], folder: Path, *, top: int = 10, json: bool =
     import numpy as np
 
     from l2m.cli.output import print_result
-    from l2m.corpus import Corpus
-    from l2m.encoders import spell
+    from l2m.corpora.corpus import Corpus
+    from l2m.corpora.encoders import spell
 
     held = Corpus.open(folder, verify=False)
     ids, counts = frequencies(held)

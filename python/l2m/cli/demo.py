@@ -20,9 +20,9 @@ def demo(out: Path = Path("l2m-demo"), windows: int = 38, threads: int | None = 
     """
     import shlex
 
-    from l2m import demo as material
     from l2m.cli.measure import show
-    from l2m.measure import measure
+    from l2m.pipeline import demo as material
+    from l2m.pipeline.measure import measure
 
     command = ["l2m", "demo", "--out", str(out), *(["--windows", str(windows)] if windows != 38 else [])]
     result = measure(

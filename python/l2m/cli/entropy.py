@@ -42,8 +42,8 @@ def entropy(
     json
         Print the result as one JSON object.
     """
-    from l2m.entropy import ENTROPY_ESTIMATORS, entropy_table, fingerprint
     from l2m.errors import InputError
+    from l2m.statistics.entropy import ENTROPY_ESTIMATORS, entropy_table, fingerprint
 
     kind, samples, counts = _read(file, content, symbols)
     names = ENTROPY_ESTIMATORS if estimator == "all" else (estimator,)
@@ -69,7 +69,7 @@ def entropy(
     if blocks is not None:
         if samples is None:
             raise InputError(f"--blocks: {file} holds counts; expected a text or numbers, in order")
-        from l2m.joint_entropy import block_entropies
+        from l2m.statistics.joint_entropy import block_entropies
 
         series = block_entropies(_numbered(samples), blocks, names[0]).to(unit)
         columns = ("block", "block_stderr", "rate", "rate_stderr", "coverage")

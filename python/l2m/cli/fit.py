@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from l2m.curve_comparison import CurveComparison
+    from l2m.statistics.curve_comparison import CurveComparison
 
 
 def fit(
@@ -72,7 +72,7 @@ def fit(
 
     from l2m.cli.table import read_table
     from l2m.errors import InputError
-    from l2m.power_law import fit_power_law
+    from l2m.statistics.power_law import fit_power_law
 
     table = read_table(file)
     matrix = None if covariance is None else np.column_stack([*read_table(covariance).values()])

@@ -2,7 +2,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from l2m.gaussian import HierarchicalGaussian
+    from l2m.truth.gaussian import HierarchicalGaussian
 
 
 def gaussian(
@@ -57,7 +57,7 @@ def gaussian(
     """
     from l2m.cli.output import print_result
     from l2m.errors import InputError
-    from l2m.gaussian import HierarchicalGaussian
+    from l2m.truth.gaussian import HierarchicalGaussian
 
     if sample and out is None:
         raise InputError("out: none with a sample to write; expected a folder")
@@ -110,8 +110,8 @@ def _children(text: str) -> int | list[int]:
 def _write_law(law: "HierarchicalGaussian", out: Path, figures: bool, threads: int | None) -> None:
     import numpy as np
 
-    from l2m.files import atomic_write
-    from l2m.progress import progress_bar
+    from l2m.base.files import atomic_write
+    from l2m.base.progress import progress_bar
 
     law.growth().save(out / "growth.json")
     with progress_bar("two-point information", "distances") as progress:
@@ -129,10 +129,10 @@ def _write_law(law: "HierarchicalGaussian", out: Path, figures: bool, threads: i
 
 
 def _draw(law: "HierarchicalGaussian", out: Path, threads: int | None) -> None:
-    """This law beside the pure families; each figure through `l2m.plots.svg`, so that the same law gives the same bytes."""
-    from l2m.files import atomic_write
-    from l2m.gaussian import HierarchicalGaussian
-    from l2m.plots import BLUE, GREEN, GREY, ORANGE, new_axes, svg
+    """This law beside the pure families; each figure through `l2m.base.plots.svg`, so that the same law gives the same bytes."""
+    from l2m.base.files import atomic_write
+    from l2m.base.plots import BLUE, GREEN, GREY, ORANGE, new_axes, svg
+    from l2m.truth.gaussian import HierarchicalGaussian
 
     laws = [
         (HierarchicalGaussian(law.layers, copies, boundary=law.boundary), color)
@@ -157,9 +157,9 @@ def _write_sample(
 ) -> None:
     import numpy as np
 
+    from l2m.base.files import atomic_write
+    from l2m.base.progress import progress_bar
     from l2m.errors import InputError
-    from l2m.files import atomic_write
-    from l2m.progress import progress_bar
 
     with progress_bar("sampling", "values") as progress:
         z, mean = law.sample(n, seed=seed, threads=threads, dtype=dtype, first=first, progress=progress)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from l2m.errors import InputError
 
 if TYPE_CHECKING:
-    from l2m.corpus import Corpus
-    from l2m.encoders import Encoder
+    from l2m.corpora.corpus import Corpus
+    from l2m.corpora.encoders import Encoder
 
 
 def read_corpus(
@@ -23,9 +23,9 @@ def read_corpus(
     `tokenizer` is a name, or makes an encoder, asked only where there is text to encode. `sharded`: refuse text, which
     all shards would tokenize at once.
     """
-    from l2m.corpus import Corpus
-    from l2m.progress import progress_bar
-    from l2m.tokenize import tokenize
+    from l2m.base.progress import progress_bar
+    from l2m.corpora.corpus import Corpus
+    from l2m.corpora.tokenize import tokenize
 
     if not text:
         raise InputError("TEXT: nothing named; expected a corpus folder, or text files and folders")

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from l2m.measure import Measurement
+    from l2m.pipeline.measure import Measurement
 
 
 def measure(
@@ -69,7 +69,7 @@ def measure(
         Print results.json on stdout.
     """
     from l2m.errors import InputError
-    from l2m.measure import measure as run
+    from l2m.pipeline.measure import measure as run
 
     if not text:
         raise InputError("TEXT: nothing named; expected files or folders")

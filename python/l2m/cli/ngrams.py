@@ -2,7 +2,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from l2m.ngrams import NgramCounts
+    from l2m.counting.ngrams import NgramCounts
 
 
 def ngrams(
@@ -53,10 +53,10 @@ def ngrams(
         Print the result as one JSON object.
     """
     from l2m.cli.inputs import read_corpus, read_shard
-    from l2m.cli.jobs import check_out, cut, run_job, show_plan
     from l2m.cli.output import print_result
+    from l2m.cli.work import check_out, cut, run_job, show_plan
+    from l2m.counting.ngrams import NgramsJob
     from l2m.errors import InputError
-    from l2m.ngrams import NgramsJob
 
     own = read_shard(shard, ray)
     check_out(out, own)
@@ -78,8 +78,8 @@ def ngrams(
 
 def show(counts: "NgramCounts", out: Path | None, json: bool, most_common: int = 0) -> None:
     """Print the orders; keep ngrams.json, .csv and .svg in `out`."""
-    from l2m.cli.jobs import keep
     from l2m.cli.output import print_result
+    from l2m.cli.work import keep
 
     columns = counts.columns()
     rows: list[dict[str, Any]] = [

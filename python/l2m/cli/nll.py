@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from l2m.position_nll import PositionCurve
+    from l2m.scoring.position_nll import PositionCurve
 
 
 def nll(
@@ -31,8 +31,8 @@ def nll(
     """
     from l2m.cli.output import print_result
     from l2m.errors import InputError
-    from l2m.position_nll import position_nll
     from l2m.scoring import Scores
+    from l2m.scoring.position_nll import position_nll
 
     if not scores:
         raise InputError("SCORES: nothing named; expected folders made by l2m score")
@@ -90,8 +90,8 @@ def draw(curves: list["PositionCurve"], differences: list["PositionCurve"], name
     """All models in one panel; below it, where there are several, their paired differences to the first."""
     from matplotlib.figure import Figure
 
-    from l2m.files import atomic_write
-    from l2m.plots import svg
+    from l2m.base.files import atomic_write
+    from l2m.base.plots import svg
 
     rows = 2 if differences else 1
     figure = Figure(figsize=(6.4, 3.6 * rows), layout="constrained")

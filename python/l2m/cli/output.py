@@ -48,7 +48,7 @@ def print_table(rows: list[dict[str, Any]], form: str, words: list[dict[str, str
         writer.writeheader()
         writer.writerows(rows)
     elif form == "markdown":
-        from l2m.words import short
+        from l2m.base.numbers import short
 
         cells = [list(rows[0]), ["---"] * len(rows[0]), *([short(value) for value in row.values()] for row in rows)]
         print("\n".join(f"| {' | '.join(line)} |" for line in cells))

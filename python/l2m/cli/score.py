@@ -71,13 +71,13 @@ def score(
     json
         Print the result as one JSON object.
     """
+    from l2m.base.progress import progress_bar
     from l2m.cli.inputs import read_corpus, read_shard
     from l2m.cli.output import only_results_on_stdout, print_result
-    from l2m.progress import progress_bar
     from l2m.scoring import resolve_model
     from l2m.scoring import score as run
-    from l2m.scoring.plan import Request
-    from l2m.scoring.plan import dry_run as plan
+    from l2m.scoring.request import Request
+    from l2m.scoring.request import dry_run as plan
 
     own = read_shard(shard, ray)
     if threads is not None:
@@ -103,7 +103,7 @@ def score(
         return
     corpus = read_corpus(text, encoder, out)
     if ray is not None:
-        from l2m.cluster import score_on_ray
+        from l2m.scoring.on_ray import score_on_ray
 
         del options["shard"]
         assert corpus.folder is not None  # text was tokenized into OUT/corpus

@@ -33,11 +33,11 @@ def state(
     json
         Print one JSON object.
     """
+    from l2m.base.numbers import short
     from l2m.cli.output import print_table
     from l2m.errors import InputError
-    from l2m.history_state import history_state
-    from l2m.history_state.catalogue import catalogue as entries
-    from l2m.words import short
+    from l2m.states.history_state import history_state
+    from l2m.states.history_state.catalogue import catalogue as entries
 
     names = [*model, *(entry["name"] for entry in entries() if catalogue)]
     if not names:

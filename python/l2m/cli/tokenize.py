@@ -2,7 +2,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from l2m.corpus import Corpus
+    from l2m.corpora.corpus import Corpus
 
 
 def tokenize(
@@ -74,13 +74,13 @@ def tokenize(
     import dataclasses
     import sys
 
+    from l2m.base.progress import progress_bar
     from l2m.cli.inputs import read_shard
     from l2m.cli.output import only_results_on_stdout, print_result
+    from l2m.corpora.sources import DATASETS
+    from l2m.corpora.tokenize import estimate, plan, run_parts
+    from l2m.corpora.tokenize import tokenize as run
     from l2m.errors import InputError
-    from l2m.progress import progress_bar
-    from l2m.sources import DATASETS
-    from l2m.tokenize import estimate, plan, run_parts
-    from l2m.tokenize import tokenize as run
 
     if not text:
         raise InputError("TEXT: nothing named; expected files or folders")

@@ -48,7 +48,7 @@ def train(
     import os
     import sys
 
-    from l2m.progress import progress_bar
+    from l2m.base.progress import progress_bar
     from l2m.training.loop import train as run
     from l2m.training.loop import use_threads
     from l2m.training.metrics import read_metrics

@@ -2,7 +2,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from l2m.two_point import TwoPointCurve
+    from l2m.counting.two_point import TwoPointCurve
 
 
 def two_point(
@@ -77,9 +77,9 @@ def two_point(
         Print the result as one JSON object.
     """
     from l2m.cli.inputs import read_corpus, read_shard
-    from l2m.cli.jobs import check_out, cut, run_job, show_plan
     from l2m.cli.output import print_result
-    from l2m.two_point import TwoPointJob
+    from l2m.cli.work import check_out, cut, run_job, show_plan
+    from l2m.counting.two_point import TwoPointJob
 
     own = read_shard(shard, ray)
     check_out(out, own)
@@ -98,10 +98,10 @@ def two_point(
 
 def show(curve: "TwoPointCurve", out: Path | None, json: bool, **fit: Any) -> None:
     """Print the curve and its law; keep two_point.json, .csv and figures in `out`."""
-    from l2m.cli.jobs import keep
     from l2m.cli.output import print_result
-    from l2m.power_law import fit_or_reason
-    from l2m.two_point import SUBSAMPLES
+    from l2m.cli.work import keep
+    from l2m.counting.two_point import SUBSAMPLES
+    from l2m.statistics.power_law import fit_or_reason
 
     law, sentence = fit_or_reason(curve, **fit)
     if out is not None:

@@ -47,12 +47,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
-from l2m.corpus import Corpus
-from l2m.progress import Progress
+from l2m.base.progress import Progress
+from l2m.corpora.corpus import Corpus
 from l2m.scoring.scores import Scores
 
 if TYPE_CHECKING:
-    from l2m.scoring.models import ModelSource
+    from l2m.scoring.model_source import ModelSource
 
 __all__ = ["Scorer", "Scores", "resolve_model", "score"]
 
@@ -118,7 +118,7 @@ def score(
         InputError: text shorter than one window; a context shorter than the window; splits that do not fit; a corpus made
             with another tokenizer; no start token; a folder with scores of other settings.
     """
-    from l2m.scoring.plan import Request, prepare
+    from l2m.scoring.request import Request, prepare
 
     say = notify or (lambda line: print(f"l2m: {line}", file=sys.stderr))
     request = Request(
@@ -131,7 +131,7 @@ def score(
 
 
 def resolve_model(name: str | os.PathLike[str], *, revision: str | None = None) -> "ModelSource":
-    """Find a model by name, folder, GGUF file or package, without loading it; see `l2m.scoring.models.resolve_model`."""
-    from l2m.scoring import models
+    """Find a model by name, folder, GGUF file or package, without loading it; see `l2m.scoring.model_source.resolve_model`."""
+    from l2m.scoring import model_source
 
-    return models.resolve_model(name, revision=revision)
+    return model_source.resolve_model(name, revision=revision)

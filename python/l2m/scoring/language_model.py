@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l2m.errors import InputError
-from l2m.scoring.models import DEVICE_MAPS, ModelSource, checked_device, checked_dtype, quiet_transformers
+from l2m.scoring.model_source import DEVICE_MAPS, ModelSource, checked_device, checked_dtype, quiet_transformers
 
 # What a forward pass calls the state it takes and gives back; transformers has not settled on one name.
 _CACHE_NAMES = ("past_key_values", "cache", "cache_params", "state")
@@ -76,7 +76,7 @@ class LanguageModel:
         Raises:
             InputError: the config has no `bos_token_id` and no id is given.
         """
-        from l2m.files import json_hash
+        from l2m.base.files import json_hash
 
         number = model.config.bos_token_id if start_token is None else start_token
         if not isinstance(number, int):

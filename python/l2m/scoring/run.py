@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from l2m.base.progress import Progress
 from l2m.errors import InputError
-from l2m.progress import Progress
-from l2m.scoring.plan import TOLERANCE, Spans, Wanted, Work, settings_of
+from l2m.scoring.request import TOLERANCE, Spans, Wanted, Work, settings_of
 from l2m.scoring.store import Piece, Store
 from l2m.scoring.windows import Windows
 

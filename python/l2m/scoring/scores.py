@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from l2m.base.files import read_json
 from l2m.errors import InputError
-from l2m.files import read_json
 from l2m.scoring.store import Piece, Store
 
 

@@ -19,8 +19,8 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
+from l2m.base.files import atomic_write, json_hash, read_json, write_json
 from l2m.errors import InputError
-from l2m.files import atomic_write, json_hash, read_json, write_json
 
 SCHEMA = 1
 

@@ -12,7 +12,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from l2m.corpus import Corpus
+from l2m.corpora.corpus import Corpus
 from l2m.errors import InputError
 
 # Tokens read to find where a sentence starts: some before the place, so that it is seen how the last one ended.

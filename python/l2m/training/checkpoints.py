@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from l2m.base.files import read_json, sync_folder, write_json
 from l2m.errors import InputError
-from l2m.files import read_json, sync_folder, write_json
 
 
 class Checkpoints:

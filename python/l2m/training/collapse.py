@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from l2m.condition import PAPER_THRESHOLD, Threshold
+from l2m.base.files import atomic_write
+from l2m.base.plots import BLUE, GREEN, GREY, ORANGE, PURPLE
+from l2m.base.records import Record
 from l2m.errors import InputError
-from l2m.files import atomic_write
-from l2m.plots import BLUE, GREEN, GREY, ORANGE, PURPLE
-from l2m.records import Record
+from l2m.states.condition import PAPER_THRESHOLD, Threshold
 from l2m.training.rows import read_rows, write_rows
 
 if TYPE_CHECKING:
@@ -82,9 +82,9 @@ class RunResult:
 
 def collect(runs: "Sequence[SweepRun]") -> list[RunResult]:
     """The finished runs of a sweep on the Gaussian language, judged by `judge`."""
-    from l2m.models.presets import PRESETS
     from l2m.training.loop import size
     from l2m.training.metrics import read_metrics
+    from l2m.training.models.presets import PRESETS
 
     rows = []
     for run in runs:
@@ -272,7 +272,7 @@ SHAPES = {"mamba": "o", "mamba2": "s", "gpt2": "^"}
 
 def draw(rows: Sequence[RunResult], curve: Collapse, axes: Any = None) -> Any:
     """KL per value against I/dim: filled where counted, hollow where not; color by length, shape by family."""
-    from l2m.plots import new_axes
+    from l2m.base.plots import new_axes
 
     axes = new_axes(7.2, 4.6) if axes is None else axes
     colors = dict(zip(sorted({row.length for row in rows}), COLORS, strict=False))
@@ -310,7 +310,7 @@ def draw_lengths(rows: Sequence[RunResult]) -> Any:
     """Two panels against L, a line a model: KL per value beside that of an untrained model, captured information beside the
     law's, all copies together. Returns their array.
     """
-    from l2m.plots import new_axes
+    from l2m.base.plots import new_axes
 
     panels = new_axes(10, 4.6, panels=2)
     names = list(dict.fromkeys(row.name for row in sorted(rows, key=lambda row: (row.family, row.state))))
@@ -388,7 +388,7 @@ def _paper() -> str:
 
 def save(rows: Sequence[RunResult], folder: Path) -> Collapse:
     """Write collapse.csv, collapse.json, and the figures collapse.svg and lengths.svg into `folder`."""
-    from l2m.plots import svg
+    from l2m.base.plots import svg
 
     curve = collapse(rows)
     write_csv(rows, folder / "collapse.csv")

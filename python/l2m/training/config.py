@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from l2m.base.files import read_json, write_json
 from l2m.errors import InputError
-from l2m.files import read_json, write_json
 
 FREE = ("save_every", "keep", "log_every", "tensorboard")
 """Fields that may change when a run goes on: they do not touch the loss curve."""
@@ -119,7 +119,7 @@ class TrainConfig:
         Raises:
             InputError: a field out of range, an unknown preset, a length that is no power of 4.
         """
-        from l2m.models.presets import Preset, is_named, preset
+        from l2m.training.models.presets import Preset, is_named, preset
 
         shape = Preset("", 0, 0) if is_named(self.preset) else preset(self.preset)
         steps = shape.steps if self.steps is None else self.steps

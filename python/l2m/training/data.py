@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from l2m.corpus import Corpus
+from l2m.corpora.corpus import Corpus
 from l2m.errors import InputError
 from l2m.training.config import TrainConfig
 
 if TYPE_CHECKING:
-    from l2m.gaussian import HierarchicalGaussian
+    from l2m.truth.gaussian import HierarchicalGaussian
 
 HELD_OUT = 2**62
 """Gaussian sequences of this number and above are never trained on."""
@@ -43,7 +43,7 @@ class GaussianData:
     """
 
     def __init__(self, config: TrainConfig) -> None:
-        from l2m.gaussian import HierarchicalGaussian
+        from l2m.truth.gaussian import HierarchicalGaussian
 
         layers = round(np.log(config.length) / np.log(4))
         self.law = HierarchicalGaussian(layers, config.children, boundary=config.boundary)
@@ -145,9 +145,9 @@ class TextData:
         self.corpus = Corpus.open(str(config.corpus), verify=False)
         self.start_token = self.corpus.vocab_size
         if config.pretrained:
-            from l2m.models.presets import backbone_config
-            from l2m.scoring.models import resolve_model
-            from l2m.scoring.plan import check_tokenizer
+            from l2m.scoring.model_source import resolve_model
+            from l2m.scoring.request import check_tokenizer
+            from l2m.training.models.presets import backbone_config
 
             source = resolve_model(config.preset)
             check_tokenizer(self.corpus, source)

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from l2m.base.progress import Progress
+from l2m.base.records import Record
 from l2m.errors import InputError
-from l2m.progress import Progress
-from l2m.records import Record
 
 Floats = NDArray[np.float64]
 
@@ -78,7 +78,7 @@ class KLCurve(Record):
 
     def plot(self, axes: Any = None, *, label: str | None = None, quantity: Literal["kl", "nll"] = "kl") -> Any:
         """KL or NLL by position, smoothed over positions (means within twelfths of a decade), with its 95 % band."""
-        from l2m.plots import new_axes
+        from l2m.base.plots import new_axes
 
         axes = new_axes() if axes is None else axes
         at, values, low, high = (_smooth(v) for v in (self.position, getattr(self, quantity), *self.interval()))
@@ -270,7 +270,7 @@ def draw(curves: dict[str, Any], path: str | os.PathLike[str], *, quantity: Lite
     Args:
         quantity: of runs on the Gaussian language: the KL, or the NLL beside the conditional entropy of the law.
     """
-    from l2m.plots import new_axes
+    from l2m.base.plots import new_axes
 
     axes = new_axes()
     gaussian = {name: curve for name, curve in curves.items() if isinstance(curve, KLCurve)}

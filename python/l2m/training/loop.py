@@ -19,17 +19,17 @@ import numpy as np
 import torch
 from torch import nn
 
+from l2m.base.progress import Progress
 from l2m.errors import InputError
-from l2m.history_state import history_state
-from l2m.models.networks import ContinuousModel, TextModel, build_backbone, without_dropout
-from l2m.models.presets import backbone_config
-from l2m.models.scan import choose_kernel, use_kernel
-from l2m.progress import Progress
+from l2m.states.history_state import history_state
 from l2m.training.checkpoints import Checkpoints
 from l2m.training.config import TrainConfig
 from l2m.training.data import Batch, open_data, prefetch
 from l2m.training.loss import position_loss
 from l2m.training.metrics import Metrics
+from l2m.training.models.networks import ContinuousModel, TextModel, build_backbone, without_dropout
+from l2m.training.models.presets import backbone_config
+from l2m.training.models.scan import choose_kernel, use_kernel
 
 
 def train(
@@ -232,7 +232,7 @@ def _shape(config: TrainConfig) -> Any:
     """The `transformers` config of the backbone."""
     vocabulary = 1
     if config.corpus is not None:
-        from l2m.corpus import Corpus
+        from l2m.corpora.corpus import Corpus
 
         vocabulary = Corpus.open(config.corpus, verify=False).vocab_size + 1  # and the start token
     changes = {"layers": config.layers, "width": config.width, "state": config.state}
@@ -244,7 +244,7 @@ def _shape(config: TrainConfig) -> Any:
 def _make_model(config: TrainConfig, shape: Any) -> Any:
     text = config.corpus is not None
     if config.pretrained:
-        from l2m.scoring.models import resolve_model
+        from l2m.scoring.model_source import resolve_model
 
         backbone = resolve_model(config.preset).load(device="cpu", dtype="float32")
     else:

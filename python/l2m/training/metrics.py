@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from l2m.files import atomic_write
+from l2m.base.files import atomic_write
 
 
 class Metrics:

@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from l2m.base.files import atomic_write
 from l2m.errors import InputError
-from l2m.files import atomic_write
 
 _Row = TypeVar("_Row")
 _READ: dict[Any, Any] = {bool: lambda text: text == "True"}

@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from l2m.base.progress import Progress, progress_bar
 from l2m.errors import InputError
-from l2m.progress import Progress, progress_bar
 from l2m.training.config import TrainConfig
 
 Say = Callable[[str], None]
@@ -45,11 +45,11 @@ class SweepRun:
         Raises:
             InputError: it is of a run with other settings (the field is named).
         """
-        from l2m.records import load
+        from l2m.training.evaluation import KLCurve
 
         if not self.result.exists():
             return None
-        curve = load(self.result)
+        curve = KLCurve.load(self.result)
         if different := TrainConfig.from_dict(curve.settings["config"], str(self.result)).difference(self.config):
             raise InputError(f"{self.folder}: {different}; expected the same, or another name or folder")
         return curve if curve.settings["step"] == self.config.total_steps else None

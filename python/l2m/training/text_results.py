@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from l2m.files import atomic_write
+from l2m.base.files import atomic_write
 from l2m.training.rows import columns, read_rows, write_rows
 from l2m.training.sweep import SweepRun
 
@@ -77,7 +77,7 @@ def draw(points: Sequence[TextPoint], axes: Any = None) -> Any:
     """NLL by position, one line a run with its 95 % band; a mark where it stops improving."""
     import numpy as np
 
-    from l2m.plots import new_axes
+    from l2m.base.plots import new_axes
 
     axes = new_axes(7.2, 4.6) if axes is None else axes
     for name, length in dict.fromkeys((point.name, point.length) for point in points):
@@ -113,7 +113,7 @@ def table(points: Sequence[TextPoint]) -> str:
 
 def save(points: Sequence[TextPoint], folder: Path) -> None:
     """Write nll.csv and nll.svg into `folder`."""
-    from l2m.plots import svg
+    from l2m.base.plots import svg
 
     write_csv(points, folder / "nll.csv")
     with atomic_write(folder / "nll.svg", "w") as file:

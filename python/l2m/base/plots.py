@@ -1,0 +1,71 @@
+"""The look of every figure, and figures as SVG that is the same bytes each time."""
+
+import io
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from l2m.statistics.power_law import Curve
+
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#20639b", "#d1602a", "#3a7d44", "#7b4fa3", "#6b7280"
+
+_STYLE = {
+    "font.size": 10.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 9.0,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 5.0,
+    "errorbar.capsize": 2.5,
+}
+
+
+def new_axes(width: float = 6.4, height: float = 4.2, *, panels: int = 1) -> Any:
+    """Axes of a new figure in the house style, or an array of them side by side; matplotlib's globals stay as they are.
+
+    Raises:
+        InputError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+    except ImportError:
+        from l2m.errors import InputError
+
+        raise InputError("figures need the extra 'plots': pip install 'l2m[plots]'") from None
+    with rc_context(_STYLE):
+        return Figure(figsize=(width, height), layout="constrained").subplots(1, panels)
+
+
+def draw_law(axes: Any, law: "Curve", color: str = BLUE) -> None:
+    """The fitted curve over the range of its data, with its 95 % band."""
+    import numpy as np
+
+    x = np.geomspace(law.x.min(), law.x.max(), 200)
+    exponent = getattr(law, "exponent", None)
+    name = law.kind if exponent is None else f"fit, exponent {exponent:.2f}"
+    label = name if law.resolved else "fit: no law resolved"
+    axes.plot(x, law.predict(x), color=color, linewidth=1.2, label=label)
+    axes.fill_between(x, *law.band(x), color=color, alpha=0.15, linewidth=0)
+    axes.legend()
+
+
+def svg(figure: Any) -> str:
+    """`figure` as an SVG element for a page: no date, no random ids, text as outlines, scaled by its container."""
+    from matplotlib import rc_context
+
+    buffer = io.StringIO()
+    with rc_context({**_STYLE, "svg.hashsalt": "l2m", "svg.fonttype": "path"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    return re.sub(
+        r'(<svg[^>]*?) height="[^"]*"([^>]*?) width="[^"]*"|(<svg[^>]*?) width="[^"]*" height="[^"]*"',
+        r"\1\2\3",
+        text,
+        count=1,
+    )

@@ -1,0 +1,107 @@
+"""How commands run a job that is cut into tasks: here, a share of it, on a cluster; and what they keep of it."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from l2m.errors import InputError
+
+if TYPE_CHECKING:
+    from l2m.counting.tasks import Job
+
+
+def cut(out: Path | None, ray: str | None, threads: int | None, parts: int | None) -> dict[str, Any]:
+    """`threads` and `parts` of a job: one task where nothing is kept or shared, a core for a task on Ray."""
+    return {
+        "threads": 1 if ray and threads is None else threads or None,
+        "parts": parts if parts or out or ray else 1,
+    }
+
+
+def run_job(
+    job: "Job",
+    unit: str,
+    out: Path | None,
+    shard: tuple[int, int] | None,
+    ray: str | None,
+    threads: int | None,
+) -> Any | None:
+    """The job's answer; None while other shards are still missing in `out`.
+
+    Args:
+        unit: of the progress in memory.
+        threads: cores of a task on Ray; None: one.
+    """
+    from l2m.base.progress import progress_bar
+    from l2m.cli.output import only_results_on_stdout
+    from l2m.counting.tasks import run_in_folder, run_tasks
+
+    cpus = 1 if threads is None else threads
+    with (
+        progress_bar("counting", unit if out is None and ray is None else "tasks") as progress,
+        only_results_on_stdout(),
+    ):
+        if out is not None:
+            return run_in_folder(job, out, shard, progress, ray=ray, cpus=cpus)
+        if ray is None:
+            return job.run_all(progress)
+        results: dict[str, Any] = {}
+        for task, result in run_tasks(job, job.tasks, ray, cpus=cpus):
+            results[task] = result
+            if progress is not None:
+                progress(len(results), len(job.tasks))
+        return job.combine(results)
+
+
+def show_plan(job: "Job", shard: tuple[int, int] | None, ray: str | None, threads: int | None, json: bool) -> None:
+    """Print what a run will take: here, in this shard, or on a Ray cluster."""
+    from l2m.cli.output import only_results_on_stdout, print_result
+
+    plan, workers, where = job.plan(), 1, "here"
+    if ray is not None:
+        from l2m.base.cluster import workers_on_ray
+
+        with only_results_on_stdout():
+            workers = workers_on_ray(ray, cpus=1 if threads is None else threads)
+        where = f"on {workers} workers"
+    elif shard is not None:
+        where = f"in shard {shard[0]}/{shard[1]}"
+    seconds = plan.seconds(workers, shard)
+    result: dict[str, Any] = {
+        "tasks": len(plan.tasks), plan.unit: plan.work, "threads": plan.threads, "workers": workers, "seconds": seconds,
+        "longest_task_seconds": max(plan.tasks.values()), "memory": plan.memory, "least_memory": plan.least_memory,
+        "disk": plan.result_bytes,
+    }  # fmt: skip
+    gib = 2**30
+    words = (
+        f"{len(plan.tasks)} tasks, {plan.work:,} {plan.unit}: about {seconds:,.1f} s {where}, {plan.threads} threads each; "
+        f"memory beside the mapped tokens {plan.memory / gib:.2f} GiB a worker, --memory {_ceil_mib(plan.least_memory)}MiB "
+        f"at the least (slower); disk {plan.result_bytes / 2**20:.1f} MiB"
+    )
+    if ray is not None and len(plan.tasks) < 4 * workers:
+        words += f"; --parts {-(-4 * workers * job.options['parts'] // len(plan.tasks))} would keep all workers busy"
+    print_result(result, json, words)
+
+
+def _ceil_mib(size: int) -> int:
+    return -(-size // 2**20)
+
+
+def check_out(out: Path | None, shard: tuple[int, int] | None) -> None:
+    if shard is not None and out is None:
+        raise InputError("out: not named; expected the folder in which a shard keeps its results")
+
+
+def keep(answer: Any, out: Path, name: str, figures: Mapping[str, Callable[[Any], Any]]) -> None:
+    """NAME.csv, the figures (by name, what draws each on axes) where matplotlib is installed, and NAME.json last."""
+    from importlib.util import find_spec
+
+    from l2m.base import plots
+    from l2m.base.files import atomic_write
+
+    answer.write_csv(out / f"{name}.csv")
+    if find_spec("matplotlib") is not None:
+        for figure, draw in figures.items():
+            with atomic_write(out / f"{figure}.svg", "w") as file:
+                file.write(plots.svg(draw(plots.new_axes()).figure))
+    answer.save(out / f"{name}.json")

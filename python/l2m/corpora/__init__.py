@@ -1,0 +1,1 @@
+"""Text and token ids in any format to a `Corpus`."""

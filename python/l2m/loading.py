@@ -1,0 +1,34 @@
+"""`l2m.load`: any saved record, corpus or score folder. Imports every module that defines a record, so that each kind is known."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from l2m.base.records import read_record
+from l2m.corpora.corpus import Corpus
+from l2m.counting import ngrams, two_point  # noqa: F401
+from l2m.errors import InputError
+from l2m.pipeline import measure  # noqa: F401
+from l2m.scoring import Scores, bipartite, position_nll  # noqa: F401
+from l2m.states import condition, design, history_state  # noqa: F401
+from l2m.statistics import curve_comparison, entropy, joint_entropy, power_law  # noqa: F401
+from l2m.training import collapse, evaluation  # noqa: F401
+from l2m.truth import gaussian  # noqa: F401
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Read any saved record; a corpus or score folder opens as what it is.
+
+    Raises:
+        InputError: no such file, not a record, or a record of another schema.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return read_record(path)
+    if (path / "corpus.json").exists():
+        return Corpus.open(path)
+    if (path / "scores.json").exists():
+        return Scores.open(path)
+    raise InputError(
+        f"{path}: a folder without corpus.json or scores.json; expected a saved record, corpus or score folder"
+    )

@@ -1,5 +1,0 @@
-"""Models to train: presets of the paper's tables, with continuous input for the Gaussian language or a vocabulary for text."""
-
-from l2m.models.presets import PRESETS, Preset, backbone_config, preset
-
-__all__ = ["PRESETS", "Preset", "backbone_config", "preset"]

@@ -1,0 +1,334 @@
+"""The main job: text and a language model in; two laws, a verdict and a report out."""
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from l2m._core import __version__
+from l2m.base.files import atomic_write, read_json, write_json
+from l2m.base.progress import progress_bar
+from l2m.base.records import Record, read_record
+from l2m.corpora.corpus import Corpus
+from l2m.corpora.sources import Sources
+from l2m.corpora.tokenize import tokenize
+from l2m.counting.two_point import TwoPointCurve, two_point
+from l2m.errors import InputError
+from l2m.scoring import score
+from l2m.scoring.bipartite import BipartiteCurve, bipartite
+from l2m.scoring.model_source import ModelSource, resolve_model
+from l2m.scoring.request import split_spans
+from l2m.scoring.windows import SENTENCE_REACH
+from l2m.states.condition import Bounded, condition
+from l2m.states.history_state import history_state
+from l2m.statistics.power_law import PowerLaw, fit_or_reason
+
+WINDOWS = 40
+"""Windows scored in all where the user names no number: about 4 minutes with a 135M model on two cores."""
+
+BESIDE = ("state-spaces/mamba-130m", "mistralai/Mistral-7B-v0.1", "ai21labs/Jamba-v0.1")
+"""Models of the catalogue judged beside the scored one: a fixed state, a sliding window, a hybrid."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Domain(Record):
+    """Two-point information of one corpus: what it was made of, the curve, the law (None: `words` says why)."""
+
+    kind: ClassVar[str] = "domain"
+
+    name: str
+    corpus: Mapping[str, Any]
+    curve: TwoPointCurve
+    law: PowerLaw | None
+    words: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Measurement(Record):
+    """All that `measure` found: what `results.json` holds and the report shows.
+
+    Attributes:
+        summary: the numbers people quote: alpha, beta, their 95 % intervals, the outcome for the scored model.
+        domains: two-point information; the measured text first, then the domains beside it.
+        bipartite: bipartite information of the text under the model, one value per split.
+        law: its power law, I = A L^beta (`settings["x"]` says what x is); None where there is none to fit.
+        words: the law in words, or why there is none.
+        verdicts: the L²M condition for the scored model first, then the models beside it (see `_judged` for the
+            fields); empty where no exponent within (0, 1) was resolved.
+        command: the command line that repeats the measurement.
+        note: what a reader of the error bars must know; empty where they are over documents.
+    """
+
+    kind: ClassVar[str] = "measurement"
+
+    title: str
+    summary: Mapping[str, Any]
+    model: Mapping[str, Any]
+    domains: tuple[Domain, ...]
+    bipartite: BipartiteCurve
+    law: PowerLaw | None
+    words: str
+    verdicts: tuple[Mapping[str, Any], ...]
+    command: str
+    note: str
+
+
+def measure(
+    texts: Sources,
+    model: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    length: int = 1024,
+    windows: int | None = None,
+    distances: Sequence[int] | None = None,
+    beside: Sequence[str] = BESIDE,
+    domains: Mapping[str, Sources] | None = None,
+    glob: str = "*",
+    duplicates: str = "drop",
+    title: str | None = None,
+    command: str = "",
+    device: str | None = None,
+    dtype: str | None = None,
+    revision: str | None = None,
+    max_batch_tokens: int | None = None,
+    threads: int | None = None,
+    seed: int = 0,
+) -> Measurement:
+    """Measure the two laws of a text with a language model, judge its state, and write a report.
+
+    The same call goes on where an earlier one stopped, and gives the same `results.json`.
+
+    Args:
+        texts: files, folders, texts (see `l2m.tokenize`).
+        model: a causal language model: hub name, folder, GGUF file, or a package that carries one.
+        out: folder for the corpus, the scores, results.json, the curves as CSV, the figures and report.html.
+        length: tokens in a window, past and future together; splits are l = 2, 4, ..., length / 2 with L = 2 l.
+        windows: how many are scored in all: one of each document, then a second of each, and so on. Default: 40, or fewer
+            where the text has no room for so many.
+        distances: for the two-point information; default 1, 2, 4, ...
+        beside: names of models judged beside the scored one, as `l2m.history_state` takes them.
+        domains: name -> sources whose two-point information is measured beside the text's.
+        command: what the report names as the command that repeats it.
+
+    Raises:
+        InputError: see `l2m.tokenize`, `l2m.score`; text shorter than a window; a context shorter than a window; `out`
+            holds a run with other settings.
+    """
+    out = Path(out)
+    source = resolve_model(model, revision=revision)
+    if source.context is not None and source.context < length:
+        raise InputError(f"length: {length} tokens; {model} reads at most {source.context}")
+    for name in beside:
+        history_state(name)  # an unknown name is found now, not after the scoring
+    with _nothing_left_behind(out):
+        corpus = _tokenized(texts, source, out / "corpus", "tokenizing", glob=glob, duplicates=duplicates)
+        lengths = np.diff(corpus.offsets)
+        longest = int(lengths.max())
+        split_spans(length, None, (2,))
+        if longest < length:
+            raise InputError(f"TEXT: the longest document has {longest:,} tokens; a window needs {length:,} (--length)")
+        for distance in distances or ():
+            if not 1 <= distance < longest:
+                raise InputError(f"distances: {distance}; expected 1 to {longest - 1:,}, below the longest document")
+        room = int((1 + (lengths - length) // (length + SENTENCE_REACH))[lengths >= length].sum())
+        if windows is not None and not 1 <= windows <= room:
+            raise InputError(f"windows: {windows}; expected 1 to {room:,}, as many as the text has room for")
+        windows = min(WINDOWS, room) if windows is None else windows
+        others = {
+            name: _tokenized(
+                sources, source, out / "domains" / str(number), f"tokenizing {name}", duplicates=duplicates
+            )
+            for number, (name, sources) in enumerate((domains or {}).items())
+        }
+        run = {
+            "model": source.hash,
+            "length": length,
+            "windows": windows,
+            "distances": None if distances is None else [int(distance) for distance in distances],
+            "corpus": corpus.hash,
+            "domains": {name: other.hash for name, other in others.items()},
+            "beside": list(beside),
+            "device": device,
+            "dtype": dtype,
+            "seed": seed,
+            "version": __version__,
+        }
+        _bind(out, run)
+
+    name = title or ", ".join(document["id"] for document in corpus.documents[:3]) + (
+        "" if len(corpus) <= 3 else ", ..."
+    )
+    measured = [
+        _domain(label, other, folder / "two_point.json", distances, threads, seed)
+        for label, other, folder in [
+            (name, corpus, out),
+            *((label, other, out / "domains" / str(number)) for number, (label, other) in enumerate(others.items())),
+        ]
+    ]
+    with progress_bar(f"scoring with {source.name}", "tokens") as progress:
+        scores = score(
+            corpus, model, revision=revision, out=out / "scores", length=length, ratios=(2,), shuffles=0, windows=windows,
+            device=device, dtype=dtype, max_batch_tokens=max_batch_tokens, seed=seed, progress=progress,
+        )  # fmt: skip
+    curve = bipartite(scores)
+    law, words = fit_or_reason(curve)
+    verdicts = _verdicts(law, source, beside, length)
+    result = Measurement(
+        title=name,
+        summary=_summary(measured[0], law, verdicts),
+        model={"name": source.name, **scores.settings["model"], "noise_floor": scores.noise_floor},
+        domains=tuple(measured),
+        bipartite=curve,
+        law=law,
+        words=words,
+        verdicts=tuple(verdicts),
+        command=command,
+        note=_note(measured[0].curve, curve),
+        settings=run,
+    )
+    _write(out, result)
+    return result
+
+
+def _tokenized(texts: Sources, source: ModelSource, out: Path, label: str, **options: Any) -> Corpus:
+    with progress_bar(label, "bytes") as progress:
+        return tokenize(texts, source.encoder(), out, progress=progress, **options)
+
+
+@contextmanager
+def _nothing_left_behind(out: Path) -> Iterator[None]:
+    """Bad input leaves no folder where none was."""
+    was_there = out.exists()
+    try:
+        yield
+    except InputError:
+        if not was_there:
+            shutil.rmtree(out, ignore_errors=True)
+        raise
+
+
+def _bind(out: Path, run: Mapping[str, Any]) -> None:
+    """Make `out` the folder of this run, or refuse it where it is another's."""
+    path = out / "run.json"
+    if path.exists():
+        held = read_json(path)
+        for setting in run:
+            if held.get(setting) != run[setting]:
+                raise InputError(
+                    f"out: {out} holds a run with {setting} {held.get(setting)!r}, not {run[setting]!r}; "
+                    "choose another folder, or the same settings to go on"
+                )
+    else:
+        write_json(path, run)
+
+
+def _kept(path: Path, make: Callable[[], Any]) -> Any:
+    """What `path` holds, else what `make` gives, kept there."""
+    if not path.exists():
+        make().save(path)
+    return read_record(path)
+
+
+def _domain(
+    name: str, corpus: Corpus, path: Path, distances: Sequence[int] | None, threads: int | None, seed: int
+) -> Domain:
+    def count() -> TwoPointCurve:
+        with progress_bar(f"counting pairs of {name}", "pairs") as progress:
+            return two_point(corpus, distances, threads=threads, seed=seed, progress=progress)
+
+    curve: TwoPointCurve = _kept(path, count)
+    law, words = fit_or_reason(curve)
+    return Domain(name=name, corpus=_describe(corpus), curve=curve, law=law, words=words)
+
+
+def _describe(corpus: Corpus) -> dict[str, Any]:
+    made_by = dict(corpus.tokenizer)
+    duplicates = made_by.pop("duplicates", [])
+    return {
+        "documents": len(corpus),
+        "tokens": int(corpus.tokens.size),
+        "bytes": sum(document.get("bytes", 0) for document in corpus.documents),
+        "vocabulary": corpus.vocab_size,
+        "hash": corpus.hash,
+        "tokenizer": made_by,
+        "near_duplicates_left_out": len(duplicates),
+    }
+
+
+def _verdicts(law: PowerLaw | None, source: ModelSource, beside: Sequence[str], length: int) -> list[dict[str, Any]]:
+    if law is None or not (law.resolved and 0 < law.exponent < 1):
+        return []
+    models = [(source.name, source.config), *((name, name) for name in beside)]
+    return [_judged(name, law, model, length) for name, model in models]
+
+
+def _judged(name: str, law: PowerLaw, model: Any, length: int) -> dict[str, Any]:
+    """A verdict with the numbers behind it: states in numbers, lengths in tokens, [low, high] at 95 %.
+
+    `outcome` judges the model as it is at every length, `outcome_at_length` at the length measured.
+    """
+    verdict, at_length = condition(law, model), condition(law, model, length)
+
+    def bounded(value: Bounded) -> dict[str, float]:
+        return {"value": float(value), "low": value.low, "high": value.high}
+
+    return {
+        "model": name,
+        "outcome": verdict.outcome,
+        "outcome_at_length": at_length.outcome,
+        "growth_exponent": verdict.state.growth_exponent,
+        "growth_probability": verdict.growth_probability,
+        "state": float(verdict.state.at(length // 2).total),
+        "required_state": bounded(verdict.required_state(length)),
+        "sufficient_length": bounded(verdict.sufficient_length),
+        "provable_length": bounded(verdict.provable_length),
+        "threshold": verdict.threshold.nats_per_number,
+        "threshold_source": verdict.threshold.source,
+        "words": at_length.explain(),
+    }
+
+
+def _note(two: TwoPointCurve, bipartite_curve: BipartiteCurve) -> str:
+    units = {"two-point": two.settings["groups"]["unit"], "bipartite": bipartite_curve.groups}
+    others = [f"{unit} ({name})" for name, unit in units.items() if unit != "documents"]
+    if not others:
+        return ""
+    return (
+        f"Fewer than 8 documents: error bars are over {' and '.join(others)}, which are alike within a document; "
+        "they hold for these documents, not for others of their kind."
+    )
+
+
+def _summary(domain: Domain, law: PowerLaw | None, verdicts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def exponent(fitted: PowerLaw | None, sign: int) -> dict[str, Any]:
+        if fitted is None or not fitted.resolved:
+            return {"value": None, "low": None, "high": None}
+        low, high = sorted(sign * bound for bound in fitted.interval("exponent", 0.95))
+        return {"value": sign * fitted.exponent, "low": low, "high": high}
+
+    return {
+        "alpha": exponent(domain.law, -1),
+        "beta": exponent(law, 1),
+        "amplitude": law.amplitude if law is not None and law.resolved else None,
+        "outcome": verdicts[0]["outcome"] if verdicts else None,
+    }
+
+
+def _write(out: Path, result: Measurement) -> None:
+    """The curves, the figures, the report, and last results.json, which says that all is there."""
+    from l2m.pipeline.page import figures, render
+
+    for stem, curve in [("two_point", result.domains[0].curve), ("bipartite", result.bipartite)]:
+        curve.write_csv(out / f"{stem}.csv")
+    drawn = figures(result)
+    for stem, picture in drawn.items():
+        with atomic_write(out / f"{stem}.svg", "w") as file:
+            file.write(picture)
+    with atomic_write(out / "report.html", "w") as file:
+        file.write(render(result, drawn))
+    result.save(out / "results.json")

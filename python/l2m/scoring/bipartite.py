@@ -1,0 +1,401 @@
+"""Bipartite information I(X; Y) of a text's past and future, from the log-probabilities a language model gave.
+
+X is the first l tokens of a window, Y the next (r - 1) l; L = r l (paper, section 2). Two estimators:
+
+    direct   E[log q(Y|X) - log q(Y)]                       I + KL(p(Y) || q(Y)) - KL(p(Y|X) || q(Y|X))
+    vclub    E_p(x,y)[log q(Y|X)] - E_p(x)p(y)[log q(Y|X)]  I + KL(p(x)p(y) || p(x,y)) even where q = p
+
+q(Y) comes after a start token, as if Y began a text, though it begins mid-sentence: its first tokens look too unlikely, and
+direct comes out too high by a near-constant. Two corrections of the marginal's first n tokens, for direct:
+
+    ngram      (1 - w) of the model's cross-entropy and w of the n-gram entropy of the corpus; n = 2, w = 4/5 (the paper's)
+    averaged   n = 2: log of the mean over K contexts c from other documents of q(y1 y2 | c). Biased upward: the mean of a
+               logarithm lies below the logarithm of the mean, so that fewer contexts leave more information
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from l2m.base.records import Record
+from l2m.errors import InputError
+from l2m.scoring import Scores
+
+if TYPE_CHECKING:
+    from l2m.statistics.power_law import PowerLaw
+
+Floats = NDArray[np.float64]
+ESTIMATORS = ("direct", "vclub")
+CORRECTIONS = ("none", "ngram", "averaged")
+PRESETS: dict[str, dict[str, Any]] = {
+    # The authors' scripts: fitted against l over 2..512, and the marginal is of a different document's Y.
+    "paper": {"marginal": "other", "splits": [2, 4, 8, 16, 32, 64, 128, 256, 512], "x": "split"},
+}
+# Below this many documents a jackknife over them has too few groups; windows then stand in, and the curve says so.
+_FEWEST_DOCUMENTS = 8
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class BipartiteCurve(Record):
+    """I(X; Y) at each split, with errors over documents.
+
+    Attributes:
+        split: l, tokens of X, int64, (points,).
+        length: L = ratio * l, tokens of X and Y together, int64, (points,).
+        information: nats, (points,).
+        stderr: standard errors by the delete-one-document jackknife, (points,). Splits share windows: see covariance.
+        covariance: (points, points).
+        pointwise: the estimate of each window, (windows, points); their mean is `information`.
+        document: int64, (windows,).
+        replicates: the estimates with one group left out, (groups, points).
+        groups: "documents", or "windows" where fewer than 8 documents were scored: then the errors do not know that
+            windows of one document are alike, and are likely too small.
+    """
+
+    kind: ClassVar[str] = "bipartite"
+    information_fields: ClassVar[tuple[str, ...]] = ("information", "stderr", "pointwise", "replicates")
+    squared_fields: ClassVar[tuple[str, ...]] = ("covariance",)
+
+    split: NDArray[np.int64]
+    length: NDArray[np.int64]
+    information: Floats
+    stderr: Floats
+    covariance: Floats
+    pointwise: Floats
+    document: NDArray[np.int64]
+    replicates: Floats
+    groups: str
+
+    def fit(self, *, x: str | None = None, splits: Sequence[int] | None = None, **options: Any) -> "PowerLaw":
+        """The power law information = amplitude * x**exponent, refitted as a whole in each jackknife replicate.
+
+        Args:
+            x: what the amplitude refers to: "length" (L, as in 2.27 L^0.76) or "split" (l, as the paper's scripts fit).
+                None: "length", or what the curve's preset says. The law's settings keep it.
+            splits: fit these only.
+            options: passed on to `l2m.fit_power_law`; the method is "ols" in logarithms where every value is positive, else
+                "nonlinear" in the values themselves.
+        """
+        from l2m.statistics.power_law import fit_power_law
+
+        x = x or self.settings["x"]
+        kept = np.ones(self.split.size, bool) if splits is None else np.isin(self.split, splits)
+        several = len(self.replicates) > 1
+        positive = (self.information[kept] > 0).all() and (self.replicates[:, kept] > 0).all()
+        options.setdefault("method", "ols" if positive else "nonlinear")
+        law = fit_power_law(
+            self._abscissa(x)[kept].astype(float),
+            self.information[kept],
+            stderr=self.stderr[kept] if several and (self.stderr[kept] > 0).all() else None,
+            replicates=self.replicates[:, kept] if several else None,
+            **options,
+        )
+        return dataclasses.replace(law, unit=self.unit, settings={**self.settings, **law.settings, "x": x})
+
+    def shifted(self, constant: float) -> "BipartiteCurve":
+        """The curve with a constant added to every value, in the curve's unit."""
+        moved = {name: getattr(self, name) + constant for name in ("information", "pointwise", "replicates")}
+        return dataclasses.replace(self, **moved, settings={**self.settings, "shifted": constant})
+
+    def sensitivity(self, constant: float = 1.0, **options: Any) -> dict[float, "PowerLaw"]:
+        """The laws if every value were too high or too low by a constant: {-constant: law, 0: law, +constant: law}.
+
+        A wrong start of Y is such an error: 2.9 nats on 2.27 L^0.76 turn 0.76 into 0.70.
+        """
+        return {change: self.shifted(change).fit(**options) for change in (-constant, 0.0, constant)}
+
+    def bootstrap(self, n: int = 2000, *, seed: int = 0) -> Floats:
+        """The curve under resampling of its groups, (n, points).
+
+        Windows keep their own shuffled partners, so for "vclub" this knows less than the jackknife: a partner drawn several
+        times counts as independent.
+        """
+        _, label = np.unique(
+            self.document if self.groups == "documents" else np.arange(self.document.size), return_inverse=True
+        )
+        groups = int(label.max()) + 1
+        sums = np.zeros((groups, self.split.size))
+        np.add.at(sums, label, self.pointwise)
+        weights = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), size=n)
+        return np.asarray((weights @ sums) / (weights @ np.bincount(label))[:, None])
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """split, length, information, stderr."""
+        return {name: getattr(self, name) for name in ("split", "length", "information", "stderr")}
+
+    def plot(
+        self, axes: Any = None, law: "PowerLaw | None" = None, *, label: str | None = None, color: str | None = None
+    ) -> Any:
+        """Points with one standard error either way and, where given, a law with its 95 % band, on log-log axes.
+
+        Values <= 0 have no place there; the title says how many were left out.
+        """
+        from l2m.base.plots import BLUE, draw_law, new_axes
+
+        axes = new_axes() if axes is None else axes
+        x = law.settings["x"] if law is not None else self.settings["x"]
+        shown = self.information > 0
+        reach = np.where(np.isfinite(self.stderr), self.stderr, 0)
+        lower = np.minimum(reach, 0.999 * self.information)
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.set_xlabel("total length L (tokens)" if x == "length" else "split l (tokens)")
+        axes.set_ylabel(f"bipartite information ({self.unit})")
+        axes.errorbar(
+            self._abscissa(x)[shown],
+            self.information[shown],
+            np.stack([lower, reach])[:, shown],
+            fmt="o",
+            color=color or BLUE,
+            label=label or self.title,
+        )
+        if law is not None:
+            draw_law(axes, law, color or BLUE)
+        axes.legend()
+        if not shown.all():
+            axes.set_title(f"{int((~shown).sum())} values <= 0 not drawn", fontsize=9)
+        return axes
+
+    @property
+    def title(self) -> str:
+        """Estimator, ratio and correction in words."""
+        correction = self.settings["correction"]
+        return f"{self.settings['estimator']}, L = {self.settings['ratio']} l" + (
+            "" if correction == "none" else f", {correction} correction"
+        )
+
+    def _abscissa(self, x: str) -> NDArray[np.int64]:
+        if x not in ("length", "split"):
+            raise InputError(f"x: {x!r}; expected 'length' or 'split'")
+        return self.length if x == "length" else self.split
+
+
+def bipartite(
+    scores: Scores,
+    *,
+    estimator: str = "direct",
+    ratio: int = 2,
+    correction: str | None = None,
+    splits: Sequence[int] | None = None,
+    marginal: str = "same",
+    ngram: int = 2,
+    weight: float = 0.8,
+    preset: str | None = None,
+) -> BipartiteCurve:
+    """Bipartite information at every split that was scored.
+
+    Args:
+        scores: from `l2m.score` or `l2m.load(folder)`.
+        estimator: "direct" or "vclub".
+        ratio: L / l.
+        correction: None, "ngram" or "averaged", for "direct"; see the module.
+        splits: these l only; None for all that fit the ratio.
+        marginal: the Y of log q(Y) in "direct": "same", each window's own, or "other", that of the next window of a different
+            document, as the paper's scripts pair them. The mean is the same, the pointwise values and errors are not.
+        ngram, weight: n and w of the "ngram" correction.
+        preset: "paper" sets marginal = "other", splits to 2..512, and l as the x of fits.
+
+    Raises:
+        InputError: unknown names; passes that the store does not hold for any window; fewer than 64 contexts.
+    """
+    chosen = _choice("preset", preset, PRESETS) if preset else {}
+    marginal, x = chosen.get("marginal", marginal), chosen.get("x", "length")
+    _choice("estimator", estimator, dict.fromkeys(ESTIMATORS))
+    correction = correction or "none"
+    _choice("correction", correction, dict.fromkeys(CORRECTIONS))
+    _choice("marginal", marginal, {"same": 0, "other": 0})
+    if estimator == "vclub" and correction != "none":
+        raise InputError(f"correction: {correction!r} with vclub, which has no marginal; expected none")
+    wanted = (
+        splits
+        if splits is not None
+        else [split for split in chosen.get("splits", scores.splits) if split in scores.splits]
+    )
+    points = [int(split) for split in wanted if _holds(scores, int(split), ratio)]
+    if not points or (splits is not None and len(points) < len(splits)):
+        raise InputError(
+            f"{'splits' if splits is not None else 'ratio'}: {splits or ratio}; {scores.folder} holds, for ratio {ratio}, "
+            f"the splits {[split for split in scores.splits if _holds(scores, split, ratio)]}"
+        )
+    first = np.stack([_sum(scores.conditional[:, split : ratio * split]) for split in points], 1)
+    notes: dict[str, Any] = {}
+    if estimator == "direct":
+        second, partners = _marginals(scores, points, ratio, marginal, correction, ngram, weight, notes)
+    else:
+        second, partners = _shuffled(scores, points, ratio)
+    whole = np.isfinite(first).all(1) & np.isfinite(second).all((1, 2))
+    if not whole.any():
+        raise InputError(f"{scores.folder}: no window has all its passes yet; score again with the same settings")
+    first, second, partners, document = first[whole], second[whole], partners[whole], scores.documents[whole]
+    information, replicates, groups = jackknife(first, second, document, partners)
+    covariance = jackknife_covariance(replicates)
+    split = np.array(points, np.int64)
+    settings = {
+        "estimator": estimator,
+        "ratio": ratio,
+        "correction": correction,
+        "marginal": marginal,
+        "preset": preset,
+        "x": x,
+        **notes,
+        "windows": int(whole.sum()),
+        "windows_incomplete": int((~whole).sum()),
+        "documents": int(np.unique(document).size),
+        "noise_floor": scores.noise_floor,
+        "scores": dict(scores.settings),
+    }
+    return BipartiteCurve(
+        split=split,
+        length=ratio * split,
+        information=information,
+        stderr=np.sqrt(np.diag(covariance)),
+        covariance=covariance,
+        pointwise=first - second.mean(1),
+        document=document,
+        replicates=replicates,
+        groups=groups,
+        settings=settings,
+    )
+
+
+def every_estimate(scores: Scores, **options: Any) -> list[BipartiteCurve]:
+    """Every estimator, ratio and correction that the store has the passes for."""
+    ratios = range(2, scores.length // max(1, min(scores.splits, default=1)) + 1)
+    ratios_held = [r for r in ratios if sum(_holds(scores, split, r) for split in scores.splits) > 1]
+    corrections = ["none", *(["ngram"] if scores.ngram_entropy else []), *(["averaged"] if scores.contexts else [])]
+    curves = []
+    for ratio in ratios_held:
+        curves += [bipartite(scores, ratio=ratio, correction=name, **options) for name in corrections]
+        if scores.shuffles:
+            curves.append(bipartite(scores, estimator="vclub", ratio=ratio, **options))
+    return curves
+
+
+def _choice(argument: str, value: str, known: dict[str, Any]) -> Any:
+    if value not in known:
+        raise InputError(f"{argument}: {value!r}; expected one of {', '.join(known)}")
+    return known[value]
+
+
+def _holds(scores: Scores, split: int, ratio: int) -> bool:
+    fits = split in scores.splits and ratio * split <= scores.length
+    return fits and scores.marginal(split).shape[1] >= (ratio - 1) * split
+
+
+def _marginals(
+    scores: Scores,
+    points: Sequence[int],
+    ratio: int,
+    marginal: str,
+    correction: str,
+    ngram: int,
+    weight: float,
+    notes: dict[str, Any],
+) -> tuple[Floats, NDArray[np.int64]]:
+    """log q(Y), (windows, 1, points), and the documents they are of, (windows, 1)."""
+    second = np.stack([_sum(scores.marginal(split)[:, : (ratio - 1) * split]) for split in points], 1)
+    if correction == "ngram":
+        if not 0 <= weight <= 1:
+            raise InputError(f"weight: {weight}; expected 0 to 1")
+        entropy = scores.ngram_entropy.get(ngram)
+        if entropy is None:
+            raise InputError(
+                f"ngram: {ngram}; {scores.folder} holds n-gram entropies for n in {sorted(scores.ngram_entropy)}"
+            )
+        # A Y shorter than n has all its tokens replaced, by as many grams.
+        for column, split in enumerate(points):
+            n = min(ngram, (ratio - 1) * split)
+            second[:, column] -= weight * (scores.ngram_entropy[n] + _sum(scores.marginal(split)[:, :n]))
+        notes.update(ngram=ngram, weight=weight, ngram_entropy=entropy)
+    elif correction == "averaged":
+        halves = []
+        for column, split in enumerate(points):
+            given = scores.given_contexts(split)
+            count = given.shape[1]
+            average, half = _log_mean(given), _log_mean(given[:, : count // 2])
+            halves.append(float(np.nanmean(half - average)))
+            second[:, column] += average - _sum(scores.marginal(split)[:, :2])
+        notes.update(contexts=count, bias="upward", change_from_half_to_all_contexts=halves)
+    documents = scores.documents
+    if marginal == "other":
+        order = _next_of_another_document(documents)
+        second, documents = second[order], documents[order]
+    return second[:, None], documents[:, None]
+
+
+def _shuffled(scores: Scores, points: Sequence[int], ratio: int) -> tuple[Floats, NDArray[np.int64]]:
+    """log q(Y'|X), (windows, shuffles, points), and the documents of Y', (windows, shuffles)."""
+    if not scores.shuffles:
+        raise InputError(f"{scores.folder}: no shuffled passes; expected some for vclub: score with shuffles=1 or more")
+    second = [
+        [_sum(scores.shuffled(split, k)[:, : (ratio - 1) * split]) for k in range(scores.shuffles)] for split in points
+    ]
+    return np.moveaxis(np.array(second), (0, 1, 2), (2, 1, 0)), np.stack(scores.partners, 1)
+
+
+def _sum(values: NDArray[np.float32]) -> Floats:
+    return np.asarray(values.sum(1, dtype=np.float64))
+
+
+def _log_mean(values: NDArray[np.float32]) -> Floats:
+    return np.asarray(np.logaddexp.reduce(values.astype(float), 1) - np.log(values.shape[1]))
+
+
+def _next_of_another_document(documents: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each window the next one, in a circle, whose document differs."""
+    if np.unique(documents).size < 2:
+        raise InputError("marginal: 'other' with windows of one document; expected two documents or more")
+    order = np.arange(documents.size)
+    following = np.roll(order, -1)
+    while (same := documents[following] == documents).any():
+        following[same] = (following[same] + 1) % documents.size
+    return following
+
+
+def jackknife(
+    first: Floats, second: Floats, document: NDArray[np.int64], partners: NDArray[np.int64]
+) -> tuple[Floats, Floats, str]:
+    """mean(first) - mean(second), and the same with each document left out in turn, (groups, points).
+
+    A pair of two documents leaves with either of them, so that the errors know a partner may be drawn several times.
+
+    Args:
+        first: (windows, points).
+        second: (windows, pairs, points).
+        document: (windows,).
+        partners: (windows, pairs), the other document of each pair.
+    """
+    by_document = np.unique(document).size >= _FEWEST_DOCUMENTS
+    names, label = np.unique(document if by_document else np.arange(document.size), return_inverse=True)
+    groups = names.size
+
+    def sums(of: NDArray[np.int64], values: Floats) -> Floats:
+        total = np.zeros((groups, values.shape[-1]))
+        np.add.at(total, of, values)
+        return total
+
+    own = np.bincount(label, minlength=groups)
+    first_left, count = first.sum(0) - sums(label, first), document.size - own
+    second_left = second.sum((0, 1)) - sums(label, second.sum(1))
+    pairs = partners.size - own * partners.shape[1]
+    if by_document:
+        # A partner's own windows may be incomplete: then its document is no group.
+        place = np.minimum(np.searchsorted(names, partners), groups - 1)
+        other = (names[place] == partners) & (partners != document[:, None])
+        second_left -= sums(place[other], second[other])
+        pairs = pairs - np.bincount(place[other], minlength=groups)
+    kept = (count > 0) & (pairs > 0)
+    replicates = first_left[kept] / count[kept, None] - second_left[kept] / pairs[kept, None]
+    return first.mean(0) - second.mean((0, 1)), replicates, "documents" if by_document else "windows"
+
+
+def jackknife_covariance(replicates: Floats) -> Floats:
+    """(points, points); nan with fewer than two groups."""
+    groups, points = replicates.shape
+    if groups < 2:
+        return np.full((points, points), np.nan)
+    centred = replicates - replicates.mean(0)
+    return np.asarray(centred.T @ centred * (groups - 1) / groups)

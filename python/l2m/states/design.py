@@ -1,0 +1,129 @@
+"""Design aid: the smallest history state, among a family of models, that a law asks for at a target length."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from l2m.base.records import Record
+from l2m.errors import InputError
+from l2m.states.condition import Verdict, condition
+from l2m.states.history_state import HistoryState, history_state
+
+MOST_CANDIDATES = 10_000
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Design(Record):
+    """Candidates of a search, those that suffice first, each group by bytes.
+
+    Attributes:
+        length: the target, past and future together; a state is the one after length / ratio tokens.
+        required, required_high: numbers needed by the law's estimate, and by the upper end of its interval.
+        full_attention_bytes: what global attention in every layer, with the same heads, would hold (None: unknown).
+        candidates: `fields` varied, `state` (numbers, convolutions left out), `bytes`, `growth`, `reach`, `suffices`.
+    """
+
+    kind: ClassVar[str] = "design"
+
+    length: float
+    required: float
+    required_high: float
+    full_attention_bytes: float | None
+    candidates: tuple[Mapping[str, Any], ...]
+
+    @property
+    def best(self) -> Mapping[str, Any] | None:
+        """The candidate with the fewest bytes that suffices; None where none does."""
+        first = self.candidates[0]
+        return first if first["suffices"] else None
+
+    def explain(self) -> str:
+        """The result in words and numbers."""
+        needs = f"At {self.length:,.0f} tokens the state needs {self.required:,.0f} numbers (up to {self.required_high:,.0f})"
+        best = self.best
+        if best is None:
+            largest = max(self.candidates, key=lambda one: float(one["state"]))
+            return f"{needs}: none of {len(self.candidates)} candidates has them; the largest holds {largest['state']:,.0f}."
+        fields = ", ".join(f"{name} {value}" for name, value in best["fields"].items())
+        beside = (
+            ""
+            if not self.full_attention_bytes
+            else f", {100 * best['bytes'] / self.full_attention_bytes:.3g} % of full attention's "
+            f"{self.full_attention_bytes:,.0f}"
+        )
+        return (
+            f"{needs}: the smallest of {len(self.candidates)} candidates that has them is {fields}, "
+            f"{best['state']:,.0f} numbers in {best['bytes']:,.0f} bytes{beside}; it grows: {best['growth']}."
+        )
+
+
+def design(
+    law: Any,
+    length: float,
+    model: Mapping[str, Any],
+    vary: Mapping[str, Sequence[Any]],
+    *,
+    dtype: str | float | None = None,
+    cache_dtype: str | float | None = None,
+    **options: Any,
+) -> Design:
+    """Search a family of models for the smallest history state that suffices at a target length.
+
+    A candidate suffices if its state (attention and recurrence) holds at least the upper end of the required state's
+    interval, and if its windows, where it has nothing else, reach back over the whole past.
+
+    Args:
+        law, options: as for `l2m.condition`.
+        length: target length, past and future.
+        model: a config to start from: a dict of any family with a formula, such as `{"model_type": "hybrid", ...}`
+            (global, windowed and recurrent layers in any proportion; see `l2m.states.history_state.outside.hybrid`).
+        vary: config field -> values to try; every combination is a candidate.
+        dtype, cache_dtype: precision, as for `l2m.history_state`.
+
+    Raises:
+        InputError: nothing to vary, more than 10,000 combinations, or what `condition` and `history_state` raise.
+    """
+    count = math.prod(len(values) for values in vary.values())
+    if not vary or not 0 < count <= MOST_CANDIDATES:
+        raise InputError(f"vary: {count if vary else 0} combinations; expected 1 to {MOST_CANDIDATES:,}")
+
+    def state_of(fields: Mapping[str, Any]) -> HistoryState:
+        return history_state({**model, **fields}, dtype=dtype, cache_dtype=cache_dtype)
+
+    candidates = []
+    verdict: Verdict | None = None
+    for values in itertools.product(*vary.values()):
+        fields = dict(zip(vary, values, strict=True))
+        state = state_of(fields)
+        if verdict is None:
+            verdict = condition(law, state, length, **options)
+            required = verdict.required_state(length)
+        past = length / verdict.ratio
+        numbers = state.numbers(past, least=True, parts=("attention", "recurrent")).item()
+        candidates.append(
+            {
+                "fields": fields,
+                "state": numbers,
+                "bytes": state.numbers(past, bits=True).item() / 8,
+                "growth": state.growth,
+                "reach": state.reach,
+                "suffices": bool(numbers >= required.high and state.reach >= past),
+            }
+        )
+    candidates.sort(key=lambda one: (not one["suffices"], one["bytes"]))
+    heads = ("num_hidden_layers", "hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim")
+    full = {"model_type": "llama", **{name: model[name] for name in heads if name in model}}
+    try:
+        reference = history_state(full, dtype=dtype, cache_dtype=cache_dtype).numbers(past, bits=True).item() / 8
+    except InputError:
+        reference = None
+    return Design(
+        length=float(length),
+        required=float(required),
+        required_high=required.high,
+        full_attention_bytes=reference,
+        candidates=tuple(candidates),
+        settings={"model": dict(model), "vary": {name: list(values) for name, values in vary.items()}},
+    )

@@ -1,0 +1,237 @@
+"""The history state as data: a list of memories, each with a closed form in the number of tokens absorbed."""
+
+import dataclasses
+import math
+import warnings
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from l2m.base.records import Record
+from l2m.errors import InputError
+
+PARTS = ("attention", "recurrent", "convolution")
+GROWTHS = ("token", "level", "fixed")
+
+BITS = {
+    "float64": 64.0, "float32": 32.0, "bfloat16": 16.0, "float16": 16.0, "float8_e4m3fn": 8.0, "float8_e5m2": 8.0,
+    "int8": 8.0, "uint8": 8.0, "fp8": 8.0, "int4": 4.0, "nf4": 4.0, "fp4": 4.0, "int2": 2.0,
+}  # fmt: skip
+"""Bits per number by dtype name; scales of block-quantised formats are not counted (give bits for those)."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Memory(Record):
+    """One thing one layer keeps. After n tokens it holds
+
+        growth "token":  numbers * (min(n, limit) // stride)     keys and values; a window keeps `limit` tokens
+        growth "level":  numbers * (floor(log2 n) + 1)           log-linear attention
+        growth "fixed":  numbers                                 recurrent state, convolution window
+
+    `numbers` and `limit` say what an implementation stores, `least_numbers` and `least_limit` what it must (None: the
+    same). `bits` fixes the precision of this memory alone (None: the model's).
+    """
+
+    kind: ClassVar[str] = "memory"
+
+    layer: int
+    part: str
+    growth: str
+    numbers: int
+    limit: int | None = None
+    stride: int = 1
+    least_numbers: int | None = None
+    least_limit: int | None = None
+    bits: float | None = None
+
+    def at(self, length: NDArray[Any], *, least: bool = False) -> NDArray[Any]:
+        """Numbers held after `length` tokens (an array of integers or floats)."""
+        numbers = self.least_numbers if least and self.least_numbers is not None else self.numbers
+        limit = self.least_limit if least and self.least_limit is not None else self.limit
+        held: NDArray[Any]
+        if self.growth == "fixed":
+            held = np.full_like(length, numbers)
+        elif self.growth == "level":
+            levels = np.frexp(np.maximum(length, 0.5))[1]  # floor(log2 n) + 1; 0 for n = 0
+            held = numbers * levels.astype(length.dtype)
+        else:
+            held = numbers * ((length if limit is None else np.minimum(length, limit)) // self.stride)
+        return held
+
+
+def attention(
+    layer: int,
+    numbers: int,
+    *,
+    window: int | None = None,
+    stride: int = 1,
+    least_numbers: int | None = None,
+    least_window: int | None = None,
+) -> Memory:
+    """`numbers` per token in the cache, of at most `window` tokens the next one can see (itself included).
+
+    The token being processed brings its own key and value, so window - 1 earlier ones are kept.
+    """
+    limit = None if window is None else max(window - 1, 0)
+    least_limit = None if least_window is None else max(least_window - 1, 0)
+    return Memory(
+        layer, "attention", "token", numbers, limit, stride, least_numbers=least_numbers, least_limit=least_limit
+    )
+
+
+def recurrent(layer: int, numbers: int, *, bits: float | None = None) -> Memory:
+    """A state of `numbers` numbers, whatever the length."""
+    return Memory(layer, "recurrent", "fixed", numbers, bits=bits)
+
+
+def convolution(layer: int, channels: int, kernel: int, *, stored: int | None = None) -> Memory:
+    """The inputs a causal convolution still needs: kernel - 1 columns; `stored` of them (default: kernel) are held."""
+    kept = kernel if stored is None else stored
+    return Memory(layer, "convolution", "fixed", channels * kept, least_numbers=channels * (kernel - 1))
+
+
+@dataclasses.dataclass(frozen=True)
+class StateSize:
+    """Numbers in the history state after `length` tokens, of one sequence; each field has the shape of `length`.
+
+    `per_layer` has one more axis, last: the layers. `least` leaves out what is stored but not needed (a convolution of
+    kernel k needs k - 1 columns, k are kept). `bits` and `bytes` are for what is stored.
+    """
+
+    length: Any
+    total: Any
+    attention: Any
+    recurrent: Any
+    convolution: Any
+    least: Any
+    per_layer: NDArray[Any]
+    bits: Any
+    bytes: Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class HistoryState(Record):
+    """The history state of one causal model as a function of the tokens absorbed (paper section 5: z_l).
+
+    Attributes:
+        name, family: what was asked for, and the model type whose formula answered.
+        memories: what each layer keeps.
+        layers: number of layers, those that keep nothing included.
+        bits, cache_bits: bits per number of recurrent and convolution states, and of the attention cache.
+        vocabulary: number of tokens M (None: not a token model, or unknown).
+        positions: longest position the model has (None: no table, or unknown).
+        source: where the numbers come from: the formula's reference, or "measured".
+    """
+
+    kind: ClassVar[str] = "history_state"
+
+    name: str
+    family: str
+    memories: tuple[Memory, ...]
+    layers: int
+    bits: float = 16.0
+    cache_bits: float = 16.0
+    vocabulary: int | None = None
+    positions: int | None = None
+    source: str = ""
+
+    def at(self, length: ArrayLike) -> StateSize:
+        """Size of the state after `length` tokens: an integer >= 0, or an array of them.
+
+        Warns:
+            UserWarning: length 0 (what is allocated before the first token), or one beyond the model's positions (what
+                would be stored there).
+
+        Raises:
+            InputError: a length that is negative or not a whole number.
+        """
+        lengths = np.asarray(length)
+        whole = lengths.dtype.kind in "iu" or (lengths.dtype.kind == "f" and bool(np.all(lengths == np.floor(lengths))))
+        if not whole or lengths.size == 0 or lengths.min() < 0:
+            raise InputError(f"length: {length!r}; expected whole numbers of tokens >= 0")
+        if lengths.min() == 0:
+            warnings.warn(f"{self.name}: length 0: only what is allocated before the first token", stacklevel=2)
+        if self.positions is not None and lengths.max() > self.positions:
+            longest = f"{int(lengths.max()):,} tokens, but the model has {self.positions:,} positions"
+            warnings.warn(f"{self.name}: {longest}", stacklevel=2)
+        lengths = lengths.astype(np.int64)
+        per_layer = np.zeros((*lengths.shape, self.layers), dtype=np.int64)
+        parts = {part: np.zeros(lengths.shape, dtype=np.int64) for part in PARTS}
+        bits = np.zeros(lengths.shape)
+        for memory in self.memories:
+            held = memory.at(lengths)
+            per_layer[..., memory.layer] += held
+            parts[memory.part] += held
+            bits += held * self.bits_of(memory)
+
+        def shaped(value: Any) -> Any:
+            return value if lengths.ndim else value.item()
+
+        return StateSize(
+            length=shaped(lengths),
+            total=shaped(per_layer.sum(axis=-1)),
+            **{part: shaped(value) for part, value in parts.items()},
+            least=shaped(self.numbers(lengths, least=True).astype(np.int64)),
+            per_layer=per_layer,
+            bits=shaped(bits),
+            bytes=shaped(bits / 8),
+        )
+
+    def bits_of(self, memory: Memory) -> float:
+        """Bits per number of one memory."""
+        if memory.bits is not None:
+            return memory.bits
+        return self.cache_bits if memory.part == "attention" else self.bits
+
+    def numbers(
+        self, length: ArrayLike, *, least: bool = False, parts: tuple[str, ...] = PARTS, bits: bool = False
+    ) -> NDArray[np.float64]:
+        """Numbers (or bits) held in `parts` after `length` tokens, in floating point: any length up to 1e300."""
+        lengths = np.floor(np.asarray(length, dtype=np.float64))
+        held = np.zeros(lengths.shape)
+        for memory in self.memories:
+            if memory.part in parts:
+                held = held + memory.at(lengths, least=least) * (self.bits_of(memory) if bits else 1.0)
+        return held
+
+    @property
+    def growth(self) -> str:
+        """ "linear", "logarithmic" or "constant": how the state grows with length in the end."""
+        if any(memory.growth == "token" and memory.limit is None and memory.numbers for memory in self.memories):
+            return "linear"
+        if any(memory.growth == "level" and memory.numbers for memory in self.memories):
+            return "logarithmic"
+        return "constant"
+
+    @property
+    def growth_exponent(self) -> float:
+        """g in dim(z_n) ~ n^g for large n: 1 with any global attention, else 0 (also where it grows like log n)."""
+        return 1.0 if self.growth == "linear" else 0.0
+
+    @property
+    def windows(self) -> tuple[int, ...]:
+        """Tokens each kind of bounded attention keeps, ascending: beyond them that part of the state is full."""
+        limits = {memory.limit for memory in self.memories if memory.growth == "token" and memory.limit is not None}
+        return tuple(sorted(limits))
+
+    @property
+    def saturation_length(self) -> float:
+        """Tokens after which the state grows no more (a fixed state: 1; infinite where it never stops)."""
+        if self.growth != "constant":
+            return math.inf
+        return float(max(self.windows, default=1))
+
+    @property
+    def reach(self) -> float:
+        """How far back a state of attention windows alone can hold anything: the sum of the windows of its layers.
+
+        Each layer's window looks at what the layer below made of its own. Infinite with global attention or a
+        recurrent state.
+        """
+        reach = 0
+        for memory in self.memories:
+            if memory.part == "recurrent" or (memory.growth == "token" and memory.limit is None):
+                return math.inf
+            reach += memory.limit or 0
+        return float(reach)

@@ -1,0 +1,1 @@
+"""Numbers to estimates: entropies, information, curves and the laws that describe them."""

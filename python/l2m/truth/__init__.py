@@ -1,0 +1,1 @@
+"""What is known exactly: sources whose information has a closed form."""

@@ -1,0 +1,712 @@
+"""The hierarchical Gaussian language: sequences whose information is known exactly, at any length.
+
+Construction: Chen et al., Appendix C (paper section 3). The law, samples and conditionals are computed in O(L) by the Rust
+core (`rust/gaussian/`).
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from itertools import pairwise, product
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from l2m import _core
+from l2m.base.progress import Progress
+from l2m.base.records import Record
+from l2m.errors import InputError
+
+if TYPE_CHECKING:
+    from l2m.statistics.power_law import PowerLaw
+
+Floats = NDArray[np.float64]
+
+MAX_LAYERS = 10
+MAX_DENSE = 4096
+BOUNDARIES = ("weighted", "printed")
+
+
+class HierarchicalGaussian:
+    """The exact law of a hierarchical Gaussian sequence Z_1..Z_L, L = 4^layers, every Z_t of mean 0 and variance 1.
+
+    Args:
+        layers: 1 to 10; the length is 4^layers.
+        children: copies of the layer below that a layer is made of: 1 (information grows like log L), 2 (like L^0.5), 3 (the
+            paper's, like L^0.79), or a sequence with one entry for each layer from layer 2 on.
+        boundary: how values at row boundaries are mixed: "weighted" (gives both laws of the paper's figure) or "printed"
+            (the rule as printed, under which the information of `children=1` does not grow).
+
+    Attributes:
+        conditional_std: standard deviation of Z_t given all before it, (L,), read-only.
+
+    Raises:
+        InputError: layers out of range, children not in 1..3, a sequence of the wrong length, an unknown boundary rule.
+    """
+
+    def __init__(self, layers: int, children: int | Sequence[int] = 3, *, boundary: str = "weighted") -> None:
+        self.layers = _layers(layers)
+        self.children = _children(children, self.layers)
+        if boundary not in BOUNDARIES:
+            raise InputError(f"boundary: {boundary!r}; expected 'weighted' or 'printed'")
+        self.boundary = boundary
+        self.length = 4**self.layers
+        self._core = _core.GaussianLaw(list(self.children), boundary)
+        self.conditional_std: Floats = self._core.conditional_std()
+        self.conditional_std.flags.writeable = False
+        # A middle window has no fast conditionals; the factors of a few are kept, for they serve many sequences.
+        self._window_factor = lru_cache(maxsize=32)(self._factor)
+
+    @classmethod
+    def with_exponent(cls, layers: int, beta: float, *, boundary: str = "weighted") -> Self:
+        """The law whose nominal exponent is nearest to `beta`, its children interleaved as evenly as they go.
+
+        The order matters at finite length: compare `fitted_exponent` and `local_exponents`.
+
+        Raises:
+            InputError: layers out of range (at least 2 here), beta outside 0 .. log 3 / log 4 = 0.7925.
+        """
+        slots = _layers(layers) - 1
+        largest = math.log(3) / math.log(4)
+        if slots == 0:
+            raise InputError("layers: 1; expected at least 2: one layer is one law, with no exponent to choose")
+        if not 0 <= beta <= largest + 1e-4:
+            raise InputError(f"beta: {beta!r}; expected 0 to {largest:.4f} = log 3 / log 4")
+
+        def distance(twos_threes: tuple[int, ...]) -> tuple[float, float]:
+            logs = _logs(slots, *twos_threes)
+            return round(abs(logs.mean() / math.log(4) - beta), 12), float(logs.var())  # ties: the more even one
+
+        counts = [pair for pair in product(range(slots + 1), repeat=2) if sum(pair) <= slots]
+        return cls(layers, _interleave(_logs(slots, *min(counts, key=distance))), boundary=boundary)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), boundary=self.boundary), (self.layers, self.children)
+
+    def __repr__(self) -> str:
+        children = self.children[0] if len(set(self.children)) == 1 else self.children
+        return f"HierarchicalGaussian({self.layers}, {children}, boundary={self.boundary!r})  # length {self.length:,}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What makes the law, as JSON."""
+        return {
+            "name": "hierarchical Gaussian",
+            "layers": self.layers,
+            "children": list(self.children),
+            "boundary": self.boundary,
+        }
+
+    # --- the law -------------------------------------------------------------------------------------------------------
+
+    def entropy(self) -> Floats:
+        """Conditional entropy of Z_t given all before it, nats, (L,): 1/2 log(2 pi e s_t^2). It may be negative."""
+        return np.log(self.conditional_std) + 0.5 * math.log(2 * math.pi * math.e)
+
+    def bipartite_information(self, split: ArrayLike | None = None) -> Any:
+        """I_BP(l; L) = I(Z_1..Z_l; Z_{l+1}..Z_L), nats.
+
+        Args:
+            split: l in 0..L, or an integer array of any shape; None: L/2. `law.bipartite_information(range(1, L))` gives the
+                whole curve in O(L). Inside one law the curve is log-periodic: fit exponents over lengths, not over splits
+                (`fitted_exponent`).
+
+        Raises:
+            InputError: a split outside 0..L or not an integer.
+        """
+        if split is None:
+            return float(self._core.half_information()[-1])
+        splits = self._splits(split)
+        information = self._core.bipartite_information()[splits]
+        return float(information) if splits.ndim == 0 else information
+
+    def vclub(self, split: ArrayLike | None = None) -> Any:
+        """What vCLUB finds at a split with a perfect model, nats: I + KL(p(x) p(y) || p(x, y)).
+
+        1/2 [tr(Sigma^-1 (Sigma_X (+) Sigma_Y)) - L] (paper, section 2). Splits as in `bipartite_information`; dense.
+
+        Raises:
+            InputError: as `bipartite_information`; L above 4,096.
+        """
+        splits = self._splits(self.length // 2 if split is None else split)
+        values = vclub_curve(self.covariance())[splits]
+        return float(values) if splits.ndim == 0 else values
+
+    def _splits(self, split: ArrayLike) -> NDArray[np.int64]:
+        splits = _integers("split", split)
+        if splits.size and not (splits.min() >= 0 and splits.max() <= self.length):
+            raise InputError(f"split: {splits.min()} to {splits.max()}; expected 0 to {self.length}")
+        return splits
+
+    @property
+    def nominal_exponent(self) -> float:
+        """mean(log children) / log 4: beta of I_BP(L/2; L) ~ L^beta as layers go on; nan for one layer."""
+        return float(np.log(self.children).mean() / math.log(4)) if self.children else math.nan
+
+    @property
+    def local_exponents(self) -> Floats:
+        """Slope of log I_BP(L/2; L) against log L from each length 4^k to the next, (layers - 1,)."""
+        return np.asarray(np.diff(np.log(self._core.half_information())) / math.log(4))
+
+    @property
+    def fitted_exponent(self) -> float:
+        """Least-squares slope of log I_BP(L/2; L) against log L over the lengths 4, 16, ..., 4^layers; nan for one layer."""
+        logs = np.log(self._core.half_information())
+        k = np.arange(self.layers) - (self.layers - 1) / 2
+        return float((k @ logs) / (k @ k) / math.log(4)) if self.layers > 1 else math.nan
+
+    def growth(self) -> "GaussianGrowth":
+        """I_BP(L/2; L) of the laws of length 4, 16, ..., 4^layers made of the first layers of this one, with exponents."""
+        shorter = [type(self)(k, self.children[: k - 1], boundary=self.boundary) for k in range(1, self.layers)]
+        return GaussianGrowth(
+            length=4 ** np.arange(1, self.layers + 1),
+            information=self._core.half_information(),
+            end_information=np.array([law.two_point_information(0, law.length - 1) for law in (*shorter, self)]),
+            local_exponents=self.local_exponents,
+            nominal_exponent=self.nominal_exponent,
+            fitted_exponent=self.fitted_exponent,
+            settings=self.settings,
+        )
+
+    def two_point(
+        self,
+        distances: Sequence[int] | None = None,
+        *,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> "GaussianTwoPoint":
+        """Correlation and information of two values at a distance, averaged over all pairs at it. O(L) a distance.
+
+        Args:
+            distances: 1..L-1; None: 1, 2, 4, ..., L/2.
+
+        Raises:
+            InputError: distances out of range or not integers.
+        """
+        chosen = 2 ** np.arange(2 * self.layers) if distances is None else _integers("distances", distances).ravel()
+        if chosen.size and chosen.min() < 1:
+            raise InputError(f"distances: {chosen.min()}; expected 1 to {self.length - 1}")
+        correlation, information = self._core.two_point(chosen.tolist(), _threads(threads), progress)
+        return GaussianTwoPoint(chosen, correlation, information, settings=self.settings)
+
+    def two_point_information(self, i: ArrayLike, j: ArrayLike) -> Any:
+        """I(Z_i; Z_j) = -1/2 log(1 - Corr^2), nats, of positions as in `correlation`; infinite for i = j."""
+        with np.errstate(divide="ignore"):
+            information = -0.5 * np.log1p(-np.square(self.correlation(i, j)))
+        return float(information) if np.ndim(information) == 0 else information
+
+    def correlation(self, i: ArrayLike, j: ArrayLike) -> Any:
+        """Corr(Z_i, Z_j) for positions 0..L-1; integers or integer arrays that broadcast. O(log L) each.
+
+        Raises:
+            InputError: positions outside 0..L-1, or not integers.
+        """
+        first, second = np.broadcast_arrays(_integers("i", i), _integers("j", j))
+        values = self._core.correlation(np.ascontiguousarray(first).ravel(), np.ascontiguousarray(second).ravel())
+        return float(values[0]) if first.ndim == 0 else values.reshape(first.shape)
+
+    def covariance(self) -> Floats:
+        """Cov(Z), (L, L): dense, for checks.
+
+        Raises:
+            InputError: L above 4,096 (128 MiB).
+        """
+        if self.length > MAX_DENSE:
+            raise InputError(
+                f"covariance: a {self.length:,} x {self.length:,} matrix; expected a length of at most 4,096"
+            )
+        rows, columns = np.tril_indices(self.length)
+        dense = np.empty((self.length, self.length))
+        dense[rows, columns] = dense[columns, rows] = self.correlation(rows, columns)
+        return dense
+
+    def plot_entropy(self, axes: Any = None) -> Any:
+        """Conditional entropy by position, nats, with its mean over octaves of positions; a log axis of positions from 1."""
+        from l2m.base.plots import BLUE, GREY, new_axes
+
+        axes = new_axes() if axes is None else axes
+        entropy, position = self.entropy(), np.arange(1, self.length + 1)
+        shown = min(self.length, MAX_DENSE)  # more dots are a black area
+        axes.plot(
+            position[:shown],
+            entropy[:shown],
+            ".",
+            color=GREY,
+            markersize=2,
+            alpha=0.5,
+            rasterized=True,
+            label="every position",
+        )
+        edges = 2 ** np.arange(2 * self.layers + 1)
+        means = [entropy[a - 1 : b - 1].mean() for a, b in pairwise(edges)]
+        axes.plot(edges[:-1] * math.sqrt(2), means, "o-", color=BLUE, label="mean of an octave")
+        axes.set_xscale("log", base=2)
+        axes.set_xlabel("position t")
+        axes.set_ylabel("conditional entropy of Z given all before it (nats)")
+        axes.legend()
+        return axes
+
+    # --- sequences -----------------------------------------------------------------------------------------------------
+
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int,
+        threads: int | None = None,
+        dtype: DTypeLike = np.float64,
+        first: int = 0,
+        progress: Progress | None = None,
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Independent sequences with their exact conditional means.
+
+        Args:
+            n: how many.
+            seed: 0..2^64-1. Sequence k of a seed is the same whatever n, threads and machine.
+            threads: default all cores.
+            dtype: float64 or float32 (computed in float64).
+            first: the number k of the first sequence.
+
+        Returns:
+            (z, mean), both (n, L): the values and E[Z_t | Z_<t]; (z - mean) / conditional_std is standard normal.
+
+        Raises:
+            InputError: n, seed, first or threads out of range, another dtype, or more values than fit.
+        """
+        n = _index("n", n, 0, 2**40)
+        z, mean = self._sample(n, 1, 0, seed, threads, dtype, first, progress)
+        return z[..., 0], mean[..., 0]
+
+    def tokens(
+        self,
+        batch: int,
+        *,
+        seed: int,
+        channels: int = 64,
+        threads: int | None = None,
+        dtype: DTypeLike = np.float32,
+        first: int = 0,
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The paper's training sequences: `channels` independent sequences side by side, one vector a position.
+
+        Returns:
+            (tokens, mean): (batch, 1 + L, channels), tokens[:, 0] = 0 being BOS and tokens[b, 1 + t, c] value t of sequence
+            first + b * channels + c; and the conditional means of the values, (batch, L, channels).
+
+        Raises:
+            InputError: as `sample`.
+        """
+        batch, channels = _index("batch", batch, 0, 2**40), _index("channels", channels, 1, 2**20)
+        return self._sample(batch, channels, 1, seed, threads, dtype, first, None)
+
+    def _sample(
+        self,
+        groups: int,
+        channels: int,
+        head: int,
+        seed: int,
+        threads: int | None,
+        dtype: DTypeLike,
+        first: int,
+        progress: Progress | None,
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        seed, first = _index("seed", seed, 0, 2**64 - 1), _index("first", first, 0, 2**64 - 1)
+        kind, workers = _dtype(dtype), _threads(threads)
+        try:
+            z = np.zeros((groups, head + self.length, channels), kind)
+            mean = np.zeros((groups, self.length, channels), kind)
+        except (MemoryError, ValueError):
+            size = 2 * groups * channels * self.length * kind.itemsize / 2**30
+            raise InputError(
+                f"n: {groups * channels:,} sequences, {size:,.0f} GiB; expected what memory holds"
+            ) from None
+        self._core.sample(z.reshape(-1), mean.reshape(-1), groups, channels, head, seed, first, workers, progress)
+        return z, mean
+
+    def conditional_mean(
+        self, z: ArrayLike, *, threads: int | None = None, progress: Progress | None = None
+    ) -> NDArray[Any]:
+        """E[Z_t | Z_<t = z_<t] for given sequences.
+
+        Args:
+            z: (L,) or (..., L); float32 is answered in float32, all else in float64.
+
+        Returns:
+            An array of the shape of z. The first mean of a sequence is 0.
+
+        Raises:
+            InputError: another length, values that are not finite, or values beyond 40 in size: their probability
+                is below the smallest positive float64, so z is not of this law (is its variance 1?).
+        """
+        return self._means(self._values("z", z), threads=threads, progress=progress)
+
+    def _means(
+        self, z: NDArray[Any], *, reverse: bool = False, threads: int | None = None, progress: Progress | None = None
+    ) -> NDArray[Any]:
+        return self._core.conditional_mean(z.reshape(-1), reverse, _threads(threads), progress).reshape(z.shape)
+
+    def log_density(self, z: ArrayLike, *, start: int | None = None, threads: int | None = None) -> Any:
+        """log p(z), nats: a float for one sequence, (...,) for (..., n).
+
+        Args:
+            z: whole sequences, (..., L); with `start`, windows that lie at positions start..start+n-1, whose density is
+                the marginal one: nothing is known of the values around them. O(L) for windows that begin or end with the
+                sequence; others are dense, n <= 4,096.
+
+        Raises:
+            InputError: as `conditional_mean`; a window that does not fit.
+        """
+        values = self._values("z", z) if start is None else self._window("z", z, start)
+        first = start or 0
+        if first and first + values.shape[-1] == self.length:  # read backwards it begins with the sequence
+            values, first = np.ascontiguousarray(values[..., ::-1]), 0
+        density = self.log_conditionals(values, start=first, threads=threads).sum(-1)
+        return float(density) if density.ndim == 0 else density
+
+    def log_conditionals(self, z: ArrayLike, *, start: int = 0, threads: int | None = None) -> Floats:
+        """log p(z_t | the values of the window before it), nats, of the shape of z, (..., n).
+
+        The window lies at positions start..start+n-1. O(L) for start = 0, else dense with n <= 4,096.
+
+        Raises:
+            InputError: as `log_density`.
+        """
+        values = self._window("z", z, start)
+        n = values.shape[-1]
+        if start == 0:
+            std = self.conditional_std[:n]
+            padding = [(0, 0)] * (values.ndim - 1) + [(0, self.length - n)]
+            mean = self._means(np.pad(values, padding), threads=threads)[..., :n]
+            scaled = (values.astype(np.float64) - mean) / std
+        else:
+            from scipy.linalg import solve_triangular
+
+            factor = self._window_factor(start, n)
+            std = np.diag(factor)
+            rows = values.reshape(-1, n).astype(np.float64)
+            scaled = solve_triangular(factor, rows.T, lower=True).T.reshape(values.shape)
+        return np.asarray(-0.5 * scaled**2 - np.log(std) - 0.5 * math.log(2 * math.pi))
+
+    def _factor(self, start: int, n: int) -> Floats:
+        """Cholesky factor of the covariance of a window."""
+        if n > MAX_DENSE:
+            raise InputError(
+                f"z: a window of {n:,} values from position {start:,}; expected at most 4,096 inside a sequence"
+            )
+        i = np.arange(start, start + n)
+        return np.linalg.cholesky(self.correlation(i[:, None], i))
+
+    def pointwise_information(self, z: ArrayLike, *, threads: int | None = None) -> Floats:
+        """log p(y | x) - log p(y) of sequences at every split, nats, (..., L + 1): entry l is for X = Z_1..Z_l.
+
+        Its mean over sequences is I_BP(l; L): the "direct" estimator with a perfect model. O(L): the law is symmetric under
+        reversal, so that log p(y) is the density of a beginning, read backwards.
+
+        Raises:
+            InputError: as `conditional_mean`.
+        """
+        values = self._values("z", z)
+        forward = self.log_conditionals(values, threads=threads)
+        backward = self.log_conditionals(np.ascontiguousarray(values[..., ::-1]), threads=threads)[..., ::-1]
+        information = np.zeros((*values.shape[:-1], self.length + 1))
+        # log p(y|x) - log p(y) summed from the end: both sums run over the positions of Y.
+        information[..., :-1] = np.cumsum((forward - backward)[..., ::-1], axis=-1)[..., ::-1]
+        information[..., 0] = 0  # X is empty; the sum leaves rounding
+        return information
+
+    def kl(self, mean: ArrayLike, std: ArrayLike, *, conditional_mean: ArrayLike) -> Floats:
+        """KL(p || q) of predictions against the truth, by position, nats.
+
+        p = N(conditional_mean, conditional_std^2) is exact, q = N(mean, std^2) predicted.
+
+        Args:
+            mean, std, conditional_mean: arrays (..., L) that broadcast against each other.
+
+        Returns:
+            (..., L), never negative. Its sum over the positions of Y bounds the information missed there.
+
+        Raises:
+            InputError: a last axis that is not L, values that are not finite, a standard deviation <= 0.
+        """
+        predicted, truth = self._values("mean", mean), self._values("conditional_mean", conditional_mean)
+        deviation = np.asarray(std, np.float64)
+        if not (np.isfinite(deviation).all() and (deviation > 0).all()):
+            worst = float(np.nanmin(deviation)) if np.isfinite(deviation).all() else "values that are not finite"
+            raise InputError(f"std: {worst}; expected finite values above 0")
+        try:
+            np.broadcast_shapes(predicted.shape, truth.shape, deviation.shape, (self.length,))
+        except ValueError:
+            shapes = f"{predicted.shape}, {deviation.shape} and {truth.shape}"
+            raise InputError(
+                f"mean, std, conditional_mean: shapes {shapes}; expected (..., {self.length}) that broadcast"
+            ) from None
+        ratio = self.conditional_std / deviation
+        # log1p keeps the difference of nearly equal deviations: r^2 - 1 - log r^2 is of second order in it.
+        excess = ratio**2 - 1
+        return np.asarray(0.5 * (excess - np.log1p(excess) + ((truth - predicted) / deviation) ** 2))
+
+    def filter(self, n: int | None = None) -> "GaussianFilter":
+        """A reader of one sequence (n=None), or of n side by side, one value at a time."""
+        return GaussianFilter(self, n)
+
+    def _values(self, name: str, values: ArrayLike) -> NDArray[Any]:
+        array = _floats(name, values)
+        if array.shape[-1] != self.length:
+            raise InputError(f"{name}: shape {array.shape}; expected (..., {self.length})")
+        return array
+
+    def _window(self, name: str, values: ArrayLike, start: int) -> NDArray[Any]:
+        start, array = _index("start", start, 0, self.length), _floats(name, values)
+        if start + array.shape[-1] > self.length:
+            raise InputError(
+                f"{name}: shape {array.shape} from position {start}; expected at most {self.length - start} values"
+            )
+        return array
+
+
+class GaussianFilter:
+    """Reads sequences of a law one value at a time; O(1) work a value on average, O(L) memory.
+
+    Attributes (before a value is read, of that value): `mean`, E[Z_t | Z_<t], a float or (n,), and `std`; both None
+    after the last value. `position` is t, 0 at first.
+    """
+
+    def __init__(self, law: HierarchicalGaussian, n: int | None = None) -> None:
+        self._law = law
+        self._n = n
+        self._core = law._core.filter(1 if n is None else _index("n", n, 1, 2**32))
+
+    @property
+    def position(self) -> int:
+        return self._core.position
+
+    @property
+    def mean(self) -> Any:
+        mean = self._core.mean()
+        return mean if self._n is not None or mean is None else float(mean[0])
+
+    @property
+    def std(self) -> float | None:
+        position = self.position
+        return float(self._law.conditional_std[position]) if position < self._law.length else None
+
+    def step(self, z: ArrayLike) -> Any:
+        """Read the next value: a float, or (n,) for n sequences.
+
+        Returns:
+            E[Z_t | Z_<t] of the value read, so that [filter.step(z_t) for z_t in z] equals `law.conditional_mean(z)`. The
+            prediction of the value after it is `mean`.
+
+        Raises:
+            InputError: a wrong shape, values the law cannot give, or a step past the end.
+        """
+        values = np.asarray(z, np.float64)
+        if values.shape != (() if self._n is None else (self._n,)):
+            expected = "one number" if self._n is None else f"({self._n},)"
+            raise InputError(f"z: shape {values.shape}; expected {expected}")
+        mean = self.mean
+        self._core.step(np.ascontiguousarray(values).reshape(-1))
+        return mean
+
+    def copy(self) -> "GaussianFilter":
+        """An independent reader that stands at the same position: for several continuations of one beginning."""
+        other = object.__new__(GaussianFilter)
+        other._law, other._n, other._core = self._law, self._n, self._core.copy()
+        return other
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class GaussianGrowth(Record):
+    """I_BP(L/2; L) against L, exact.
+
+    Attributes:
+        length: 4, 16, ..., 4^layers, int64.
+        information: I_BP(L/2; L), nats, (layers,).
+        end_information: I(Z_1; Z_L) of the two ends, nats, (layers,): the same for one copy and for three, 0 for two.
+        local_exponents: slope of the logarithms from each length to the next, (layers - 1,).
+        nominal_exponent, fitted_exponent: as of the law.
+    """
+
+    kind: ClassVar[str] = "gaussian growth"
+    information_fields: ClassVar[tuple[str, ...]] = ("information", "end_information")
+
+    length: NDArray[np.int64]
+    information: Floats
+    end_information: Floats
+    local_exponents: Floats
+    nominal_exponent: float
+    fitted_exponent: float
+
+    def fit(self, **options: Any) -> "PowerLaw":
+        """The power law through the points, for `l2m.condition`; its interval tells how far the curve is from one.
+
+        Args:
+            options: passed on to `l2m.fit_power_law`.
+        """
+        from l2m.statistics.power_law import fit_power_law
+
+        law = fit_power_law(self.length.astype(float), self.information, **options)
+        return dataclasses.replace(law, unit=self.unit, settings={**self.settings, **law.settings, "x": "length"})
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame: length, information, end_information."""
+        return _frame(self, "length", "information", "end_information")
+
+    def plot(self, axes: Any = None, *, label: str | None = None, color: str | None = None) -> Any:
+        """Information against length on log-log axes."""
+        label = label or f"children {_shown(self.settings['children'])}, exponent {self.fitted_exponent:.2f}"
+        axes = _plot(axes, self.length, self.information, "o-", label, color)
+        axes.set_xlabel("length L")
+        axes.set_ylabel(f"bipartite information I(L/2; L) ({self.unit})")
+        return axes
+
+    def plot_ends(self, axes: Any = None, *, label: str | None = None, color: str | None = None) -> Any:
+        """Information between the two ends against their distance on log-log axes; zeros have no place there."""
+        label = label or f"children {_shown(self.settings['children'])}, two ends"
+        shown = self.end_information > 1e-30  # the square of a correlation that is rounding
+        axes = _plot(axes, self.length[shown] - 1, self.end_information[shown], "s--", label, color)
+        return _two_point_labels(axes, self.unit)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class GaussianTwoPoint(Record):
+    """Correlation and information of two values against their distance, each averaged over all pairs, exact.
+
+    Attributes:
+        distance: d, int64, (points,).
+        correlation: mean of Corr(Z_t, Z_{t+d}), (points,). Signs differ along the sequence.
+        information: mean of I(Z_t; Z_{t+d}), nats, (points,).
+    """
+
+    kind: ClassVar[str] = "gaussian two-point"
+    information_fields: ClassVar[tuple[str, ...]] = ("information",)
+
+    distance: NDArray[np.int64]
+    correlation: Floats
+    information: Floats
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame: distance, correlation, information."""
+        return _frame(self, "distance", "correlation", "information")
+
+    def plot(self, axes: Any = None, *, label: str | None = None, color: str | None = None) -> Any:
+        """Information against distance on log-log axes."""
+        label = label or f"children {_shown(self.settings['children'])}, mean over pairs"
+        axes = _plot(axes, self.distance, self.information, "o-", label, color)
+        return _two_point_labels(axes, self.unit)
+
+
+def _two_point_labels(axes: Any, unit: str) -> Any:
+    axes.set_xlabel("distance d")
+    axes.set_ylabel(f"two-point information ({unit})")
+    return axes
+
+
+def _frame(record: Record, *names: str) -> Any:
+    from pandas import DataFrame
+
+    return DataFrame({name: getattr(record, name) for name in names})
+
+
+def _plot(axes: Any, x: NDArray[Any], y: Floats, style: str, label: str, color: str | None) -> Any:
+    from l2m.base.plots import BLUE, new_axes
+
+    axes = new_axes() if axes is None else axes
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.plot(x, y, style, color=color or BLUE, label=label)
+    axes.legend()
+    return axes
+
+
+def _shown(children: Sequence[int]) -> str:
+    return ", ".join(map(str, sorted(set(children)) if len(set(children)) == 1 else children)) or "none"
+
+
+def vclub_curve(covariance: Floats) -> Floats:
+    """vCLUB of a Gaussian with a perfect model at every split l = 0..n, nats, (n + 1,).
+
+    1/2 [tr(Sigma^-1 (Sigma_X (+) Sigma_Y)) - n] = sum over i, j in X of (Sigma^-1)_ij Sigma_ij - l, since the rows of the
+    product sum to 1.
+    """
+    products = np.linalg.inv(covariance) * covariance
+    grown = 2 * np.tril(products).sum(1) - np.diag(products)
+    return np.concatenate([[0.0], np.cumsum(grown - 1)])
+
+
+def _logs(slots: int, twos: int, threes: int) -> Floats:
+    return np.asarray(np.log(np.repeat([1.0, 2.0, 3.0], [slots - twos - threes, twos, threes])))
+
+
+def _interleave(logs: Floats) -> list[int]:
+    """Spread the entries: each in turn brings the running sum of log c closest to a straight line."""
+    left, ordered, total = list(logs), list[float](), 0.0
+    for step in range(1, len(logs) + 1):
+        ordered.append(min(left, key=lambda log: abs(total + log - step * logs.mean())))
+        left.remove(ordered[-1])
+        total += ordered[-1]
+    return [round(math.exp(log)) for log in ordered]
+
+
+def _layers(layers: int) -> int:
+    if isinstance(layers, (int, np.integer)) and not isinstance(layers, bool) and 1 <= layers <= MAX_LAYERS:
+        return int(layers)
+    length = f" (length 4^{layers})" if isinstance(layers, (int, np.integer)) else ""
+    raise InputError(
+        f"layers: {layers!r}{length}; expected 1 to {MAX_LAYERS} (length 4^{MAX_LAYERS} = {4**MAX_LAYERS:,})"
+    )
+
+
+def _children(children: int | Sequence[int], layers: int) -> tuple[int, ...]:
+    entries = np.asarray(children)
+    if entries.ndim == 0:
+        entries = np.full(layers - 1, entries)
+        if np.asarray(children).dtype.kind in "iu" and int(children) not in (1, 2, 3):  # type: ignore[arg-type]
+            raise InputError(f"children: {children}; expected 1, 2 or 3")
+    if entries.ndim != 1 or (entries.size and entries.dtype.kind not in "iu"):
+        raise InputError(f"children: {children!r}; expected 1, 2 or 3, or one of them for each layer from layer 2 on")
+    if entries.size != layers - 1:
+        raise InputError(f"children: {entries.size} entries; expected {layers - 1}, one for each layer from layer 2 on")
+    for entry in entries:
+        if entry not in (1, 2, 3):
+            raise InputError(f"children: {entry}; expected 1, 2 or 3")
+    return tuple(int(entry) for entry in entries)
+
+
+def _integers(name: str, values: ArrayLike) -> NDArray[np.int64]:
+    array = np.asarray(values)
+    if array.dtype.kind not in "iu" and array.size:
+        raise InputError(f"{name}: dtype {array.dtype}; expected integers")
+    return array.astype(np.int64)
+
+
+def _index(name: str, value: int, least: int, most: int) -> int:
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and least <= value <= most:
+        return int(value)
+    raise InputError(f"{name}: {value!r}; expected an integer from {least} to {most}")
+
+
+def _floats(name: str, values: ArrayLike) -> NDArray[Any]:
+    """Finite, float32 or float64, at least one axis, C order."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{name}: dtype {array.dtype}; expected real numbers")
+    if array.ndim == 0:
+        raise InputError(f"{name}: shape (); expected an array")
+    array = np.ascontiguousarray(array, np.float32 if array.dtype == np.float32 else np.float64)
+    if not np.isfinite(array).all():
+        raise InputError(f"{name}: values that are not finite; expected finite numbers")
+    return array
+
+
+def _threads(threads: int | None) -> int | None:
+    return None if threads is None else _index("threads", threads, 1, 2**16)
+
+
+def _dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    kind = np.dtype(dtype)
+    if kind not in (np.float32, np.float64):
+        raise InputError(f"dtype: {kind}; expected float32 or float64")
+    return kind

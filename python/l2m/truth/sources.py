@@ -1,0 +1,290 @@
+"""Sources whose information is known exactly, as scorers: the truth that the estimators are held against.
+
+Each draws sequences (`sample`), scores them as a perfect model would (`log_prob`, see `l2m.scoring.Scorer`) and knows in closed form
+what the estimators must find: `bipartite_information(split, length)` for "direct" and `vclub(split, length)`, which
+exceeds it by KL(p(x)p(y) || p(x,y)). `Mixture` is a scorer that is wrong by a known amount.
+"""
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from l2m.errors import InputError
+from l2m.truth.gaussian import HierarchicalGaussian, vclub_curve
+
+
+class MarkovSource:
+    """A stationary first-order Markov chain: I(X; Y) is that of two neighbours, whatever l.
+
+    Args:
+        transition: (symbols, symbols), row a the probabilities of what follows a.
+
+    Raises:
+        InputError: rows that are no probabilities, or a chain without a unique stationary law.
+    """
+
+    def __init__(self, transition: ArrayLike) -> None:
+        p = np.asarray(transition, float)
+        if p.ndim != 2 or p.shape[0] != p.shape[1] or (p < 0).any() or not np.allclose(p.sum(1), 1):
+            raise InputError(f"transition: an array of shape {p.shape}; expected square, every row probabilities")
+        self.transition, self.vocab_size = p, len(p)
+        solution, _, rank, _ = np.linalg.lstsq(
+            np.vstack([p.T - np.eye(len(p)), np.ones(len(p))]), np.eye(len(p) + 1)[-1]
+        )
+        if rank < len(p):
+            raise InputError("transition: several stationary laws; expected a chain that reaches every symbol")
+        self.stationary: NDArray[np.float64] = solution
+        self.settings = {"name": "Markov source", "transition": p.tolist()}
+
+    def sample(self, count: int, length: int, *, seed: int) -> NDArray[np.uint16]:
+        """(count, length) independent sequences."""
+        random = np.random.default_rng(seed)
+        tokens = np.empty((count, length), np.uint16)
+        cumulative = np.cumsum(self.transition, 1)
+        tokens[:, 0] = random.choice(self.vocab_size, count, p=self.stationary)
+        for i in range(1, length):
+            tokens[:, i] = (random.random(count)[:, None] > cumulative[tokens[:, i - 1], :-1]).sum(1)
+        return tokens
+
+    def log_prob(self, tokens: NDArray[Any], state: Any = None) -> tuple[NDArray[np.float64], Any]:
+        with np.errstate(divide="ignore"):
+            first = np.log(self.stationary[tokens[:, 0]] if state is None else self.transition[state, tokens[:, 0]])
+            rest = np.log(self.transition[tokens[:, :-1], tokens[:, 1:]])
+        return np.concatenate([first[:, None], rest], 1), tokens[:, -1]
+
+    def bipartite_information(self, split: int, length: int) -> float:
+        """I(X; Y) in nats."""
+        return _information(self.stationary[:, None] * self.transition)
+
+    def vclub(self, split: int, length: int) -> float:
+        """What vCLUB finds with a perfect model, in nats."""
+        return _vclub(self.stationary[:, None] * self.transition)
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write the chain as a language model that `transformers` loads: a Llama without layers.
+
+        With identity embeddings and `lm_head = log P` what follows a token depends on it alone. Ids are the symbols, then
+        the start token <s>, after which the stationary law holds.
+
+        Raises:
+            InputError: a chain with zero probabilities, whose logarithms a model cannot hold.
+        """
+        import torch
+        from transformers import LlamaConfig, LlamaForCausalLM
+
+        if (self.transition == 0).any():
+            raise InputError(
+                "transition: zero probabilities; expected a chain in which everything can follow everything"
+            )
+        width = self.vocab_size + 1
+        never = -30.0
+        logits = np.full((width, width), never)
+        logits[:-1, :-1], logits[-1, :-1] = np.log(self.transition), np.log(self.stationary)
+        config = LlamaConfig(
+            vocab_size=width, hidden_size=width, num_hidden_layers=0, num_attention_heads=1, num_key_value_heads=1,
+            head_dim=2, intermediate_size=1, max_position_embeddings=1 << 16, rms_norm_eps=1e-12, bos_token_id=width - 1,
+            eos_token_id=None, tie_word_embeddings=False,
+        )  # fmt: skip
+        model = LlamaForCausalLM(config)
+        with torch.no_grad():
+            model.model.embed_tokens.weight.copy_(torch.eye(width))
+            # The norm makes the root mean square of a unit vector 1: its length sqrt(width).
+            model.model.norm.weight.fill_(width**-0.5)
+            model.lm_head.weight.copy_(torch.tensor(logits.T))
+        model.save_pretrained(folder)
+        save_tokenizer_of_ids(folder, self.vocab_size)
+
+
+class LatentSource:
+    """Binary tokens that share one latent variable: it is drawn once per sequence, tokens are independent given it.
+
+    The number of ones in X and in Y say all X and Y know of it, so I(X; Y) is a finite sum; it grows with l up to the entropy
+    of the latent variable.
+
+    Args:
+        probabilities: P(token = 1) for each value of the latent variable, which are equally likely.
+    """
+
+    vocab_size = 2
+
+    def __init__(self, probabilities: ArrayLike) -> None:
+        self.probabilities = np.asarray(probabilities, float)
+        if self.probabilities.ndim != 1 or not ((self.probabilities >= 0) & (self.probabilities <= 1)).all():
+            raise InputError("probabilities: expected one dimension, values from 0 to 1")
+        self.settings = {"name": "latent source", "probabilities": self.probabilities.tolist()}
+
+    def sample(self, count: int, length: int, *, seed: int) -> NDArray[np.uint16]:
+        """(count, length) independent sequences."""
+        random = np.random.default_rng(seed)
+        latent = random.choice(self.probabilities, count)
+        return (random.random((count, length)) < latent[:, None]).astype(np.uint16)
+
+    def log_prob(self, tokens: NDArray[Any], state: Any = None) -> tuple[NDArray[np.float64], Any]:
+        with np.errstate(divide="ignore"):
+            of_token = np.log(np.stack([1 - self.probabilities, self.probabilities]))[tokens]
+        before = np.zeros((len(tokens), 1, self.probabilities.size)) if state is None else state
+        # log p(first i tokens, latent) up to a constant; its sum over the latent telescopes into the conditionals.
+        joint = np.concatenate([before, before + np.cumsum(of_token, 1)], 1)
+        total = np.logaddexp.reduce(joint, 2)
+        return np.diff(total, axis=1), joint[:, -1:]
+
+    def bipartite_information(self, split: int, length: int) -> float:
+        """I(X; Y) in nats."""
+        return _information(self._joint(split, length))
+
+    def vclub(self, split: int, length: int) -> float:
+        """What vCLUB finds with a perfect model, in nats."""
+        return _vclub(self._joint(split, length))
+
+    def _joint(self, split: int, length: int) -> NDArray[np.float64]:
+        """P(ones in X, ones in Y)."""
+        from scipy.stats import binom
+
+        def ones(n: int) -> NDArray[np.float64]:
+            return np.asarray(binom.pmf(np.arange(n + 1)[:, None], n, self.probabilities))
+
+        return ones(split) @ ones(length - split).T / self.probabilities.size
+
+
+class CopySource:
+    """Each token repeats the one `distance` before it, or with probability `noise` is drawn anew, uniformly.
+
+    These are `distance` interleaved Markov chains; X and Y share as many of them as have a token and its copy on either
+    side of the split, so that I(X; Y) grows in proportion to l up to l = distance. With noise 0 vCLUB is infinite.
+    """
+
+    def __init__(self, vocab_size: int, distance: int, noise: float) -> None:
+        if vocab_size < 2 or distance < 1 or not 0 <= noise <= 1:
+            raise InputError(
+                f"copy source: {(vocab_size, distance, noise)}; expected >= 2 symbols, distance >= 1, noise in 0..1"
+            )
+        self.vocab_size, self.distance, self.noise = vocab_size, distance, noise
+        self.settings = {"name": "copy source", "vocab_size": vocab_size, "distance": distance, "noise": noise}
+
+    def sample(self, count: int, length: int, *, seed: int) -> NDArray[np.uint16]:
+        """(count, length) independent sequences."""
+        random = np.random.default_rng(seed)
+        tokens = random.integers(self.vocab_size, size=(count, length), dtype=np.uint16)
+        copied = random.random((count, length)) >= self.noise
+        for i in range(self.distance, length):
+            tokens[:, i] = np.where(copied[:, i], tokens[:, i - self.distance], tokens[:, i])
+        return tokens
+
+    def log_prob(self, tokens: NDArray[Any], state: Any = None) -> tuple[NDArray[np.float64], Any]:
+        before = np.empty((len(tokens), 0), np.int64) if state is None else state
+        both = np.concatenate([before, tokens.astype(np.int64)], 1)
+        values = np.full(both.shape, -np.log(self.vocab_size))
+        same = both[:, self.distance :] == both[:, : -self.distance]
+        with np.errstate(divide="ignore"):
+            other, copy = np.log(self.noise / self.vocab_size), np.log(1 - self.noise + self.noise / self.vocab_size)
+        values[:, self.distance :] = np.where(same, copy, other)
+        return values[:, before.shape[1] :], both[:, -self.distance :]
+
+    def bipartite_information(self, split: int, length: int) -> float:
+        """I(X; Y) in nats."""
+        return self._shared(split, length) * _information(self._pair())
+
+    def vclub(self, split: int, length: int) -> float:
+        """What vCLUB finds with a perfect model, in nats."""
+        return self._shared(split, length) * _vclub(self._pair())
+
+    def _shared(self, split: int, length: int) -> int:
+        """Pairs (i, i + distance) with i in X and i + distance in Y."""
+        return max(0, min(split, length - self.distance) - max(0, split - self.distance))
+
+    def _pair(self) -> NDArray[np.float64]:
+        """Joint law of a token and its copy."""
+        m = self.vocab_size
+        return ((1 - self.noise) * np.eye(m) + self.noise / m) / m
+
+
+class GaussianSource:
+    """The hierarchical Gaussian language: real numbers for tokens, log-densities for log-probabilities.
+
+    Args:
+        law: windows are sequences of this law, or their beginnings; a Y inside one is scored by its marginal density.
+    """
+
+    def __init__(self, law: HierarchicalGaussian) -> None:
+        self.law = law
+        self.settings = law.settings
+
+    def sample(self, count: int, length: int, *, seed: int) -> NDArray[np.float64]:
+        """(count, length) beginnings of independent sequences."""
+        return self.law.sample(count, seed=seed)[0][:, :length]
+
+    def begin(self, position: int) -> Any:
+        """The state before the value at `position` of a window of which nothing is known yet."""
+        return position, None
+
+    def log_prob(self, tokens: NDArray[Any], state: Any = None) -> tuple[NDArray[np.float64], Any]:
+        start, before = state or self.begin(0)
+        known = tokens if before is None else np.concatenate([before, tokens], 1)
+        values = self.law.log_conditionals(known, start=start)
+        return values[:, known.shape[1] - tokens.shape[1] :], (start, known)
+
+    def bipartite_information(self, split: int, length: int) -> float:
+        """I(X; Y) in nats."""
+        if length == self.law.length:
+            return float(self.law.bipartite_information(split))
+        whole, past, future = (
+            np.linalg.slogdet(self._covariance(start, stop))[1]
+            for start, stop in ((0, length), (0, split), (split, length))
+        )
+        return float(past + future - whole) / 2
+
+    def vclub(self, split: int, length: int) -> float:
+        """What vCLUB finds with a perfect model, in nats."""
+        return float(vclub_curve(self._covariance(0, length))[split])
+
+    def _covariance(self, start: int, stop: int) -> NDArray[np.float64]:
+        positions = np.arange(start, stop)
+        return np.asarray(self.law.correlation(positions[:, None], positions))
+
+
+class Mixture:
+    """A scorer that gives every token (1 - weight) of what another gives it, and weight / vocab_size besides."""
+
+    def __init__(self, scorer: Any, weight: float) -> None:
+        if not 0 <= weight <= 1:
+            raise InputError(f"weight: {weight}; expected 0 to 1")
+        self.scorer, self.weight, self.vocab_size = scorer, weight, scorer.vocab_size
+        self.settings = {
+            "name": f"{scorer.settings['name']} mixed with uniform",
+            "weight": weight,
+            "of": scorer.settings,
+        }
+
+    def log_prob(self, tokens: NDArray[Any], state: Any = None) -> tuple[NDArray[np.float64], Any]:
+        values, state = self.scorer.log_prob(tokens, state)
+        return np.log((1 - self.weight) * np.exp(values) + self.weight / self.vocab_size), state
+
+
+def save_tokenizer_of_ids(folder: str | os.PathLike[str], symbols: int) -> None:
+    """Write a tokenizer whose text is the ids themselves, "0" to "symbols - 1", and then the start token <s>."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import WhitespaceSplit
+    from transformers import PreTrainedTokenizerFast
+
+    words = {str(symbol): symbol for symbol in range(symbols)}
+    tokenizer = Tokenizer(WordLevel({**words, "<s>": symbols}, unk_token="<s>"))
+    tokenizer.pre_tokenizer = WhitespaceSplit()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>").save_pretrained(folder)
+
+
+def _information(joint: NDArray[np.float64]) -> float:
+    product = joint.sum(1, keepdims=True) * joint.sum(0)
+    some = joint > 0
+    return float((joint[some] * np.log(joint[some] / product[some])).sum())
+
+
+def _vclub(joint: NDArray[np.float64]) -> float:
+    """I + KL(p(x)p(y) || p(x,y)): the mean of log p(x,y)/p(x)p(y) over pairs less that over shuffled pairs."""
+    product = joint.sum(1, keepdims=True) * joint.sum(0)
+    some = product > 0
+    if (joint[some] == 0).any():
+        return float("inf")
+    return float(((joint - product)[some] * np.log(joint[some] / product[some])).sum())
