@@ -211,16 +211,17 @@ def test_the_three_ways_of_the_readme_give_the_same_bytes(corpus: Path, tmp_path
 def test_dry_run_writes_nothing_and_json_is_one_object(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Each command times a few milliseconds for its plan: only seconds out of one and the same plan can be compared.
-    plans: dict[type, object] = {}
+    # Each command times a few milliseconds for its forecast: only seconds out of one and the same can be compared.
+    forecasts: dict[type, object] = {}
     for job in (l2m.TwoPointJob, l2m.ngrams.__globals__["NgramsJob"]):
-        monkeypatch.setattr(job, "plan", lambda self, plan=job.plan: plans.setdefault(type(self), plan(self)))
+        forecast = job.forecast
+        monkeypatch.setattr(job, "forecast", lambda self, of=forecast: forecasts.setdefault(type(self), of(self)))
     for command in ("two-point", "ngrams"):
         flags = ["--out", tmp_path / "out", "--dry-run", "--json"]
         whole, shard = (json.loads(run(capsys, command, corpus, *flags, *more)[1]) for more in ([], ["--shard", "1/4"]))
         assert whole["tasks"] >= 8
         assert 0 < shard["seconds"] < whole["seconds"]
-        assert 0 < whole["least_memory"] <= whole["memory"]
+        assert 0 < whole["least_memory_bytes"] <= whole["memory_bytes"]
         assert not (tmp_path / "out").exists()
     _, printed, _ = run(capsys, "two-point", corpus, "--distances", "1", "--distances", "2", "--json")
     assert json.loads(printed)["curve"]["distance"]["data"] == [1, 2]
@@ -238,21 +239,21 @@ def test_ngrams_of_text_are_those_of_a_dictionary(tmp_path: Path, capsys: pytest
         assert order["most_common"] == [[list(ids), count] for ids, count in best]
 
 
-def test_a_plan_names_every_task_and_its_budget_suffices() -> None:
+def test_a_forecast_names_every_task_and_its_budget_suffices() -> None:
     documents = list(np.random.default_rng(3).zipf(1.3, (20, 5000)) % 5000)
     for job in (l2m.TwoPointJob(documents, [1, 2], subsamples=True), l2m.ngrams.__globals__["NgramsJob"](documents)):
-        plan = job.plan()
-        assert list(plan.tasks) == list(job.tasks)
-        assert plan.seconds(4) <= plan.seconds(2) <= plan.seconds(1)
+        forecast = job.forecast()
+        assert list(forecast.tasks) == list(job.tasks)
+        assert forecast.seconds(4) <= forecast.seconds(2) <= forecast.seconds(1)
         results = {task: job.run(task) for task in job.tasks}
         written = len(json.dumps(results, indent=1))
-        assert written / 3 < plan.result_bytes < 3 * written
-        assert plan.prepare < plan.seconds(shard=(1, 4)) < plan.seconds()
+        assert written / 3 < forecast.disk_bytes < 3 * written
+        assert forecast.prepare < forecast.seconds(shard=(1, 4)) < forecast.seconds()
         corpus = l2m.Corpus(documents)
-        frugal = type(job)(corpus, **job.options, threads=1, memory=plan.least_memory)
+        frugal = type(job)(corpus, **job.options, threads=1, memory=forecast.least_memory_bytes)
         assert frugal.run(job.tasks[1]) == results[job.tasks[1]]
-        with pytest.raises(l2m.InputError, match=f"needs at least {plan.least_memory:,} bytes"):
-            type(job)(corpus, **job.options, threads=1, memory=plan.least_memory - 1).run(job.tasks[1])
+        with pytest.raises(l2m.InputError, match=f"needs at least {forecast.least_memory_bytes:,} bytes"):
+            type(job)(corpus, **job.options, threads=1, memory=forecast.least_memory_bytes - 1).run(job.tasks[1])
 
 
 def test_a_worker_refuses_another_corpus_in_the_same_place(tmp_path: Path) -> None:
@@ -265,7 +266,7 @@ def test_a_worker_refuses_another_corpus_in_the_same_place(tmp_path: Path) -> No
     assert again.tasks == job.tasks
     assert again.run(job.tasks[0]) == job.run(job.tasks[0])
     frugal = remake(description, frugal=True)  # what runs a task that was out of memory
-    assert frugal.memory == job.plan().least_memory
+    assert frugal.memory == job.forecast().least_memory_bytes
     assert frugal.run(job.tasks[1]) == job.run(job.tasks[1])
     l2m.Corpus(np.arange(100) % 8).save(tmp_path / "corpus")
     with pytest.raises(l2m.InputError, match=f"{tmp_path}/corpus: corpus '.*, but '.* where the job began"):
@@ -276,15 +277,6 @@ def test_a_worker_refuses_another_corpus_in_the_same_place(tmp_path: Path) -> No
     in_memory = l2m.TwoPointJob(l2m.Corpus(np.arange(100) % 7), [1, 3], groups=4, within_document=False)
     with pytest.raises(l2m.InputError, match="ray: a corpus in memory"):
         list(run_tasks(in_memory, in_memory.tasks, "auto"))
-
-
-def test_workers_take_the_next_task_when_they_are_free() -> None:
-    from l2m.counting.tasks import makespan
-
-    assert makespan([3, 1, 1, 1], 2) == 3
-    assert makespan([1, 1, 1, 3], 2) == 4
-    assert makespan([2, 2], 9) == 2
-    assert makespan([], 3) == 0
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def ngrams(
     """
     from l2m.cli.inputs import read_corpus, read_shard
     from l2m.cli.output import print_result
-    from l2m.cli.work import check_out, cut, run_job, show_plan
+    from l2m.cli.work import check_out, cut, run_job, show_forecast
     from l2m.counting.ngrams import NgramsJob
     from l2m.errors import InputError
 
@@ -67,7 +67,7 @@ def ngrams(
     corpus = read_corpus(text, tokenizer, None if dry_run else out, sharded=own is not None)
     job = NgramsJob(corpus, n_max, memory=memory, **cut(out, ray, threads, parts))
     if dry_run:
-        return show_plan(job, own, ray, threads, json)
+        return show_forecast(job, own, ray, threads, json)
     counts = run_job(job, "tokens", out, own, ray, threads)
     if counts is None:
         return print_result({"out": str(out), "shard": shard, "done": False}, json, f"shard {shard} done -> {out}")

@@ -78,7 +78,7 @@ def two_point(
     """
     from l2m.cli.inputs import read_corpus, read_shard
     from l2m.cli.output import print_result
-    from l2m.cli.work import check_out, cut, run_job, show_plan
+    from l2m.cli.work import check_out, cut, run_job, show_forecast
     from l2m.counting.two_point import TwoPointJob
 
     own = read_shard(shard, ray)
@@ -89,7 +89,7 @@ def two_point(
         cross_document=cross_document, subsamples=subsamples, memory=memory, seed=seed, **cut(out, ray, threads, parts),
     )  # fmt: skip
     if dry_run:
-        return show_plan(job, own, ray, threads, json)
+        return show_forecast(job, own, ray, threads, json)
     curve = run_job(job, "pairs", out, own, ray, threads)
     if curve is None:
         return print_result({"out": str(out), "shard": shard, "done": False}, json, f"shard {shard} done -> {out}")

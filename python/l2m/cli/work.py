@@ -53,11 +53,11 @@ def run_job(
         return job.combine(results)
 
 
-def show_plan(job: "Job", shard: tuple[int, int] | None, ray: str | None, threads: int | None, json: bool) -> None:
+def show_forecast(job: "Job", shard: tuple[int, int] | None, ray: str | None, threads: int | None, json: bool) -> None:
     """Print what a run will take: here, in this shard, or on a Ray cluster."""
     from l2m.cli.output import only_results_on_stdout, print_result
 
-    plan, workers, where = job.plan(), 1, "here"
+    forecast, workers, where = job.forecast(), 1, "here"
     if ray is not None:
         from l2m.base.cluster import workers_on_ray
 
@@ -66,21 +66,16 @@ def show_plan(job: "Job", shard: tuple[int, int] | None, ray: str | None, thread
         where = f"on {workers} workers"
     elif shard is not None:
         where = f"in shard {shard[0]}/{shard[1]}"
-    seconds = plan.seconds(workers, shard)
-    result: dict[str, Any] = {
-        "tasks": len(plan.tasks), plan.unit: plan.work, "threads": plan.threads, "workers": workers, "seconds": seconds,
-        "longest_task_seconds": max(plan.tasks.values()), "memory": plan.memory, "least_memory": plan.least_memory,
-        "disk": plan.result_bytes,
-    }  # fmt: skip
-    gib = 2**30
+    [(unit, amount)] = forecast.work.items()
     words = (
-        f"{len(plan.tasks)} tasks, {plan.work:,} {plan.unit}: about {seconds:,.1f} s {where}, {plan.threads} threads each; "
-        f"memory beside the mapped tokens {plan.memory / gib:.2f} GiB a worker, --memory {_ceil_mib(plan.least_memory)}MiB "
-        f"at the least (slower); disk {plan.result_bytes / 2**20:.1f} MiB"
+        f"{len(forecast.tasks)} tasks, {amount:,} {unit}: about {forecast.seconds(workers, shard):,.1f} s {where}, "
+        f"{forecast.threads} threads each; memory beside the mapped tokens {(forecast.memory_bytes or 0) / 2**30:.2f} GiB a "
+        f"worker, --memory {_ceil_mib(forecast.least_memory_bytes or 0)}MiB at the least (slower); "
+        f"disk {(forecast.disk_bytes or 0) / 2**20:.1f} MiB"
     )
-    if ray is not None and len(plan.tasks) < 4 * workers:
-        words += f"; --parts {-(-4 * workers * job.options['parts'] // len(plan.tasks))} would keep all workers busy"
-    print_result(result, json, words)
+    if ray is not None and len(forecast.tasks) < 4 * workers:
+        words += f"; --parts {-(-4 * workers * job.options['parts'] // len(forecast.tasks))} would keep all workers busy"
+    print_result(forecast.to_dict(workers, shard), json, words)
 
 
 def _ceil_mib(size: int) -> int:

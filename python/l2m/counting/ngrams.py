@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from l2m import _core
+from l2m.base.forecast import Forecast, makespan
 from l2m.base.progress import Progress
 from l2m.base.records import Record
 from l2m.corpora.corpus import Corpus
-from l2m.counting.tasks import Plan, cores, makespan, parse_memory, part_of
+from l2m.counting.tasks import cores, parse_memory, part_of
 from l2m.errors import InputError
 from l2m.statistics.entropy import Estimate, Fingerprint, entropy
 
@@ -229,7 +230,7 @@ class NgramsJob:
         """The smallest budget with which it can run, in bytes."""
         return self.counter.bytes() + self.counter.least(self.n_max)
 
-    def plan(self) -> Plan:
+    def forecast(self) -> Forecast:
         """What a run will take, from counting a few percent of the tokens on this machine."""
         start = perf_counter()
         counter = self.counter
@@ -262,15 +263,14 @@ class NgramsJob:
             tasks[task] = makespan(costs, threads)
             # Fingerprints grow with the root of what is counted.
             result_bytes += size * np.sqrt((ends[high] - ends[low]) / ends[-1])
-        return Plan(
+        return Forecast(
             tasks=tasks,
-            work=self.corpus.tokens.size,
-            unit="tokens",
+            work={"tokens": self.corpus.tokens.size},
             prepare=prepare,
             threads=threads,
-            memory=counter.bytes() + threads * budget,
-            least_memory=self.least_memory,
-            result_bytes=int(result_bytes),
+            memory_bytes=counter.bytes() + threads * budget,
+            least_memory_bytes=self.least_memory,
+            disk_bytes=int(result_bytes),
         )
 
     def run(self, task: str, progress: Progress | None = None) -> dict[str, Any]:

@@ -5,10 +5,8 @@ run: job.json (what it takes to make the job again) and tasks/NAME.json (results
 not at all.
 """
 
-import heapq
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l2m.base.files import json_hash, read_json, write_json
+from l2m.base.forecast import Forecast
 from l2m.base.progress import Progress
 from l2m.corpora.corpus import Corpus
 from l2m.errors import InputError
@@ -59,7 +58,7 @@ class Job(Protocol):
     def run_all(self, progress: Progress | None = None) -> Any:
         """The answer, from every task run here."""
 
-    def plan(self) -> "Plan":
+    def forecast(self) -> Forecast:
         """What it will take."""
 
     def combine(self, results: Mapping[str, Any]) -> Any:
@@ -250,43 +249,6 @@ def _description(folder: Path) -> dict[str, Any]:
             f"{folder / 'job.json'}: not a job of this version of l2m; expected an empty folder or the same job's"
         )
     return held
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a job will take, from a short calibration on this machine.
-
-    Attributes:
-        tasks: seconds of each, on `threads` threads.
-        work, unit: how much is counted, of what.
-        prepare: seconds in which every worker process ranks the tokens.
-        threads: of a task.
-        memory: bytes of a worker beside the mapped tokens, an upper bound.
-        least_memory: the smallest budget with which it can run (slower: more walks over the corpus).
-        result_bytes: of all results on disk.
-    """
-
-    tasks: Mapping[str, float]
-    work: int
-    unit: str
-    prepare: float
-    threads: int
-    memory: int
-    least_memory: int
-    result_bytes: int
-
-    def seconds(self, workers: int = 1, shard: tuple[int, int] | None = None) -> float:
-        """Until all tasks, or those of a shard, are done by so many workers."""
-        costs = list(self.tasks.values())
-        return self.prepare + makespan(costs[shard[0] :: shard[1]] if shard else costs, workers)
-
-
-def makespan(costs: Sequence[float], workers: int) -> float:
-    """Seconds in which workers do tasks of these costs, each taking the next when it is free."""
-    busy = [0.0] * max(1, min(workers, len(costs)))
-    for cost in costs:
-        heapq.heapreplace(busy, busy[0] + cost)
-    return max(busy)
 
 
 def cores() -> int:

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from l2m import _core
+from l2m.base.forecast import Forecast, makespan
 from l2m.base.progress import Progress
 from l2m.base.records import Record
 from l2m.corpora.corpus import Corpus
-from l2m.counting.tasks import Plan, cores, makespan, parse_memory, part_of
+from l2m.counting.tasks import cores, parse_memory, part_of
 from l2m.errors import InputError
 from l2m.statistics.entropy import Estimate, Fingerprint
 
@@ -689,7 +690,7 @@ class TwoPointJob:
         resident, margins = counter.bytes(1)
         return resident + max(counter.least(self.cuts["all"].groups > 1), margins)
 
-    def plan(self) -> Plan:
+    def forecast(self) -> Forecast:
         """What a run will take, from counting a few percent of the pairs on this machine."""
         start = perf_counter()
         counter = self._counter(*self._samples[0])
@@ -728,15 +729,14 @@ class TwoPointJob:
         counted = threads * budget
         if not _dense(counter):
             counted = min(counted, threads * (largest + counter.least(grouped)))
-        return Plan(
+        return Forecast(
             tasks=tasks,
-            work=self.work,
-            unit="pairs",
+            work={"pairs": self.work},
             prepare=prepare * len(self._samples),
             threads=threads,
-            memory=resident + max(margins, counted),
-            least_memory=self.least_memory,
-            result_bytes=int(bytes_of_parts * sum(self._parts(name) for name, _ in self._samples) / self.parts),
+            memory_bytes=resident + max(margins, counted),
+            least_memory_bytes=self.least_memory,
+            disk_bytes=int(bytes_of_parts * sum(self._parts(name) for name, _ in self._samples) / self.parts),
         )
 
     def _calibrate(
