@@ -74,7 +74,9 @@ def show_forecast(job: "Job", shard: tuple[int, int] | None, ray: str | None, th
         f"disk {(forecast.disk_bytes or 0) / 2**20:.1f} MiB"
     )
     if ray is not None and len(forecast.tasks) < 4 * workers:
-        words += f"; --parts {-(-4 * workers * job.options['parts'] // len(forecast.tasks))} would keep all workers busy"
+        words += (
+            f"; --parts {-(-4 * workers * job.options['parts'] // len(forecast.tasks))} would keep all workers busy"
+        )
     print_result(forecast.to_dict(workers, shard), json, words)
 
 
