@@ -15,7 +15,8 @@ import l2m
 from conftest import some_texts
 from l2m import scoring
 from l2m.cli import main
-from l2m.scoring.bipartite import bipartite, jackknife, jackknife_covariance
+from l2m.scoring.bipartite import bipartite, without_each_document
+from l2m.statistics.jackknife import jackknife_errors
 from l2m.scoring.windows import Windows
 from l2m.truth.sources import CopySource, LatentSource, MarkovSource, Mixture
 from tiny_models import FAMILIES, LOSE_THEIR_STATE, VOCABULARY, random_model
@@ -260,10 +261,10 @@ def test_errors_cover_documents_that_differ():
     of_document = random.normal(size=40)
     first = of_document[document][:, None]
     zero, partner = np.zeros((400, 1, 1)), document[:, None]
-    estimate, replicates, groups = jackknife(first, zero, document, partner)
+    estimate, replicates, groups = without_each_document(first, zero, document, partner)
     assert groups == "documents"
     assert estimate[0] == pytest.approx(of_document.mean())
-    stderr = np.sqrt(jackknife_covariance(replicates)[0, 0])
+    stderr = jackknife_errors(replicates)[0][0]
     assert stderr == pytest.approx(of_document.std(ddof=1) / np.sqrt(40))
 
 
@@ -273,7 +274,7 @@ def test_a_partner_drawn_often_leaves_with_its_document():
     document = np.repeat(np.arange(9), 3)
     partners = (document[:, None] + random.integers(1, 9, (27, 2))) % 9
     first, second = random.normal(size=(27, 4)), random.normal(size=(27, 2, 4))
-    _, replicates, _ = jackknife(first, second, document, partners)
+    _, replicates, _ = without_each_document(first, second, document, partners)
     for group in range(9):
         kept = [(i, k) for i in range(27) for k in range(2) if document[i] != group and partners[i, k] != group]
         expected = first[document != group].mean(0) - np.mean([second[pair] for pair in kept], 0)

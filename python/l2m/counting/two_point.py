@@ -19,6 +19,7 @@ from l2m.corpora.corpus import Corpus
 from l2m.counting.tasks import cores, parse_memory, part_of
 from l2m.errors import InputError
 from l2m.statistics.entropy import Estimate, Fingerprint
+from l2m.statistics.jackknife import jackknife_errors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -548,27 +549,10 @@ def _budget(counter: "_core.PairCounter", grouped: bool, threads: int, memory: i
 
 
 def _jackknife(sample: _Sample) -> tuple[Floats, Floats]:
-    """Standard errors and covariance of the information: delete-m_j jackknife (Busing, Meijer & van der Leeden 1999).
-
-    With h_j = n / m_j: pseudo-values h_j t - (h_j - 1) t_(j); their scatter about the jackknife estimate, each squared and
-    divided by h_j - 1, averaged. For groups of equal size this is (G-1)/G sum (t_(j) - mean)^2.
-    """
+    """Standard errors and covariance of the information."""
     sizes = sample.group_pairs.astype(float)
-    deviations = np.zeros_like(sample.replicates)
-    stderr = np.full(sample.information.size, np.nan)
-    for column in range(sample.information.size):
-        present = sizes[:, column] > 0
-        number = int(present.sum())
-        if number < 2:
-            deviations[:, column] = np.nan
-            continue
-        share = sizes[present, column] / sizes[:, column].sum()
-        theta, without = sample.information[column], sample.replicates[present, column]
-        pseudo = theta / share - (1 / share - 1) * without
-        estimate = number * theta - ((1 - share) * without).sum()
-        deviations[present, column] = (pseudo - estimate) / np.sqrt((1 / share - 1) * number)
-        stderr[column] = np.sqrt((deviations[present, column] ** 2).sum())
-    return stderr, deviations.T @ deviations
+    with np.errstate(invalid="ignore"):  # a distance without pairs
+        return jackknife_errors(sample.replicates, sample.information, sizes / sizes.sum(axis=0))
 
 
 class TwoPointJob:

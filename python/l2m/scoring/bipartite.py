@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from l2m.base.records import Record
 from l2m.errors import InputError
 from l2m.scoring import Scores
+from l2m.statistics.jackknife import group_sums, groups_of_windows, jackknife_errors
 
 if TYPE_CHECKING:
     from l2m.statistics.power_law import PowerLaw
@@ -34,8 +35,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     # The authors' scripts: fitted against l over 2..512, and the marginal is of a different document's Y.
     "paper": {"marginal": "other", "splits": [2, 4, 8, 16, 32, 64, 128, 256, 512], "x": "split"},
 }
-# Below this many documents a jackknife over them has too few groups; windows then stand in, and the curve says so.
-_FEWEST_DOCUMENTS = 8
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -230,8 +229,8 @@ def bipartite(
     if not whole.any():
         raise InputError(f"{scores.folder}: no window has all its passes yet; score again with the same settings")
     first, second, partners, document = first[whole], second[whole], partners[whole], scores.documents[whole]
-    information, replicates, groups = jackknife(first, second, document, partners)
-    covariance = jackknife_covariance(replicates)
+    information, replicates, groups = without_each_document(first, second, document, partners)
+    stderr, covariance = jackknife_errors(replicates)
     split = np.array(points, np.int64)
     settings = {
         "estimator": estimator,
@@ -251,7 +250,7 @@ def bipartite(
         split=split,
         length=ratio * split,
         information=information,
-        stderr=np.sqrt(np.diag(covariance)),
+        stderr=stderr,
         covariance=covariance,
         pointwise=first - second.mean(1),
         document=document,
@@ -355,10 +354,10 @@ def _next_of_another_document(documents: NDArray[np.int64]) -> NDArray[np.int64]
     return following
 
 
-def jackknife(
+def without_each_document(
     first: Floats, second: Floats, document: NDArray[np.int64], partners: NDArray[np.int64]
 ) -> tuple[Floats, Floats, str]:
-    """mean(first) - mean(second), and the same with each document left out in turn, (groups, points).
+    """mean(first) - mean(second), and the same without each document in turn, (groups, points).
 
     A pair of two documents leaves with either of them, so that the errors know a partner may be drawn several times.
 
@@ -368,34 +367,18 @@ def jackknife(
         document: (windows,).
         partners: (windows, pairs), the other document of each pair.
     """
-    by_document = np.unique(document).size >= _FEWEST_DOCUMENTS
-    names, label = np.unique(document if by_document else np.arange(document.size), return_inverse=True)
+    names, label, unit = groups_of_windows(document)
     groups = names.size
-
-    def sums(of: NDArray[np.int64], values: Floats) -> Floats:
-        total = np.zeros((groups, values.shape[-1]))
-        np.add.at(total, of, values)
-        return total
-
     own = np.bincount(label, minlength=groups)
-    first_left, count = first.sum(0) - sums(label, first), document.size - own
-    second_left = second.sum((0, 1)) - sums(label, second.sum(1))
+    first_left, count = first.sum(0) - group_sums(first, label, groups), document.size - own
+    second_left = second.sum((0, 1)) - group_sums(second.sum(1), label, groups)
     pairs = partners.size - own * partners.shape[1]
-    if by_document:
+    if unit == "documents":
         # A partner's own windows may be incomplete: then its document is no group.
         place = np.minimum(np.searchsorted(names, partners), groups - 1)
         other = (names[place] == partners) & (partners != document[:, None])
-        second_left -= sums(place[other], second[other])
+        second_left -= group_sums(second[other], place[other], groups)
         pairs = pairs - np.bincount(place[other], minlength=groups)
     kept = (count > 0) & (pairs > 0)
     replicates = first_left[kept] / count[kept, None] - second_left[kept] / pairs[kept, None]
-    return first.mean(0) - second.mean((0, 1)), replicates, "documents" if by_document else "windows"
-
-
-def jackknife_covariance(replicates: Floats) -> Floats:
-    """(points, points); nan with fewer than two groups."""
-    groups, points = replicates.shape
-    if groups < 2:
-        return np.full((points, points), np.nan)
-    centred = replicates - replicates.mean(0)
-    return np.asarray(centred.T @ centred * (groups - 1) / groups)
+    return first.mean(0) - second.mean((0, 1)), replicates, unit

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from l2m.base.records import Record
 from l2m.errors import InputError
 from l2m.scoring import Scores
-from l2m.scoring.bipartite import jackknife, jackknife_covariance
+from l2m.statistics.jackknife import groups_of_windows, jackknife_errors, means_without_each
 
 Floats = NDArray[np.float64]
 
@@ -189,8 +189,9 @@ def _curve(
 ) -> PositionCurve:
     bins = pointwise.shape[1]
     both = np.concatenate([pointwise, bits], 1)
-    means, replicates, groups = jackknife(both, np.zeros((len(both), 1, 2 * bins)), document, document[:, None])
-    stderr = np.sqrt(np.diag(jackknife_covariance(replicates)))
+    names, label, groups = groups_of_windows(document)
+    means = both.mean(0)
+    stderr, _ = jackknife_errors(means_without_each(both, label, names.size))
     return PositionCurve(
         first=first,
         last=last,

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from l2m import _core
 from l2m.base.records import Record
 from l2m.errors import InputError
+from l2m.statistics.jackknife import jackknife_errors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,7 +103,7 @@ class Curve(Record):
             curves = np.array([self._curve(refit, x) for refit in self.refits])
             if self._logarithmic:
                 curves, best = np.log(curves), np.log(best)
-            return np.asarray(np.sqrt(np.diag(_jackknife(curves, best, self.group_weights))))
+            return jackknife_errors(curves, best, self.group_weights)[0]
         gradient = self._gradient(x)
         error = np.sqrt(np.einsum("ij,jk,ik->i", gradient, self.errors, gradient))
         return np.asarray(error / np.abs(best) if self._logarithmic else error)
@@ -119,7 +120,7 @@ class Curve(Record):
         """
         assert self.refits is not None
         residuals = replicates - np.array([self._curve(refit, self.x) for refit in self.refits])
-        error = np.sqrt(np.diag(_jackknife(residuals, self.y - self._curve(self.best, self.x), self.group_weights)))
+        error, _ = jackknife_errors(residuals, self.y - self._curve(self.best, self.x), self.group_weights)
         return np.asarray(self._quantile(1 - (1 - level) / self.x.size) * error)
 
     def _quantile(self, level: float) -> float:
@@ -426,10 +427,9 @@ def fit_power_law(
     else:
         refits, degrees = problem.fit(table), float(len(table) - 1)
         with np.errstate(all="ignore"):
-            errors = _jackknife(_coordinates(refits), _coordinates(best), problem.group_weights)
-            size_error = math.sqrt(
-                _jackknife(centred(refits)[:, None], centred(best)[None], problem.group_weights)[0, 0]
-            )
+            _, errors = jackknife_errors(_coordinates(refits), _coordinates(best), problem.group_weights)
+            stderr, _ = jackknife_errors(centred(refits)[:, None], centred(best)[None], problem.group_weights)
+            size_error = float(stderr[0])
     size = float(centred(best))
     # The term of a log-log fit is positive by construction.
     resolved = problem.model == "log-log" or bool(abs(size) > 2 * size_error)
@@ -523,7 +523,7 @@ def fit_logarithm(
         errors = (residual @ residual / degrees if degrees else math.nan) * _inverse_gram(design)
     else:
         refits = np.asarray(np.linalg.lstsq(design, problem.replicates.T / scale[:, None], rcond=None)[0].T, float)
-        errors, degrees = _jackknife(refits, best, problem.group_weights), float(len(refits) - 1)
+        errors, degrees = jackknife_errors(refits, best, problem.group_weights)[1], float(len(refits) - 1)
     return Logarithm(
         problem.x,
         problem.y,
@@ -808,23 +808,6 @@ def _term_error(law: Floats, errors: Floats, log_centre: float) -> float:
     relative = float(gradient @ errors[:2, :2] @ gradient)
     size = abs(law[0]) * math.exp(min(law[1] * log_centre, 700.0))
     return size * math.sqrt(relative) if relative >= 0 else math.inf
-
-
-def _jackknife(values: Floats, estimate: Floats, weights: Floats | None) -> Floats:
-    """Covariance of an estimate from its delete-one-group values (groups, parameters).
-
-    Equal groups: (G-1)/G sum (theta_g - mean)(theta_g - mean)'. Unequal: delete-m_j (Busing, Meijer & van der Leeden
-    1999).
-    """
-    groups = len(values)
-    if weights is None:
-        away = values - values.mean(axis=0)
-        return np.asarray((groups - 1) / groups * away.T @ away)
-    inverse = 1 / weights[:, None]
-    pseudo = inverse * estimate - (inverse - 1) * values
-    centre = groups * estimate - np.sum((1 - weights[:, None]) * values, axis=0)
-    away = (pseudo - centre) / np.sqrt(inverse - 1)
-    return np.asarray(away.T @ away / groups)
 
 
 def _student(probability: float, degrees: float) -> float:
