@@ -16,8 +16,8 @@ from conftest import some_texts
 from l2m import scoring
 from l2m.cli import main
 from l2m.scoring.bipartite import bipartite, without_each_document
-from l2m.statistics.jackknife import jackknife_errors
 from l2m.scoring.windows import Windows
+from l2m.statistics.jackknife import jackknife_errors
 from l2m.truth.sources import CopySource, LatentSource, MarkovSource, Mixture
 from tiny_models import FAMILIES, LOSE_THEIR_STATE, VOCABULARY, random_model
 
