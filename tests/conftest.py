@@ -7,9 +7,9 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import numpy as np
 import pytest
 from hypothesis import settings
+from texts import some_texts
 
 settings.register_profile("l2m", deadline=None, derandomize=True)
 settings.load_profile("l2m")
@@ -49,15 +49,3 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder
-
-
-def some_texts(documents: int, *, words: int = 600, seed: int = 0) -> list[str]:
-    """Documents of made-up words in sentences: each keeps to a topic, so that information reaches across it."""
-    random = np.random.default_rng(seed)
-    vocabulary = ["".join(random.choice(list("abcdefgh"), size=random.integers(2, 6))) for _ in range(200)]
-    texts = []
-    for _ in range(documents):
-        weights = random.dirichlet(np.full(200, 0.05))
-        chosen = random.choice(vocabulary, size=words, p=weights)
-        texts.append(" ".join(f"{word.capitalize()}." if i % 9 == 8 else word for i, word in enumerate(chosen)))
-    return texts

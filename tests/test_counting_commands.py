@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import l2m
-from conftest import some_texts
+from texts import some_texts
 from l2m.cli import main
 
 

@@ -255,7 +255,7 @@ def test_config_files_need_neither_torch_nor_transformers() -> None:
         "    try: l2m.history_state(config)\n"
         "    except l2m.InputError as error: print('l2m[lm]' in str(error))\n"
     )
-    folder = Path(__file__).parent
+    folder = Path(__file__).parent / "helpers"
     result = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
     totals, *hints = result.stdout.splitlines()
     assert totals.split() == [
@@ -318,7 +318,7 @@ def test_what_mamba_ssm_allocates() -> None:
     if importlib.util.find_spec("mamba_ssm") is None:
         pytest.skip("needs the extra 'mamba'")
     code = "import test_history_state; test_history_state.compare_with_mamba_ssm()"
-    run = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent / "helpers", capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
 
 

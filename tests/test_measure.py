@@ -14,7 +14,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 import l2m
-from conftest import some_texts
+from texts import some_texts
 
 OPTIONS = {"length": 32, "windows": 12, "distances": [1, 2, 4, 8, 16, 32]}
 
@@ -198,7 +198,7 @@ def test_ctrl_c_stops_within_a_second_and_says_how_to_go_on(texts: Path, tiny_mo
     message = process.communicate()[1]
     assert time.monotonic() - stopped < 1
     assert process.returncode == 130
-    assert message == "l2m: stopped; the same command goes on from here\n"
+    assert message == "l2m: stopped; run the same command again to resume\n"
     assert run_command(texts, tiny_model, out, length=512, windows=24, max_batch_tokens=512).returncode == 0
 
 

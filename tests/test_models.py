@@ -94,7 +94,7 @@ spread = lambda value: value.expand(-1, -1, 4, -1)
 expected, _ = ssd_minimal_discrete(x * dt[..., None], A * dt, spread(B), spread(C), 16)
 torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 """
-    folder = Path(__file__).parent
+    folder = Path(__file__).parent / "helpers"
     result = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=folder, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
 

@@ -12,7 +12,7 @@ import pytest
 
 import gpu_scoring as validation
 import l2m
-from conftest import some_texts
+from texts import some_texts
 from l2m import scoring
 from l2m.cli import main
 from l2m.scoring.bipartite import bipartite, without_each_document

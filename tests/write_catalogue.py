@@ -17,7 +17,7 @@ from typing import Any
 from l2m.base.files import write_json
 from l2m.states.history_state.registry import FAMILIES, Config, MissingField
 
-FILE = Path(__file__).parent.parent / "python" / "l2m" / "history_state" / "catalogue.json"
+FILE = Path(__file__).parent.parent / "python" / "l2m" / "states" / "history_state" / "catalogue.json"
 
 # Name in litgpt: the model_type its config has on the hub.
 LITGPT = {

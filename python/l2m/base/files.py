@@ -2,7 +2,9 @@
 
 import json
 import os
-from collections.abc import Iterator
+import re
+import socket
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -12,16 +14,41 @@ from blake3 import blake3
 from l2m.errors import InputError
 
 
+TEMPORARY = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)-[0-9a-f]{12}\.tmp")
+"""Names of `temporary_path`: the machine and the process that made it stand in them."""
+
+
+def temporary_path(path: Path) -> Path:
+    """A name beside `path` that no other process on any machine uses: .NAME.HOST-PID-RANDOM.tmp"""
+    return path.with_name(f".{path.name}.{_host()}-{os.getpid()}-{os.urandom(6).hex()}.tmp")
+
+
+def owner_is_gone(match: re.Match[str]) -> bool:
+    """Whether the process that made a temporary file (a match of `TEMPORARY`) ran on this machine and has ended."""
+    if match[1] != _host():
+        return False
+    try:
+        os.kill(int(match[2]), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        return False
+    return False
+
+
+def _host() -> str:
+    return blake3(socket.gethostname().encode()).hexdigest()[:8]
+
+
 @contextmanager
 def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary file beside `path`; on a clean exit it is synced and renamed to `path`, else removed.
 
-    A reader sees the old content or the new, never a part. After a crash the temporary file (`.NAME.RANDOM.tmp`) may
-    remain; nothing reads it.
+    A reader sees the old content or the new, never a part. After a crash the temporary file (`temporary_path`) remains until
+    `l2m.base.folders.clear_temporaries` removes it; nothing reads it.
     """
     path = Path(path)
-    # Random, because machines that share the folder may give their processes the same number.
-    temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.tmp")
+    temporary = temporary_path(path)
     try:
         with open(
             temporary, mode, encoding=None if "b" in mode else "utf-8", newline=None if "b" in mode else ""
@@ -60,12 +87,59 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         InputError: no such file, or not JSON.
     """
     try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise IsADirectoryError  # also pipes and devices, which may never end
         with open(path, encoding="utf-8") as file:
             return json.load(file)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (IsADirectoryError, NotADirectoryError):
+        raise InputError(f"{path}: not a file; expected a JSON file") from None
+    except RecursionError:
+        raise InputError(f"{path}: nested too deeply; expected a JSON file") from None
+    except ValueError as error:  # of json and of UTF-8
         raise InputError(f"{path}: not a JSON file ({error})") from None
+
+
+def write_sealed(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None:
+    """Write a JSON object with a checksum of itself, atomically; `read_sealed` finds any later change."""
+    if "checksum" in value:
+        raise ValueError("checksum: the name is taken by the seal")
+    write_json(path, {**value, "checksum": json_hash(value)})
+
+
+def read_sealed(path: str | os.PathLike[str], *, unsealed: bool = False) -> dict[str, Any]:
+    """The JSON object that `write_sealed` wrote.
+
+    Args:
+        unsealed: take an object without a checksum too, as versions before 0.2 wrote them.
+
+    Raises:
+        InputError: no such file, not a JSON object, no checksum, or one that differs: the file was changed or damaged.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: a {type(value).__name__}; expected a JSON object")
+    checksum = value.pop("checksum", None)
+    if checksum is None and unsealed:
+        return value
+    if checksum != _hash_or_none(value):
+        raise InputError(f"{path}: damaged or edited (its checksum differs); restore it, or remove it to make it again")
+    return value
+
+
+def _hash_or_none(value: Any) -> str | None:
+    try:
+        return json_hash(value)
+    except ValueError:  # NaN and infinity, which are never written
+        return None
+
+
+def cache_folder() -> Path:
+    """Where downloads and conversions are kept: L2M_CACHE, else `l2m` in XDG_CACHE_HOME or ~/.cache."""
+    if named := os.environ.get("L2M_CACHE"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "l2m"
 
 
 def file_hash(path: str | os.PathLike[str]) -> str:

@@ -28,41 +28,99 @@ COMMANDS: dict[str, str] = {
 """command name -> one line of help; `l2m.cli.NAME:NAME` (dashes as underscores) is the function."""
 
 
+RESUMES = {"demo", "measure", "merge", "ngrams", "score", "sweep", "tokenize", "train", "two-point"}
+"""Commands that keep what they have done in --out."""
+
+
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run one command. Exit status: 0 done, 2 bad input, 130 stopped by Ctrl-C."""
+    """Run one command. Exit status: 0 done, 1 a fault of l2m, 2 bad input, 130 stopped by Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            # A file name that is not UTF-8, or an ASCII terminal, is no reason to fail while telling something.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        _run(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        kept = arguments and arguments[0] in RESUMES and (arguments[0] == "demo" or "--out" in " ".join(arguments))
+        _tell("stopped" + ("; run the same command again to resume" if kept else ""))
+        # At once: taking torch down takes longer than Ctrl-C should, and every file is whole or absent already.
+        os._exit(130)
+    except BrokenPipeError:
+        os._exit(0)  # whoever reads the output has seen enough
+    sys.exit(0)
+
+
+def _run(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("--help", "-h"):
         # Written here because importing cyclopts and rich takes longer than the 0.5 s a list of commands should take.
         width = max(map(len, COMMANDS))
         lines = (f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items())
-        print(
-            "Usage: l2m COMMAND\n", SUMMARY, "\nCommands:", *lines, "\nl2m COMMAND --help tells its options.", sep="\n"
-        )
-        sys.exit(0)
+        print("Usage: l2m COMMAND\n", SUMMARY, "\nCommands:", *lines, "\nRun l2m COMMAND --help for its options.", sep="\n")
+        return
 
-    from cyclopts import App, CycloptsError
+    from cyclopts import App, CycloptsError, Parameter
 
     from l2m._core import __version__
+    from l2m.cli.options import convert
     from l2m.errors import InputError
 
-    app = App(name="l2m", version=__version__, help=SUMMARY, help_format="plaintext", suppress_keyboard_interrupt=False)
+    app = App(
+        name="l2m",
+        version=__version__,
+        version_flags=("--version", "-V"),
+        help=SUMMARY,
+        help_format="plaintext",
+        suppress_keyboard_interrupt=False,
+        default_parameter=Parameter(converter=convert, negative_iterable=()),
+    )
     for name, summary in COMMANDS.items():
         function = name.replace("-", "_")
         app.command(f"l2m.cli.{function}:{function}", name=name, help=summary)
+    _log_to_stderr()
     try:
         app(arguments, exit_on_error=False, print_error=False)
     except (InputError, CycloptsError) as error:
         stop(str(error), 2)
-    except KeyboardInterrupt:
-        print("l2m: stopped; the same command goes on from here", file=sys.stderr, flush=True)
-        # At once: taking torch down takes longer than Ctrl-C should, and every file is whole or absent already.
-        os._exit(130)
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        stop(f"{error.filename or 'system'}: {error.strerror or error}", 2)
-    sys.exit(0)
+        stop(f"{os.fsdecode(error.filename) if error.filename else 'system'}: {error.strerror or error}", 2)
+    except MemoryError:
+        stop("memory: not enough; use a smaller --memory, fewer --threads or less input", 2)
+    except Exception as error:
+        if os.environ.get("L2M_TRACEBACK"):
+            raise
+        told = str(error) or "no message"
+        stop(f"unexpected {type(error).__name__} ({told[:300]}): a fault of l2m; L2M_TRACEBACK=1 shows where", 1)
 
 
 def stop(message: str, status: int) -> NoReturn:
     """Print one line on stderr and exit."""
-    print(f"l2m: {' '.join(message.split())}", file=sys.stderr)
+    _tell(message)
     sys.exit(status)
+
+
+def _tell(message: str) -> None:
+    from contextlib import suppress
+
+    if sys.stderr is None:  # closed before Python started; print would take stdout
+        return
+    with suppress(OSError, ValueError):
+        print(f"l2m: {' '.join(message.split())}", file=sys.stderr, flush=True)
+
+
+def _log_to_stderr() -> None:
+    """What the library logs becomes lines on stderr; as a library it stays silent below warnings."""
+    import logging
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            _tell(record.getMessage())
+
+    logger = logging.getLogger("l2m")
+    logger.handlers = [Lines()]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False

@@ -24,11 +24,13 @@ def read_corpus(
     all shards would tokenize at once.
     """
     from l2m.base.progress import progress_bar
+    from l2m.cli.options import require_no_numbers
     from l2m.corpora.corpus import Corpus
     from l2m.corpora.tokenize import tokenize
 
     if not text:
         raise InputError("TEXT: nothing named; expected a corpus folder, or text files and folders")
+    require_no_numbers(text)
     names = [name if isinstance(name, str) and "://" in name else Path(name) for name in text]
     if len(text) == 1 and (isinstance(names[0], str) or (names[0] / "corpus.json").exists()):
         return Corpus.open(names[0])

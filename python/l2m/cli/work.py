@@ -1,13 +1,50 @@
 """How commands run a job that is cut into tasks: here, a share of it, on a cluster; and what they keep of it."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cyclopts import Parameter
+
+from l2m.cli.inputs import read_shard
 from l2m.errors import InputError
 
 if TYPE_CHECKING:
     from l2m.counting.tasks import Job
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """The options of every command whose work can be shared: how it runs, never what comes out."""
+
+    threads: int | None = None
+    """Threads. Default: all cores; with --ray, cores of a task: 1. Never changes the result."""
+    shard: str | None = None
+    """I/N: do only the I-th of N shares of the work, I from 0."""
+    ray: str | None = None
+    """Run on a Ray cluster whose machines all see the files: auto, HOST:PORT or ray://HOST:PORT."""
+    dry_run: bool = False
+    """Print what it will take in time, memory and disk, and write nothing."""
+    json: bool = False
+    """Print the result as one JSON object."""
+
+    @property
+    def share(self) -> tuple[int, int] | None:
+        """(index, shards); None: all of the work."""
+        return read_shard(self.shard, self.ray)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class CountingWork(Work):
+    """`Work` of the counting commands."""
+
+    memory: str | None = None
+    """For counting, such as 2GiB; with --ray, of each task. Default: what full speed takes. Never changes the result."""
+    parts: int | None = None
+    """Tasks that a count is cut into: 4 for each worker, or more. Default: 8; more from 5e8 tokens on."""
 
 
 def cut(out: Path | None, ray: str | None, threads: int | None, parts: int | None) -> dict[str, Any]:

@@ -1,0 +1,128 @@
+"""One folder, one run: who it belongs to, who is writing to it, and what a killed run left in it."""
+
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from l2m.base.files import TEMPORARY, owner_is_gone
+from l2m.errors import InputError
+
+MANIFESTS = {
+    "corpus.json": "a corpus",
+    "job.json": "a counting job",
+    "scores.json": "scores",
+    "run.json": "a measurement",
+    "config.json": "a training run",
+}
+"""File that makes a folder a run's -> what it then holds."""
+
+
+def first_difference(held: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    """The first setting that differs, in nested mappings under its dotted name; and both values."""
+    for name in [*held, *(name for name in asked if name not in held)]:
+        there, here = held.get(name), asked.get(name)
+        if isinstance(there, Mapping) and isinstance(here, Mapping):
+            if difference := first_difference(there, here):
+                return (f"{name}.{difference[0]}", *difference[1:])
+        elif there != here:
+            return name, there, here
+    return None
+
+
+def require_same(folder: str | os.PathLike[str], held: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Refuse a folder that was started with other settings.
+
+    Raises:
+        InputError: naming the folder, the first setting that differs and both values.
+    """
+    if difference := first_difference(held, asked):
+        name, there, here = difference
+        raise InputError(
+            f"{os.fspath(folder)}: holds a run with {name} = {_short(there)}, not {_short(here)}; "
+            "use the same settings to resume it, or another folder"
+        )
+
+
+def require_own(folder: str | os.PathLike[str], manifest: str) -> None:
+    """Refuse a folder that belongs to a run of another kind, as its manifest shows.
+
+    Args:
+        manifest: the file, of `MANIFESTS`, by which runs of this kind are known.
+
+    Raises:
+        InputError: `folder` is a file, or holds the manifest of another kind of run.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: a file; expected a folder")
+    if (folder / manifest).exists():
+        return
+    for name, what in MANIFESTS.items():
+        if name != manifest and (folder / name).exists():
+            raise InputError(f"{folder}: holds {what} ({name}); use another folder")
+
+
+@contextmanager
+def lock(folder: str | os.PathLike[str], name: str = ".lock") -> Iterator[None]:
+    """Hold `folder` for this process alone. The lock file names the host and process that hold it.
+
+    The operating system drops the lock of a process that ends in any way, so a lock never outlives its owner.
+
+    Raises:
+        InputError: another process holds it (its host and process number are named).
+    """
+    path = Path(folder) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            _take(descriptor)
+        except OSError:
+            raise InputError(f"{os.fspath(folder)}: in use by {_owner(descriptor)}; wait for it, or use another folder") from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode(), 0)
+        yield
+    finally:
+        # The file stays: removing it would let a third process lock a new file while a second waits for the old one.
+        os.close(descriptor)
+
+
+def clear_temporaries(folder: str | os.PathLike[str]) -> None:
+    """Remove the temporary files and folders that killed processes of this machine left in `folder` (not deeper)."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for entry in os.scandir(folder):
+            if (match := TEMPORARY.fullmatch(entry.name)) and owner_is_gone(match):
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                else:
+                    with suppress(FileNotFoundError):
+                        os.unlink(entry.path)
+
+
+def _take(descriptor: int) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    else:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _owner(descriptor: int) -> str:
+    try:
+        held = json.loads(os.pread(descriptor, 4096, 0))
+        return f"process {held['pid']} on {held['host']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else text[:117] + "..."

@@ -1,0 +1,75 @@
+"""The command line as a whole: options, the last line on a failure, broken pipes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def run(*arguments: str | os.PathLike[str], **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "l2m", *arguments], capture_output=True, text=True, timeout=120, **options
+    )  # type: ignore[call-overload, no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["two-point", "x", "--distances", "2.7"], "distances: '2.7'; expected a whole number"),
+        (["two-point", "x", "--distances", "1,,2"], "distances: '1,,2'; a list is written with commas"),
+        (["two-point", "x", "--groups", "3.0"], "groups: '3.0'; expected a whole number"),
+        (["two-point", "x", "--seed", "0x10"], "seed: '0x10'; expected a whole number"),
+        (["two-point", "x", "--seed", "9" * 30], "expected a whole number"),
+        (["two-point", "x", "--distances", "1", "2"], "TEXT: '2' is not a file; a list is written with commas"),
+        (["score", "x", "--model", "m", "--out", "o", "--ratios", "2", "3", "4"], "TEXT: '3' is not a file"),
+    ],
+)
+def test_numbers_and_lists_are_read_strictly(arguments: list[str], message: str, tmp_path: Path) -> None:
+    result = run(*arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.startswith("l2m: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_list_with_commas(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("one two three four five six seven eight nine ten " * 20)
+    result = run("two-point", tmp_path / "t.txt", "--distances", "1,3", "--groups", "0", "--tokenizer", "words", "--json")
+    assert result.returncode == 0, result.stderr
+    assert '"distance"' in result.stdout
+
+
+UNFORESEEN = (
+    "import l2m.cli, l2m.cli.state\n"
+    "def state(): raise ZeroDivisionError('a \\n b')\n"
+    "l2m.cli.state.state = state\n"
+    "l2m.cli.main(['state'])"
+)
+
+
+def test_what_nobody_foresaw_is_one_line() -> None:
+    result = subprocess.run([sys.executable, "-c", UNFORESEEN], capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr == "l2m: unexpected ZeroDivisionError (a b): a fault of l2m; L2M_TRACEBACK=1 shows where\n"
+
+
+def test_a_closed_pipe_and_a_closed_stderr_are_silent() -> None:
+    command = f"{sys.executable} -m l2m state --catalogue 2>&1 | head -c 5"
+    assert "Traceback" not in subprocess.run(command, shell=True, capture_output=True, text=True).stdout
+    closed = subprocess.run(f"{sys.executable} -m l2m no-such-command 2>&-", shell=True, capture_output=True, text=True)
+    assert (closed.returncode, closed.stdout) == (2, "")
+
+
+def test_an_ascii_terminal_and_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
+    name = os.fsdecode(bytes(tmp_path) + b"/caf\xe9.txt")
+    result = run("fit", name, env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    assert "no such file" in result.stderr
+
+
+def test_version() -> None:
+    assert run("-V").stdout == run("--version").stdout != ""
