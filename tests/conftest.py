@@ -9,6 +9,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 from hypothesis import settings
+
 from texts import some_texts
 
 settings.register_profile("l2m", deadline=None, derandomize=True)

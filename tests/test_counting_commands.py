@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import l2m
-from texts import some_texts
 from l2m.cli import main
+from texts import some_texts
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import state_matrix
 from hypothesis import given
 from hypothesis import strategies as st
 
 import l2m
-import state_matrix
 from l2m.states.history_state import Config, family, recurrent
 from l2m.states.history_state.catalogue import catalogue
 from l2m.states.history_state.measured import measure
@@ -318,7 +318,9 @@ def test_what_mamba_ssm_allocates() -> None:
     if importlib.util.find_spec("mamba_ssm") is None:
         pytest.skip("needs the extra 'mamba'")
     code = "import test_history_state; test_history_state.compare_with_mamba_ssm()"
-    run = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent / "helpers", capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parent / "helpers", capture_output=True, text=True
+    )
     assert run.returncode == 0, run.stderr
 
 

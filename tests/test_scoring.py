@@ -12,13 +12,13 @@ import pytest
 
 import gpu_scoring as validation
 import l2m
-from texts import some_texts
 from l2m import scoring
 from l2m.cli import main
 from l2m.scoring.bipartite import bipartite, without_each_document
 from l2m.scoring.windows import Windows
 from l2m.statistics.jackknife import jackknife_errors
 from l2m.truth.sources import CopySource, LatentSource, MarkovSource, Mixture
+from texts import some_texts
 from tiny_models import FAMILIES, LOSE_THEIR_STATE, VOCABULARY, random_model
 
 LENGTH = 64

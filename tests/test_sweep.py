@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from test_training import run_command
 
 import l2m
 from l2m.errors import InputError
@@ -38,7 +39,6 @@ from l2m.training.evaluation import evaluate, plateau
 from l2m.training.loop import train
 from l2m.training.metrics import read_metrics
 from l2m.training.sweep import estimate, read_sweep, run_sweep
-from test_training import run_command
 
 SMALL = """
 [train]

@@ -17,7 +17,7 @@ def test_whole_takes_what_lies_in_range(value: int) -> None:
     if 1 <= value <= 2**63 - 1:
         assert checks.whole("n", value, 1) == value
     else:
-        with pytest.raises(InputError, match="^n: "):
+        with pytest.raises(InputError, match=r"^n: "):
             checks.whole("n", value, 1)
 
 
@@ -28,19 +28,19 @@ def test_whole_takes_integers_of_numpy(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [True, np.True_, 2.7, 3.0, "3", None, [3], 2**63, -1, float("nan")])
 def test_whole_refuses(value: Any) -> None:
-    with pytest.raises(InputError, match="^n: .*; expected a whole number, 0 or more"):
+    with pytest.raises(InputError, match=r"^n: .*; expected a whole number, 0 or more"):
         checks.whole("n", value)
 
 
 @pytest.mark.parametrize("value", ["12", 5, {"a": 1}.keys()])
 def test_wholes_refuses_what_is_no_list_of_them(value: Any) -> None:
-    with pytest.raises(InputError, match="^distances: "):
+    with pytest.raises(InputError, match=r"^distances: "):
         checks.wholes("distances", value)
 
 
 @pytest.mark.parametrize("value", [True, "1", float("nan"), float("inf"), None, 1j, 0.0, -1])
 def test_real_refuses(value: Any) -> None:
-    with pytest.raises(InputError, match="^threshold: .*expected a finite number above 0"):
+    with pytest.raises(InputError, match=r"^threshold: .*expected a finite number above 0"):
         checks.real("threshold", value, 0, above=True)
 
 
@@ -51,7 +51,7 @@ def test_a_near_name_is_suggested() -> None:
 
 @pytest.mark.parametrize("value", [0, -1, 10**6, 2**63, 2**200, 1.5, "2", True])
 def test_threads_are_bounded(value: Any) -> None:
-    with pytest.raises(InputError, match="^threads: "):
+    with pytest.raises(InputError, match=r"^threads: "):
         checks.threads(value)
 
 
@@ -71,7 +71,7 @@ def test_memory(value: Any, size: int | None) -> None:
 
 @pytest.mark.parametrize("value", ["", "GiB", "-1", "nan", "inf", "1 parsec", 0, -5, True, 2.5, 2**63])
 def test_memory_refuses(value: Any) -> None:
-    with pytest.raises(InputError, match="^memory: "):
+    with pytest.raises(InputError, match=r"^memory: "):
         checks.memory(value)
 
 
@@ -91,15 +91,15 @@ HIDDEN = [
 
 @pytest.mark.parametrize("value", HIDDEN)
 def test_no_array_hides_or_loses_an_entry(value: Any) -> None:
-    with pytest.raises(InputError, match="^ids: "):
+    with pytest.raises(InputError, match=r"^ids: "):
         checks.integers("ids", value)
-    with pytest.raises(InputError, match="^ids: "):
+    with pytest.raises(InputError, match=r"^ids: "):
         checks.reals("ids", value)
 
 
 @pytest.mark.parametrize("value", [[0.5], [float("nan")], [2.0**53], [-1], [[1]], 1, [True], [1j]])
 def test_integers_refuses(value: Any) -> None:
-    with pytest.raises(InputError, match="^ids: "):
+    with pytest.raises(InputError, match=r"^ids: "):
         checks.integers("ids", value)
 
 

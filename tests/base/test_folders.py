@@ -17,7 +17,9 @@ def test_the_first_difference_is_named_with_its_path() -> None:
     assert first_difference(held, held) is None
     assert first_difference(held, {"corpus": {"hash": "a", "documents": 4}, "length": 8}) == ("corpus.documents", 3, 4)
     assert first_difference(held, {**held, "seed": 0}) == ("seed", None, 0)
-    with pytest.raises(InputError, match=r"out: holds a run with length = 8, not 9; use the same settings to resume it"):
+    with pytest.raises(
+        InputError, match=r"out: holds a run with length = 8, not 9; use the same settings to resume it"
+    ):
         require_same("out", held, {**held, "length": 9})
 
 
@@ -76,14 +78,17 @@ def test_any_changed_byte_of_a_sealed_file_is_named(tmp_path: Path) -> None:
         for byte in {whole[index] ^ 1, whole[index] ^ 32}:
             path.write_bytes(whole[:index] + bytes([byte]) + whole[index + 1 :])
             try:
-                if read_sealed(path) != value:
-                    silent.append((index, byte))
+                read = read_sealed(path)
             except InputError as error:
-                assert str(path) in str(error)
+                named = str(path) in str(error)
+            else:
+                named = read == value  # white space between entries holds nothing
+            if not named:
+                silent.append((index, byte))
     assert not silent
     for cut in range(len(whole) - 1):
         path.write_bytes(whole[:cut])
-        with pytest.raises(InputError, match="value.json"):
+        with pytest.raises(InputError, match=r"value\.json"):
             read_sealed(path)
 
 
@@ -110,8 +115,13 @@ def test_a_pipe_is_refused_and_not_read(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_the_old_content(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_text("old")
-    with pytest.raises(RuntimeError), atomic_write(path, "w") as file:
-        file.write("new")
-        raise RuntimeError
+
+    def fail() -> None:
+        with atomic_write(path, "w") as file:
+            file.write("new")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["x"]

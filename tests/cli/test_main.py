@@ -37,7 +37,9 @@ def test_numbers_and_lists_are_read_strictly(arguments: list[str], message: str,
 
 def test_a_list_with_commas(tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("one two three four five six seven eight nine ten " * 20)
-    result = run("two-point", tmp_path / "t.txt", "--distances", "1,3", "--groups", "0", "--tokenizer", "words", "--json")
+    result = run(
+        "two-point", tmp_path / "t.txt", "--distances", "1,3", "--groups", "0", "--tokenizer", "words", "--json"
+    )
     assert result.returncode == 0, result.stderr
     assert '"distance"' in result.stdout
 

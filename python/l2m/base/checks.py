@@ -3,6 +3,7 @@
 import operator
 import os
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,11 @@ def whole(argument: str, value: Any, low: int = 0, high: int = LARGEST) -> int:
     Raises:
         InputError: a bool, a float, text or another type; a number below `low` or above `high`.
     """
-    expected = f"expected a whole number from {low} to {high:,}" if high < LARGEST else f"expected a whole number, {low} or more"
+    expected = (
+        f"expected a whole number from {low} to {high:,}"
+        if high < LARGEST
+        else f"expected a whole number, {low} or more"
+    )
     if isinstance(value, (bool, np.bool_)):
         raise InputError(f"{argument}: {value}; {expected}")
     try:
@@ -147,11 +152,9 @@ def plain_array(argument: str, value: ArrayLike) -> NDArray[Any]:
         for index, item in enumerate(items):
             if item is None or item != item or type(item).__name__ in ("NAType", "NaTType"):
                 raise InputError(f"{argument}: entry {index} is missing; expected a value everywhere")
-        try:
+        with suppress(ValueError, OverflowError):
             # Integers of Python that fit 64 bits, such as a nullable column without nulls.
             array = np.array(items).reshape(array.shape)
-        except (ValueError, OverflowError):
-            pass
         if array.dtype == object:
             strange = next((item for item in items if not isinstance(item, (int, float))), None)
             strange = max(items, key=abs) if strange is None else strange
@@ -194,9 +197,7 @@ def integers(
     return array
 
 
-def reals(
-    argument: str, value: ArrayLike, *, axes: int | None = 1, finite: bool = True
-) -> NDArray[np.float64]:
+def reals(argument: str, value: ArrayLike, *, axes: int | None = 1, finite: bool = True) -> NDArray[np.float64]:
     """`value` as an array of float64.
 
     Raises:

@@ -32,7 +32,9 @@ def pick_device(device: str | None, *, maps: bool = False) -> str:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = " ".join(str(error).split()).partition(". ")[0][:200]
-        raise InputError(f"device: {device!r} is not available here ({reason}); expected cpu, cuda, cuda:1, mps") from None
+        raise InputError(
+            f"device: {device!r} is not available here ({reason}); expected cpu, cuda, cuda:1, mps"
+        ) from None
     return device
 
 

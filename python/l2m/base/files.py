@@ -13,7 +13,6 @@ from blake3 import blake3
 
 from l2m.errors import InputError
 
-
 TEMPORARY = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)-[0-9a-f]{12}\.tmp")
 """Names of `temporary_path`: the machine and the process that made it stand in them."""
 

@@ -83,7 +83,9 @@ def lock(folder: str | os.PathLike[str], name: str = ".lock") -> Iterator[None]:
         try:
             _take(descriptor)
         except OSError:
-            raise InputError(f"{os.fspath(folder)}: in use by {_owner(descriptor)}; wait for it, or use another folder") from None
+            raise InputError(
+                f"{os.fspath(folder)}: in use by {_owner(descriptor)}; wait for it, or use another folder"
+            ) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode(), 0)
         yield

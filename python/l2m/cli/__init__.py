@@ -58,7 +58,14 @@ def _run(arguments: list[str]) -> None:
         # Written here because importing cyclopts and rich takes longer than the 0.5 s a list of commands should take.
         width = max(map(len, COMMANDS))
         lines = (f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items())
-        print("Usage: l2m COMMAND\n", SUMMARY, "\nCommands:", *lines, "\nRun l2m COMMAND --help for its options.", sep="\n")
+        print(
+            "Usage: l2m COMMAND\n",
+            SUMMARY,
+            "\nCommands:",
+            *lines,
+            "\nRun l2m COMMAND --help for its options.",
+            sep="\n",
+        )
         return
 
     from cyclopts import App, CycloptsError, Parameter
