@@ -140,7 +140,7 @@ def plain_array(argument: str, value: ArrayLike) -> NDArray[Any]:
         InputError: masked entries, None or nulls (the first index is named), or rows of unequal length.
     """
     if isinstance(value, np.ma.MaskedArray):
-        if masked := int(np.ma.count_masked(value)):
+        if masked := int(np.ma.getmaskarray(value).sum()):
             raise InputError(f"{argument}: {masked} masked entries; expected none: drop or fill them first")
         return np.asarray(value.data)
     try:
