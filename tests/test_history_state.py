@@ -319,7 +319,7 @@ def test_what_mamba_ssm_allocates() -> None:
         pytest.skip("needs the extra 'mamba'")
     code = "import test_history_state; test_history_state.compare_with_mamba_ssm()"
     run = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parent / "helpers", capture_output=True, text=True
+        [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr
 
