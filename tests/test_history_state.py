@@ -318,9 +318,7 @@ def test_what_mamba_ssm_allocates() -> None:
     if importlib.util.find_spec("mamba_ssm") is None:
         pytest.skip("needs the extra 'mamba'")
     code = "import test_history_state; test_history_state.compare_with_mamba_ssm()"
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True
-    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
 
 
