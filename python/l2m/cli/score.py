@@ -90,15 +90,15 @@ def score(
         "max_batch_tokens": max_batch_tokens, "shard": own, "seed": seed,
     }  # fmt: skip
 
-    def encoder() -> Any:
-        return resolve_model(model, revision=revision).encoder()
+    source = resolve_model(model, revision=revision)
+    encoder = source.encoder
 
     if dry_run:
         from tempfile import TemporaryDirectory
 
         with TemporaryDirectory() as nowhere:
             corpus = read_corpus(text, encoder, Path(nowhere))
-            result = plan(Request(corpus, model, **options), out)
+            result = plan(Request(corpus, source, **options), out)
         print_result(result, json, _plan_in_words(result))
         return
     corpus = read_corpus(text, encoder, out)
@@ -111,7 +111,7 @@ def score(
             scores = score_on_ray(corpus.folder, model, ray, out=out, threads=threads or 0, **options)
     else:
         with progress_bar("scoring", "tokens") as progress:
-            scores = run(corpus, model, out=out, progress=progress, **options)
+            scores = run(corpus, source, out=out, progress=progress, **options)
     result = {
         "out": str(out),
         "windows": len(scores),

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from l2m._core import WordTable
 from l2m.base.files import file_hash
-from l2m.base.hub import hub_file
+from l2m.base.hub import hub_file, locate
 from l2m.corpora.corpus import Corpus
+from l2m.corpora.model_tokenizers import tokenizer_of_folder, tokenizer_of_gguf
 from l2m.errors import InputError
 
 _CHECKED_LETTERS = 1 << 19
@@ -53,15 +54,20 @@ def load_encoder(tokenizer: str | os.PathLike[str]) -> Encoder:
 
 
 def tokenizer_file(name: str) -> Path:
-    """The tokenizer.json behind a file, a folder or a hub name (fetched into the hub's cache)."""
+    """The tokenizer.json behind a file, or behind a model's name (see `l2m.base.hub.locate`).
+
+    A GGUF file's tokenizer is converted once; one on the hub is fetched into the hub's cache.
+    """
     path = Path(name)
-    if path.is_file():
+    if path.is_file() and path.suffix != ".gguf":
         return path
-    if path.is_dir():
-        if not (path / "tokenizer.json").exists():
-            raise InputError(f"{path}: no tokenizer.json in this folder; expected a Hugging Face tokenizer")
-        return path / "tokenizer.json"
-    return hub_file("tokenizer", name, "tokenizer.json")
+    if path.is_dir() and (path / "tokenizer.json").exists():
+        return path / "tokenizer.json"  # a folder of a tokenizer alone is no model
+    found = locate("tokenizer", name)
+    if found.hub is not None:
+        return hub_file("tokenizer", name, "tokenizer.json")
+    folder = tokenizer_of_folder(found.folder, name) if found.folder else tokenizer_of_gguf(Path(str(found.gguf)), name)
+    return folder / "tokenizer.json"
 
 
 class _Bytes:

@@ -172,7 +172,7 @@ def measure(
     ]
     with progress_bar(f"scoring with {source.name}", "tokens") as progress:
         scores = score(
-            corpus, model, revision=revision, out=out / "scores", length=length, ratios=(2,), shuffles=0, windows=windows,
+            corpus, source, out=out / "scores", length=length, ratios=(2,), shuffles=0, windows=windows,
             device=device, dtype=dtype, max_batch_tokens=max_batch_tokens, seed=seed, progress=progress,
         )  # fmt: skip
     curve = bipartite(scores)

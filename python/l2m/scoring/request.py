@@ -12,6 +12,7 @@ from l2m.base.files import write_json
 from l2m.corpora.corpus import Corpus
 from l2m.counting.ngrams import ngrams
 from l2m.errors import InputError
+from l2m.scoring.model_source import ModelSource, resolve_model
 from l2m.scoring.store import Store
 from l2m.scoring.windows import CONTEXT_TOKENS, Windows
 
@@ -111,9 +112,7 @@ class Request:
     def find(self) -> tuple[Any, Windows]:
         """The model's source (None for one in memory) and the windows, checked against each other."""
         source = None
-        if isinstance(self.model, (str, os.PathLike)):
-            from l2m.scoring.model_source import resolve_model
-
+        if isinstance(self.model, (str, os.PathLike, ModelSource)):
             source = resolve_model(self.model, revision=self.revision)
             check_context(source.name, source.context, self.length)
             if isinstance(self.corpus, Corpus):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from l2m.base.files import read_json
+from l2m.base.hub import hub_file, locate, transformers_config
 from l2m.errors import InputError
 from l2m.states.history_state.catalogue import find
 from l2m.states.history_state.families import ENCODERS
@@ -129,18 +130,18 @@ def _catalogued(model: Any) -> Mapping[str, Any] | None:
 
 def _read_named(name: str) -> Any:
     path = Path(name)
-    if path.is_dir():
-        if (path / "config.json").exists():
-            return _read_file(path / "config.json")
-        files = sorted(path.glob("*.gguf"))
-        if len(files) != 1:
-            raise InputError(f"{path}: a folder with {len(files)} GGUF files and no config.json; expected a model")
-        path = files[0]
-    if path.exists():
-        return _read_gguf(path) if path.suffix == ".gguf" else _read_file(path)
-    if path.suffix in (".json", ".gguf") or name.count("/") != 1 or name.startswith((".", "/")):
-        raise InputError(f"{name}: no such file or folder")
-    return _read_hub(name)
+    if path.is_file() and path.suffix != ".gguf":
+        return _read_file(path)
+    found = locate("model", name)
+    if found.folder is not None:
+        return _read_file(found.folder / "config.json")
+    if found.gguf is not None:
+        if not _installed("transformers"):
+            raise InputError(f"{name}: a GGUF file; expected its config.json, or: pip install 'l2m[lm]' to read it")
+        return transformers_config(found)
+    if "/" not in name:
+        raise InputError(f"model: {name!r}: no such file, folder or package, and not in the catalogue")
+    return _read_file(hub_file("model", name, "config.json"))
 
 
 def _read_file(path: Path) -> Any:
@@ -148,23 +149,6 @@ def _read_file(path: Path) -> Any:
     if not isinstance(fields, Mapping):
         raise InputError(f"{path}: a {type(fields).__name__}; expected a config (an object with model_type)")
     return fields
-
-
-def _read_gguf(path: Path) -> Any:
-    if not _installed("transformers"):
-        raise InputError(f"{path}: a GGUF file; expected its config.json, or: pip install 'l2m[lm]' to read it")
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
-    except Exception as error:  # of several libraries, for a damaged file or an architecture without a reader
-        raise InputError(f"{path}: cannot be read as a GGUF language model ({' '.join(str(error).split())})") from None
-
-
-def _read_hub(name: str) -> Any:
-    from l2m.base.hub import hub_file
-
-    return _read_file(hub_file("model", name, "config.json"))
 
 
 def _installed(package: str) -> bool:

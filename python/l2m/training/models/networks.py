@@ -99,7 +99,7 @@ def build_backbone(config: Any, *, text: bool) -> nn.Module:
     """
     from transformers import AutoModel, AutoModelForCausalLM
 
-    from l2m.scoring.model_source import quiet_transformers
+    from l2m.base.hub import quiet_transformers
 
     with quiet_transformers():
         try:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from l2m.base.hub import Location, locate, transformers_config
 from l2m.errors import InputError
 
 
@@ -64,8 +65,11 @@ def preset(name: str) -> Preset:
 
 
 def is_named(model: str) -> bool:
-    """Whether it is a folder, a config.json or a name on the hub, not a preset."""
-    return model not in PRESETS and (os.sep in model or Path(model).exists())
+    """Whether it is a folder, a config.json, a GGUF file, a package or a name on the hub, not a preset."""
+    if model in PRESETS or not model:
+        return False
+    # A bare name that nothing here goes by is a preset misspelt rather than one of the hub's few bare names.
+    return os.sep in model or Path(model).exists() or locate("preset", model).hub is None
 
 
 def backbone_config(
@@ -163,15 +167,13 @@ def _mamba2(shape: Preset, length: int, common: dict[str, Any]) -> Any:
 def _named_config(
     model: str, length: int, vocabulary: int | None, layers: int | None, width: int | None, state: int | None
 ) -> Any:
-    from transformers import AutoConfig
-
     for name, value in (("layers", layers), ("width", width), ("state", state)):
         if value is not None:
             raise InputError(f"{name}: {value} beside {model}; expected none: its config.json says it")
-    try:
-        config = AutoConfig.from_pretrained(model)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"preset: {model}: {' '.join(str(error).split())[:200]}") from None
+    if Path(model).is_file() and Path(model).suffix == ".json":
+        config = transformers_config(Location(model, folder=Path(model)))
+    else:
+        config = transformers_config(locate("preset", model))
     text = config.get_text_config()
     positions = getattr(text, "max_position_embeddings", None)
     if positions is not None and length > positions:
