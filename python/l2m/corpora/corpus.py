@@ -204,7 +204,7 @@ class Corpus:
 
 def _fetched(url: str) -> Path:
     """A copy of a remote corpus on this machine, made unless it is there; the manifest comes last and names its version."""
-    from l2m.corpora.sources import optional_library
+    from l2m.base.optional import optional_library
 
     fsspec = optional_library("fsspec", url)
     try:

@@ -26,9 +26,10 @@ from l2m._core import WordTable
 from l2m.base.files import atomic_write, file_hash, json_hash, read_json, sync_folder, write_json
 from l2m.base.progress import Progress
 from l2m.corpora.corpus import Corpus, token_hash, write_manifest
+from l2m.corpora.documents import Document, FileUnit, ReadingOptions, TextUnit, Unit
 from l2m.corpora.encoders import Encoder, load_encoder
 from l2m.corpora.near_duplicates import NearDuplicateFinder
-from l2m.corpora.sources import Document, FileUnit, Reader, Sources, TextUnit, Unit, find_units
+from l2m.corpora.sources import Reader, Source, Sources, find_units
 from l2m.errors import InputError
 
 _BATCH_BYTES = 8 << 20
@@ -170,7 +171,7 @@ def plan(
     if min_tokens < 0:
         raise InputError(f"min_tokens: {min_tokens}; expected 0 or more")
     encoder = load_encoder(tokenizer) if isinstance(tokenizer, (str, os.PathLike)) else tokenizer
-    reader = Reader(**reading)
+    Reader(ReadingOptions(**reading))  # refuses what is no option now, and not in each part
     settings = {
         "tokenizer": encoder.name, "tokenizer hash": encoder.hash, "duplicates": duplicates, "min_tokens": min_tokens,
         "sample": sample, "reading": reading,
@@ -182,10 +183,9 @@ def plan(
                 f"out: {out} holds a corpus with tokenizer {held['name']!r}, not {encoder.name!r}; choose another folder"
             )
     found = find_units(sources, glob=glob, split=split, subset=subset)
-    if isinstance(sources, (str, os.PathLike, Sequence)):
-        units = list(found)
-    else:  # an iterator, perhaps endless in all but name: read as it comes
-        units = [TextUnit(document for unit in found for document in reader.documents(unit))]
+    # An iterator, perhaps endless in all but name, is read as it comes.
+    at_once = isinstance(sources, (str, os.PathLike, Source, Sequence))
+    units: list[Unit] = list(found) if at_once else [TextUnit(found)]
     total = sum(unit.size for unit in units)
     return Job(
         os.fspath(out), tokenizer if not isinstance(tokenizer, os.PathLike) else os.fspath(tokenizer), reading, duplicates, min_tokens, sample,
@@ -241,7 +241,7 @@ def estimate(job: Job, *, workers: int = 1) -> Estimate:
     units = [unit for part in left for unit in job.parts[part]]
     if any(isinstance(unit, TextUnit) for unit in units):
         raise InputError("dry-run: texts in memory; expected files, URLs or datasets")
-    reader = Reader(**job.reading)
+    reader = Reader(ReadingOptions(**job.reading))
     sample: list[Document] = []
     held = 0
     started = time.perf_counter()
@@ -250,7 +250,7 @@ def estimate(job: Job, *, workers: int = 1) -> Estimate:
         held += len(document.text) + 4 * _size_of(document)
         if held >= 12 << 20:
             break
-    stored = max(reader.consumed, 1)
+    stored = max(reader.log.consumed, 1)
     read = time.perf_counter() - started
     encoder = load_encoder(job.tokenizer) if isinstance(job.tokenizer, str) else job.tokenizer
     encoder.encode([document.text[:1000] for document in sample if document.text][:1])  # loads and checks, once
@@ -265,7 +265,7 @@ def estimate(job: Job, *, workers: int = 1) -> Estimate:
     width = np.dtype(encoder.dtype).itemsize
     copied = tokens * width if len(job.parts) > 1 else 0
     whole = max((unit.size for unit in units if isinstance(unit, FileUnit)), default=0)
-    whole = whole if held >= stored and reader.format in ("auto", "text") and len(sample) <= len(units) else 0
+    whole = whole if held >= stored and reader.options.format in ("auto", "text") and len(sample) <= len(units) else 0
     return Estimate(
         parts=len(job.parts),
         parts_done=len(job.parts) - len(left),
@@ -365,7 +365,7 @@ class _Part:
     def __init__(self, job: Job, encoder: Encoder) -> None:
         self.job = job
         self.encoder = encoder
-        self.reader = Reader(**job.reading)
+        self.reader = Reader(ReadingOptions(**job.reading))
         self.dtype = np.dtype(encoder.dtype)
         self.lengths: list[NDArray[np.int64]] = []
         self.holds: str | None = None
@@ -395,7 +395,7 @@ class _Part:
                     documents.write(line.encode() + b"\n")
                     digests.write(digest)
                 if progress is not None:
-                    progress(self.reader.consumed)
+                    progress(self.reader.log.consumed)
             if sketching is not None:
                 sketching.result()
             lengths = np.concatenate([np.zeros(0, np.int64), *self.lengths])
@@ -415,7 +415,7 @@ class _Part:
             "encoder": self.encoder.encoder,
             "short": self.short,
             "sampled_out": self.sampled_out,
-            "skipped": self.reader.skipped,
+            "skipped": self.reader.log.skipped,
         }
 
     @property
@@ -433,7 +433,12 @@ class _Part:
                 try:
                     size, digest = _measure(document)
                 except UnicodeEncodeError as error:
-                    self.reader.problem(f"document {document.id!r}: half a surrogate pair at character {error.start}")
+                    self.reader.log.problem(
+                        f"document {document.id!r}: half a surrogate pair at character {error.start}"
+                    )
+                    continue
+                except InputError as error:
+                    self.reader.log.problem(str(error))
                     continue
                 if int.from_bytes(digest[:8], "big") >= threshold:
                     self.sampled_out += 1
@@ -458,6 +463,11 @@ class _Part:
             ids, offsets = self.encoder.encode([document.text for document, _, _ in batch])
             lengths = np.diff(offsets)
         else:
+            if self.words is not None:
+                raise InputError(
+                    f"tokenizer: {self.encoder.name!r} for a source that holds token ids (document {batch[0][0].id!r}); "
+                    "expected text, or the tokenizer that made the ids"
+                )
             self.dtype = np.dtype("<u4")
             lengths = np.array([_size_of(document) for document, _, _ in batch], np.int64)
         enough = lengths >= self.job.min_tokens
