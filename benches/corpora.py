@@ -34,16 +34,16 @@ def report(seconds, cpu, tokens, **more):
 OURS = """
 import l2m
 from l2m.corpora.encoders import load_encoder
-from l2m.corpora.tokenize import estimate, plan
+from l2m.corpora.tokenize import forecast, tokenize_job
 encoder = load_encoder(tokenizer)
 if encoder.name not in ("bytes", "characters", "words", "ids"):
     encoder.encode(["load and check"])
 with tempfile.TemporaryDirectory() as out:
-    expected = estimate(plan(paths, tokenizer, out)) if PREDICT else None
+    expected = forecast(tokenize_job(paths, tokenizer, out)) if PREDICT else None
     start, cpu = time.perf_counter(), time.process_time()
     corpus = l2m.tokenize(paths, encoder, out, duplicates=DUPLICATES)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    more = {} if expected is None else {"predicted": expected.seconds, "predicted_tokens": expected.tokens}
+    more = {} if expected is None else {"predicted": expected.seconds(), "predicted_tokens": expected.work["tokens"]}
     report(seconds, cpu, int(corpus.tokens.size), **more)
 """
 COUNTING = """

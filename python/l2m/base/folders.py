@@ -68,29 +68,42 @@ def require_own(folder: str | os.PathLike[str], manifest: str) -> None:
 
 
 @contextmanager
-def lock(folder: str | os.PathLike[str], name: str = ".lock") -> Iterator[None]:
+def lock(folder: str | os.PathLike[str], name: str = ".lock", *, shared: bool = False) -> Iterator[None]:
     """Hold `folder` for this process alone. The lock file names the host and process that hold it.
 
     The operating system drops the lock of a process that ends in any way, so a lock never outlives its owner.
+
+    Args:
+        name: of the lock file, a path inside `folder`.
+        shared: hold it with others that share it, against those that want it alone.
 
     Raises:
         InputError: another process holds it (its host and process number are named).
     """
     path = Path(folder) / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
+    descriptor = None
+    while descriptor is None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            _take(descriptor)
-        except OSError:
-            raise InputError(
-                f"{os.fspath(folder)}: in use by {_owner(descriptor)}; wait for it, or use another folder"
-            ) from None
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except FileNotFoundError:  # the last owner removed the folder in between
+            continue
+        if not _take(descriptor, shared=shared):
+            owner = _owner(descriptor)
+            os.close(descriptor)
+            raise InputError(f"{os.fspath(folder)}: in use by {owner}; wait for it, or use another folder")
+        if not _is_at(descriptor, path):  # the last owner removed the file in between: its lock is worth nothing
+            os.close(descriptor)
+            descriptor = None
+    try:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode(), 0)
         yield
     finally:
-        # The file stays: removing it would let a third process lock a new file while a second waits for the old one.
+        # Only who holds it alone may remove it: whoever opened it before finds another file there, or none.
+        if (not shared or _take(descriptor, shared=False)) and _is_at(descriptor, path):
+            with suppress(OSError):
+                path.unlink()
         os.close(descriptor)
 
 
@@ -106,15 +119,32 @@ def clear_temporaries(folder: str | os.PathLike[str]) -> None:
                         os.unlink(entry.path)
 
 
-def _take(descriptor: int) -> None:
+def _take(descriptor: int, *, shared: bool) -> bool:
     try:
         import fcntl
     except ImportError:  # Windows
         import msvcrt
 
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        except OSError:
+            return shared
     else:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # a file system without locks
+            pass
+    return True
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file is the one of this name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _owner(descriptor: int) -> str:

@@ -19,7 +19,7 @@ def merge(*folders: Path, out: Path | None = None, corpus: str | None = None, js
     from l2m.cli.output import print_result
     from l2m.cli.tokenize import corpus_summary, corpus_words
     from l2m.corpora.corpus import Corpus
-    from l2m.corpora.tokenize import merge_parts
+    from l2m.corpora.merge import merge_parts
     from l2m.counting.tasks import holds_job, merge_folders
     from l2m.errors import InputError
 

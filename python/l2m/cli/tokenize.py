@@ -12,7 +12,7 @@ def tokenize(
     glob: str = "*",
     field: str = "text",
     id_field: str = "id",
-    format: Literal["auto", "text", "jsonl", "json", "parquet", "arrow", "npy", "bin"] = "auto",
+    format: Literal["auto", "text", "jsonl", "parquet", "arrow", "npy", "bin"] = "auto",
     separator: int | None = None,
     dtype: Literal["uint8", "uint16", "uint32", "int32", "int64"] = "uint16",
     split: str = "train",
@@ -71,42 +71,45 @@ def tokenize(
     json
         Print the result as one JSON object.
     """
-    import dataclasses
     import sys
 
     from l2m.base.progress import progress_bar
     from l2m.cli.inputs import read_shard
+    from l2m.cli.options import require_no_numbers
     from l2m.cli.output import only_results_on_stdout, print_result
-    from l2m.corpora.sources import Source
-    from l2m.corpora.tokenize import estimate, plan, run_parts
+    from l2m.corpora.sources import DATASETS
+    from l2m.corpora.tokenize import TokenizeSettings, forecast, run_shard, tokenize_job
     from l2m.corpora.tokenize import tokenize as run
     from l2m.errors import InputError
 
     if not text:
         raise InputError("TEXT: nothing named; expected files or folders")
+    require_no_numbers(text)
     # A word on the command line is never the text itself.
-    sources = [Source(name) for name in text]
-    options = {
+    sources = [name if "://" in name or name in DATASETS else Path(name) for name in text]
+    options: dict[str, Any] = {
         "glob": glob, "field": field, "id_field": id_field, "format": format, "separator": separator, "dtype": dtype,
         "split": split, "subset": subset, "on_error": on_error, "duplicates": duplicates, "min_tokens": min_tokens,
         "sample": sample,
     }  # fmt: skip
     own = read_shard(shard, ray)
     if dry_run:
-        expected = estimate(plan(sources, tokenizer, out, **options))  # type: ignore[arg-type]
+        job = tokenize_job(sources, tokenizer, out, TokenizeSettings(**options), shards=own[1] if own else 1)
+        expected = forecast(job)
+        work, details, seconds = expected.work, expected.details, expected.seconds(shard=own) or 0.0
         print_result(
-            dataclasses.asdict(expected),
+            expected.to_dict(shard=own),
             json,
-            f"{expected.source_bytes:,} bytes in {expected.parts} parts ({expected.parts_done} done): about "
-            f"{expected.tokens:,} tokens, {expected.seconds:,.1f} s on this machine, {expected.disk_bytes / 2**20:,.0f} MiB of "
-            f"disk while it runs, {expected.memory_bytes / 2**20:,.0f} MiB of memory",
+            f"{work['source_bytes']:,} bytes in {details['parts']} parts ({details['parts_done']} done): about "
+            f"{work['tokens']:,} tokens, {seconds:,.1f} s on this machine, {(expected.disk_bytes or 0) / 2**20:,.0f} MiB of "
+            f"disk while it runs, {(expected.memory_bytes or 0) / 2**20:,.0f} MiB of memory",
         )
         return
     if own is not None:
         index, shards = own
-        job = plan(sources, tokenizer, out, shards=shards, **options)  # type: ignore[arg-type]
+        job = tokenize_job(sources, tokenizer, out, TokenizeSettings(**options), shards=shards)
         with progress_bar("tokenizing", "bytes") as progress:
-            done = run_parts(job, job.shard(index, shards), shard=shard, progress=progress)
+            done = run_shard(job, index, shards, progress=progress)
         share = job.shard(index, shards)
         print_result(
             {"out": str(out), "shard": shard, "parts": list(share), "of": len(job.parts), "done_now": done},
@@ -115,7 +118,7 @@ def tokenize(
         )
         return
     with progress_bar("tokenizing", "bytes") as progress, only_results_on_stdout():
-        corpus = run(sources, tokenizer, out, ray=ray, progress=progress, **options)  # type: ignore[arg-type]
+        corpus = run(sources, tokenizer, out, ray=ray, progress=progress, **options)
     for problem in corpus.tokenizer["skipped"][:20]:
         print(f"l2m: skipped: {problem}", file=sys.stderr)
     print_result(corpus_summary(out, corpus), json, corpus_words(out, corpus))
@@ -134,11 +137,12 @@ def corpus_summary(out: Path, corpus: "Corpus") -> dict[str, Any]:
 
 def corpus_words(out: Path, corpus: "Corpus") -> str:
     made_by = corpus.tokenizer
+    filters = made_by.get("filters", {})  # none in a corpus that was made in memory and saved
     left_out = {
-        "near-duplicates": len(made_by["duplicates"]),
-        "too short": made_by["filters"]["short"],
-        "not sampled": made_by["filters"]["sampled_out"],
-        "unreadable": len(made_by["skipped"]),
+        "near-duplicates": len(made_by.get("duplicates", [])),
+        "too short": filters.get("short", 0),
+        "not sampled": filters.get("sampled_out", 0),
+        "unreadable": len(made_by.get("skipped", [])),
     }
     named = ", ".join(f"{number:,} {reason}" for reason, number in left_out.items() if number)
     return (

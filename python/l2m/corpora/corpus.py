@@ -10,11 +10,15 @@ from typing import Any, Self, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from l2m.base.files import atomic_write, file_hash, read_json, write_json
+from l2m.base import checks
+from l2m.base.files import atomic_write
+from l2m.base.folders import clear_temporaries
+from l2m.base.npy import read_npy, require_file
+from l2m.corpora.manifest import LARGEST_VOCABULARY, Manifest, read_manifest, write_manifest
 from l2m.errors import InputError
 
-SCHEMA = 1
-_FILES = ("tokens.npy", "offsets.npy", "documents.jsonl", "words.txt")
+_LARGEST_ID = LARGEST_VOCABULARY - 1
+_CHUNK_IDS = 1 << 22
 
 
 class _Numbered(Sequence[Mapping[str, Any]]):
@@ -39,10 +43,13 @@ class _Lines(Sequence[Mapping[str, Any]]):
     """The lines of documents.jsonl, read when they are asked for: a corpus may have many millions."""
 
     def __init__(self, path: Path) -> None:
-        self._content = np.memmap(path, np.uint8, "r") if os.path.getsize(path) else np.zeros(0, np.uint8)
+        self._path = path
+        self._content = np.memmap(path, np.uint8, "r") if require_file(path) else np.zeros(0, np.uint8)
         steps = range(0, self._content.size, 1 << 24)
         ends = [np.flatnonzero(self._content[start : start + (1 << 24)] == ord("\n")) + start + 1 for start in steps]
         self._bounds = np.concatenate([[0], *ends])
+        if self._bounds[-1] != self._content.size:
+            raise InputError(f"{path}: the last line has no line end: damaged or cut short")
 
     def __len__(self) -> int:
         return self._bounds.size - 1
@@ -55,8 +62,14 @@ class _Lines(Sequence[Mapping[str, Any]]):
         numbers = range(len(self))[index]
         if not isinstance(numbers, int):
             return [self[number] for number in numbers]
-        line: Mapping[str, Any] = json.loads(self._content[self._bounds[numbers] : self._bounds[numbers + 1]].tobytes())
-        return line
+        try:
+            line = json.loads(self._content[self._bounds[numbers] : self._bounds[numbers + 1]].tobytes())
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{self._path}: line {numbers + 1}: not JSON ({error})") from None
+        if not _is_document(line):
+            raise InputError(f"{self._path}: line {numbers + 1}: expected an object with a text as id")
+        document: Mapping[str, Any] = line
+        return document
 
 
 class Corpus:
@@ -75,7 +88,8 @@ class Corpus:
         folder: absolute path or URL it was opened from; None for a corpus made in memory.
 
     Raises:
-        InputError: ids that are not integers, negative or above 2^32 - 1; offsets that decrease or do not span the tokens.
+        InputError: ids that are not integers, missing or masked, negative or above 2^32 - 1, or not below `vocab_size`; offsets
+            that decrease or do not span the tokens; documents without an id, or not one for each.
     """
 
     def __init__(
@@ -90,28 +104,23 @@ class Corpus:
         if isinstance(tokens, (list, tuple)) and tokens and np.ndim(tokens[0]) == 1:
             if offsets is not None:
                 raise InputError(
-                    "offsets: given beside a list of documents; expected offsets only with one array of tokens"
+                    "offsets: given with a list of documents; expected offsets only with one array of tokens"
                 )
-            # An empty list would be floats.
-            parts = [np.asarray(part) if len(part) else np.zeros(0, np.uint16) for part in tokens]
+            parts = [_ids(f"tokens[{number}]", part) for number, part in enumerate(tokens)]
             offsets = np.concatenate([[0], np.cumsum([part.size for part in parts])])
             tokens = np.concatenate(parts)
-        self.tokens = _ids(np.asanyarray(tokens))
+            if tokens.dtype.kind == "f":  # what NumPy makes of uint64 and int64 together
+                tokens = np.concatenate([part.astype(np.int64) for part in parts])
+        self.tokens = _narrow(_ids("tokens", tokens))
         self.offsets = _bounds(offsets, self.tokens.size)
-        largest = int(self.tokens.max()) if vocab_size is None and self.tokens.size else -1
-        self.vocab_size = largest + 1 if vocab_size is None else int(vocab_size)
-        self.documents: Sequence[Mapping[str, Any]] = (
-            _Numbered(len(self))
-            if documents is None
-            else documents
-            if isinstance(documents, _Lines)
-            else list(documents)
-        )
-        if len(self.documents) != len(self):
-            raise InputError(
-                f"documents: {len(self.documents)} entries; expected one for each of the {len(self)} documents"
-            )
-        self.tokenizer = dict(tokenizer or {"name": "ids"})
+        largest = int(self.tokens.max()) if self.tokens.size else -1
+        if vocab_size is None:
+            vocab_size = largest + 1
+        self.vocab_size = checks.whole("vocab_size", vocab_size, 0, LARGEST_VOCABULARY)
+        if largest >= self.vocab_size:
+            raise InputError(f"vocab_size: {self.vocab_size}; expected {largest + 1} or more, as id {largest} occurs")
+        self.documents: Sequence[Mapping[str, Any]] = _documents(documents, len(self))
+        self.tokenizer: dict[str, Any] = _tokenizer(tokenizer)
         self.folder: str | None = None
         self._hash: str | None = None
 
@@ -136,8 +145,7 @@ class Corpus:
     def hash(self) -> str:
         """BLAKE3 over ids (as little-endian uint32) and offsets: the same for the same tokens, whatever folder and width."""
         if self._hash is None:
-            starts = range(0, self.tokens.size, 1 << 22)
-            self._hash = token_hash(self.offsets, (self.tokens[start : start + (1 << 22)] for start in starts))
+            self._hash = token_hash(self.offsets, self._pieces())
         return self._hash
 
     def select(self, documents: Sequence[int]) -> "Corpus":
@@ -152,17 +160,20 @@ class Corpus:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the folder: tokens.npy, offsets.npy, documents.jsonl, and last corpus.json, which makes it a corpus."""
+        """Write the folder: tokens.npy, offsets.npy, documents.jsonl, and last corpus.json, which makes it a corpus.
+
+        Raises:
+            InputError: the name of a document holds half a surrogate pair, which UTF-8 cannot write.
+        """
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
+        clear_temporaries(folder)
+        with atomic_write(folder / "documents.jsonl") as file:
+            file.writelines(map(document_line, self.documents))
         with atomic_write(folder / "tokens.npy") as file:
             np.save(file, self.tokens, allow_pickle=False)
         with atomic_write(folder / "offsets.npy") as file:
             np.save(file, self.offsets, allow_pickle=False)
-        with atomic_write(folder / "documents.jsonl") as file:
-            file.writelines(
-                json.dumps(dict(document), ensure_ascii=False).encode() + b"\n" for document in self.documents
-            )
         write_manifest(
             folder, vocab_size=self.vocab_size, tokenizer=self.tokenizer, tokens=self.tokens.size, hash=self.hash
         )
@@ -172,60 +183,70 @@ class Corpus:
         """Memory-map a saved corpus.
 
         Args:
-            path: the folder, or a URL of one (s3://, gs://, ...), which is fetched once into ~/.cache/l2m/corpora.
-            verify: compare the files with the checksums in corpus.json first (about 1 s per 5 GB).
+            path: the folder, or a URL of one (s3://, gs://, ...), which is downloaded once into the cache folder: L2M_CACHE, else
+                ~/.cache/l2m.
+            verify: compare the files with the checksums in corpus.json, and the ids with the vocabulary (about 1 s per 4 GB).
 
         Raises:
-            InputError: not a corpus folder, a newer schema, or a file that is damaged or cut short.
+            InputError: not a corpus folder, another schema, or a file that is damaged, cut short or not what a corpus holds.
         """
-        folder = _fetched(path) if isinstance(path, str) and "://" in path else Path(path)
-        manifest = read_json(folder / "corpus.json")
-        if manifest.get("schema") != SCHEMA:
-            raise InputError(f"{folder}: corpus schema {manifest.get('schema')!r}; this version of l2m reads {SCHEMA}")
-        for name, checksum in manifest["files"].items():
-            file = folder / name
-            if not file.exists():
-                raise InputError(f"{file}: missing; tokenize the corpus again")
-            if verify and file_hash(file) != checksum:
-                raise InputError(
-                    f"{file}: its checksum differs from corpus.json: damaged or cut short; tokenize the corpus again"
-                )
-        corpus = cls(
-            np.load(folder / "tokens.npy", mmap_mode="r", allow_pickle=False),
-            np.load(folder / "offsets.npy", allow_pickle=False),
-            manifest["vocab_size"],
-            documents=_Lines(folder / "documents.jsonl"),
-            tokenizer=manifest["tokenizer"],
-        )
-        corpus.folder = path if isinstance(path, str) and "://" in path else os.path.abspath(path)
-        corpus._hash = manifest.get("hash")
+        if not (isinstance(path, str) and "://" in path):
+            corpus = cls._read(Path(path), verify)
+            corpus.folder = os.path.abspath(path)
+            return corpus
+        from l2m.corpora.remote import fetch
+
+        folder = fetch(path)
+        try:
+            corpus = cls._read(folder, verify)
+        except InputError:
+            # The copy was right when it was made: it was damaged since. A new one, unless what was uploaded is no corpus.
+            shutil.rmtree(folder)
+            try:
+                corpus = cls._read(fetch(path), verify)
+            except InputError as error:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise InputError(str(error).replace(str(folder), path.rstrip("/"))) from None
+        corpus.folder = path
         return corpus
 
+    @classmethod
+    def _read(cls, folder: Path, verify: bool) -> Self:
+        manifest = read_manifest(folder)
+        manifest.verify(folder, checksums=verify)
+        # Not through __init__, which reads every id; here that is only done to verify.
+        corpus = cls.__new__(cls)
+        corpus.tokens = read_npy(folder / "tokens.npy", ("<u2", "<u4"))
+        corpus.offsets = np.array(read_npy(folder / "offsets.npy", ("<i8",)))
+        corpus.documents = _Lines(folder / "documents.jsonl")
+        corpus.vocab_size = manifest.vocab_size
+        corpus.tokenizer = dict(manifest.tokenizer)
+        corpus._hash = manifest.hash
+        corpus._require_whole(folder, manifest)
+        if verify and corpus.tokens.size:
+            largest = max(int(piece.max()) for piece in corpus._pieces())
+            if largest >= corpus.vocab_size:
+                raise InputError(f"{folder}: token id {largest}; its vocab_size is {corpus.vocab_size}: damaged")
+        return corpus
 
-def _fetched(url: str) -> Path:
-    """A copy of a remote corpus on this machine, made unless it is there; the manifest comes last and names its version."""
-    from l2m.base.optional import optional_library
+    def _require_whole(self, folder: Path, manifest: Manifest) -> None:
+        """Refuse files that do not fit each other."""
+        if self.tokens.size != manifest.tokens:
+            raise InputError(
+                f"{folder / 'tokens.npy'}: {self.tokens.size:,} tokens; corpus.json names {manifest.tokens:,}: damaged"
+            )
+        try:
+            _bounds(self.offsets, self.tokens.size)
+        except InputError as error:
+            raise InputError(f"{folder / 'offsets.npy'}: damaged ({error})") from None
+        if len(self.documents) != len(self):
+            raise InputError(
+                f"{folder / 'documents.jsonl'}: {len(self.documents):,} lines for {len(self):,} documents: damaged"
+            )
 
-    fsspec = optional_library("fsspec", url)
-    try:
-        filesystem, path = fsspec.core.url_to_fs(url)
-        content = filesystem.cat_file(f"{path.rstrip('/')}/corpus.json")
-    except FileNotFoundError:
-        raise InputError(f"{url}: no corpus.json; expected a folder that l2m tokenize wrote") from None
-    except (ImportError, ValueError, OSError) as error:  # a protocol without its package; no access
-        raise InputError(f"{url}: {error}") from None
-    from blake3 import blake3
-
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "l2m" / "corpora" / blake3(content).hexdigest()
-    if not (folder / "corpus.json").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in json.loads(content)["files"]:
-            with filesystem.open(f"{path.rstrip('/')}/{name}", "rb") as source, atomic_write(folder / name) as target:
-                shutil.copyfileobj(source, target, 1 << 24)
-        with atomic_write(folder / "corpus.json") as file:
-            file.write(content)
-    return folder
+    def _pieces(self) -> Iterable[NDArray[np.unsignedinteger]]:
+        starts = range(0, self.tokens.size, _CHUNK_IDS)
+        return (self.tokens[start : start + _CHUNK_IDS] for start in starts)
 
 
 def token_hash(offsets: NDArray[np.integer], pieces: Iterable[NDArray[np.integer]]) -> str:
@@ -238,49 +259,77 @@ def token_hash(offsets: NDArray[np.integer], pieces: Iterable[NDArray[np.integer
     return digest.hexdigest()
 
 
-def write_manifest(
-    folder: Path, *, vocab_size: int, tokenizer: Mapping[str, Any], tokens: int, hash: str, **extra: Any
-) -> None:
-    """Write corpus.json over the files of `folder`: from here on it is a corpus."""
-    files = {name: file_hash(folder / name) for name in _FILES if (folder / name).exists()}
-    manifest = {
-        "kind": "corpus",
-        "schema": SCHEMA,
-        "vocab_size": vocab_size,
-        "tokens": tokens,
-        "hash": hash,
-        "tokenizer": dict(tokenizer),
-    }
-    write_json(folder / "corpus.json", {**manifest, **extra, "files": files})
+def document_line(document: Mapping[str, Any]) -> bytes:
+    """A document's line in documents.jsonl.
+
+    Raises:
+        InputError: a name that UTF-8 cannot write, or an entry that JSON cannot.
+    """
+    try:
+        return json.dumps(dict(document), ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError:
+        raise InputError(f"documents: {document['id']!r} holds half a surrogate pair; expected text") from None
+    except (TypeError, ValueError) as error:
+        raise InputError(f"documents: {document['id']!r} cannot be saved as JSON ({error})") from None
 
 
-def _ids(tokens: NDArray[Any]) -> NDArray[np.unsignedinteger]:
-    if tokens.ndim != 1:
-        raise InputError(f"tokens: an array of shape {tokens.shape}; expected one dimension")
+def _is_document(value: Any) -> bool:
+    return isinstance(value, Mapping) and isinstance(value.get("id"), str)
+
+
+def _documents(documents: Sequence[Mapping[str, Any]] | None, size: int) -> Sequence[Mapping[str, Any]]:
+    if documents is None:
+        return _Numbered(size)
+    documents = list(documents)
+    if len(documents) != size:
+        raise InputError(f"documents: {len(documents)} entries; expected one for each of the {size} documents")
+    for number, document in enumerate(documents):
+        if not _is_document(document):
+            raise InputError(f"documents: entry {number} is {str(document)[:80]}; expected a mapping with a text as id")
+    return documents
+
+
+def _tokenizer(tokenizer: Mapping[str, Any] | None) -> dict[str, Any]:
+    if tokenizer is None:
+        return {"name": "ids"}
+    if not isinstance(tokenizer, Mapping) or not isinstance(tokenizer.get("name"), str):
+        raise InputError(f"tokenizer: {str(tokenizer)[:80]}; expected a mapping with a name")
+    return dict(tokenizer)
+
+
+def _ids(argument: str, tokens: ArrayLike | Sequence[ArrayLike]) -> NDArray[np.integer]:
+    """Ids in their own integer type, all from 0 to 2^32 - 1."""
+    array = checks.plain_array(argument, tokens)  # type: ignore[arg-type]
+    if array.size == 0 and array.ndim == 1:
+        return np.zeros(0, np.uint16)  # an empty list would be floats
+    if array.dtype.kind not in "iu":
+        raise InputError(f"{argument}: dtype {array.dtype}; expected integer ids")
+    if array.ndim == 1 and array.dtype in (np.uint16, np.uint32):
+        return array
+    return checks.integers(argument, array, high=_LARGEST_ID)
+
+
+def _narrow(tokens: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:
+    """The ids as uint16 where they fit, else uint32; as they are where they have one of the two types."""
     if tokens.size == 0:
         return np.zeros(0, np.uint16)
-    if tokens.dtype.kind not in "iu":
-        raise InputError(f"tokens: dtype {tokens.dtype}; expected integer ids")
     if tokens.dtype in (np.uint16, np.uint32) and tokens.dtype.isnative:
-        return tokens
-    smallest, largest = int(tokens.min()), int(tokens.max())
-    if smallest < 0 or largest >= 1 << 32:
-        raise InputError(f"tokens: ids from {smallest} to {largest}; expected 0 to 2^32 - 1")
-    return tokens.astype(np.uint16 if largest < 1 << 16 else np.uint32)
+        return tokens  # type: ignore[return-value]
+    return tokens.astype(np.uint16 if int(tokens.max()) < 1 << 16 else np.uint32)
 
 
 def _bounds(offsets: ArrayLike | None, size: int) -> NDArray[np.int64]:
     if offsets is None:
         return np.array([0, size], np.int64)
-    bounds = np.asarray(offsets)
+    bounds = checks.plain_array("offsets", offsets)
     if bounds.ndim != 1 or bounds.size < 2 or bounds.dtype.kind not in "iu":
         raise InputError(f"offsets: {bounds.dtype} of shape {bounds.shape}; expected documents + 1 integers")
-    bounds = bounds.astype(np.int64)
     if bounds[0] != 0 or bounds[-1] != size:
         raise InputError(f"offsets: from {bounds[0]} to {bounds[-1]}; expected from 0 to {size}, the number of tokens")
-    if (np.diff(bounds) < 0).any():
-        where = int(np.flatnonzero(np.diff(bounds) < 0)[0])
+    falls = np.flatnonzero(bounds[1:] < bounds[:-1])  # not np.diff, which wraps for unsigned integers
+    if falls.size:
+        where = int(falls[0])
         raise InputError(
             f"offsets: {bounds[where]} is followed by {bounds[where + 1]}; expected bounds that do not decrease"
         )
-    return bounds
+    return bounds.astype(np.int64)

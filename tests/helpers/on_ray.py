@@ -1,7 +1,7 @@
-"""Run by test_cluster.py: a Ray cluster of three machines of one core each, in processes of their own, that loses two of them
+"""Run by base/test_cluster.py: a Ray cluster of three machines of one core each, in processes of their own, that loses two of them
 while they work.
 
-    python tests/on_ray.py FOLDER       with texts/, corpus/ and model/ in it
+    python tests/helpers/on_ray.py FOLDER       with texts/, corpus/ and model/ in it
 """
 
 import contextlib

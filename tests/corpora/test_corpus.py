@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import l2m
-from l2m.corpora.documents import Document
+from l2m.corpora.sources import Document
 
 BOTH_WIDTHS = st.lists(st.lists(st.integers(0, 70_000), max_size=20), min_size=1, max_size=5)
 
@@ -39,8 +39,8 @@ def test_saved_and_opened_is_the_same(tmp_path_factory: pytest.TempPathFactory, 
     ("arguments", "message"),
     [
         (([0.5, 1.0],), "dtype float64"),
-        (([-1, 2],), "ids from -1 to 2"),
-        (([0, 1 << 32],), f"to {1 << 32}"),
+        (([-1, 2],), "tokens: holds -1; expected 0 to 4294967295"),
+        (([0, 1 << 32],), f"tokens: holds {1 << 32}; expected 0 to"),
         (([[1, 2], [3, 4]], [0, 2]), "offsets"),
         (([1, 2, 3], [0, 2]), "expected from 0 to 3"),
         (([1, 2, 3], [0, 2, 1, 3]), "2 is followed by 1"),
@@ -172,7 +172,7 @@ def test_tokenizing_twice_gives_the_same_bytes_and_other_settings_are_refused(tm
         (["one text", "another text"], "words", "tokenizer"),
         (["one text"], "bytes", "text"),
     ]:
-        with pytest.raises(l2m.InputError, match=f"holds a corpus with {setting}"):
+        with pytest.raises(l2m.InputError, match=f"holds a (corpus|run) with {setting}"):
             l2m.tokenize(sources, tokenizer, out)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
