@@ -1,0 +1,5 @@
+"""Inputs that someone made to harm."""
+
+from collections.abc import Callable
+
+HOSTILE: dict[str, Callable] = {}
