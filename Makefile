@@ -1,5 +1,5 @@
 # Each target sets up all it needs: a virtual environment in .venv with every dependency and the compiled extension.
-.PHONY: help setup demo test lint bench validate gpu docs clean
+.PHONY: help setup demo test lint bench validate campaign gpu figures docs clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -53,6 +53,14 @@ bench: setup  ## Benchmarks beside what users pick today (SCALE=--smoke: minutes
 
 validate: setup  ## Sweeps too long for the tests
 	$(BIN)/python -m pytest -m slow
+
+campaign: setup  ## Faults of every kind against every command (SCALE=--smoke: 4 minutes; else MINUTES=120; OPTIONS such as --seed 2)
+	$(BIN)/python tests/campaign $(SCALE) $(OPTIONS)
+
+figures: setup  ## Draw the figures of the documentation from their data
+	$(BIN)/python docs/figures.py
+
+docs: figures  ## What of the documentation is generated
 
 gpu: setup  ## Check scoring and training on this machine's GPUs (without one: on the CPU, tiny); OPTIONS go to scoring
 	$(BIN)/python benches/gpu_scoring.py $(OPTIONS)

@@ -1,7 +1,7 @@
 """Entropy estimators and fits: speed beside numpy and scipy, coverage of intervals, bias against sample size.
 
 python benches/estimators.py [--smoke]            speed and coverage, as Markdown
-python benches/estimators.py --figure FILE.svg    bias of the estimators against sample size
+python benches/estimators.py --bias FILE.csv      bias of the estimators against sample size, the data of a figure
 """
 
 import argparse
@@ -127,41 +127,32 @@ def coverage(smoke: bool) -> None:
         print(f"| {name} | {100 * count / trials:.1f} % |")
 
 
-def bias_figure(path: str) -> None:
+def bias(path: str) -> None:
     """Mean error of each estimator on Zipf samples over 10,000 symbols, by sample size, with the exact entropy."""
-    from l2m.base.plots import new_axes
+    import csv
 
     weights = 1 / np.arange(1, 10_001)
     probability = weights / weights.sum()
     truth = -(probability * np.log(probability)).sum()
     sizes = 2 ** np.arange(5, 21, 1)
     random = np.random.default_rng(2)
-    axes = new_axes(7.2, 4.6)
     names = ("plug-in", "miller-madow", "grassberger", "chao-shen", "chao-wang-jost", "zhang", "nsb", "james-stein")
-    for name in names:
-        error = [
-            np.mean([l2m.entropy(random.multinomial(size, probability), name).value for _ in range(10)]) - truth
-            for size in sizes
-        ]
-        axes.plot(sizes, error, "o-", markersize=3, linewidth=1.2, label=name)
-    axes.axhline(0, color="black", linewidth=0.8)
-    axes.set(
-        xscale="log",
-        xlabel="samples",
-        ylabel="mean error (nats)",
-        title=f"Zipf over 10,000 symbols, H = {truth:.3f} nats",
-    )
-    axes.legend(ncols=2)
-    axes.figure.savefig(path, metadata={"Date": None} if path.endswith(".svg") else None)
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["estimator", "samples", "error"])
+        for name in names:
+            for size in sizes.tolist():
+                values = [l2m.entropy(random.multinomial(size, probability), name).value for _ in range(10)]
+                writer.writerow([name, size, f"{np.mean(values) - truth:.5f}"])
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true")
-    parser.add_argument("--figure")
+    parser.add_argument("--bias", metavar="FILE")
     arguments = parser.parse_args()
-    if arguments.figure:
-        bias_figure(arguments.figure)
+    if arguments.bias:
+        bias(arguments.bias)
     else:
         speed(arguments.smoke)
         coverage(arguments.smoke)

@@ -11,15 +11,11 @@ ran code, where it may not). Exit status 1 if any row is one of the last five.
 """
 
 import argparse
-import json
+import contextlib
 import os
-import random
 import shutil
-import signal
 import sys
 import tempfile
-import time
-from collections import Counter
 from pathlib import Path
 
 SMOKE_MINUTES, MINUTES = 3.5, 120.0
@@ -29,7 +25,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="a few minutes instead of MINUTES (120)")
     parser.add_argument("--seed", type=int, default=None, help="another seed, other cases")
-    parser.add_argument("--only", metavar="COMMAND/FAULT", help="these cases alone (with * for any): one where --seed is given")
+    parser.add_argument(
+        "--only", metavar="COMMAND/FAULT", help="these cases alone (with * for any): one where --seed is given"
+    )
     parser.add_argument("--rounds", type=int, help="of --only: how many seeds from --seed on")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="cases at a time")
     parser.add_argument("--rows", metavar="FILE", help="write every row there, as JSON lines")
@@ -91,10 +89,8 @@ def load_libraries() -> None:
         "transformers.models.auto.modeling_auto", "transformers.models.auto.tokenization_auto", "jinja2", "rich.progress", "scipy.optimize", "scipy.stats",
         "scipy.special", "mambapy.pscan", "fastokens", "nupunkt", "blake3", "pandas",
     ):  # fmt: skip
-        try:
+        with contextlib.suppress(ImportError):
             importlib.import_module(name)
-        except ImportError:
-            pass
 
 
 if __name__ == "__main__":

@@ -124,9 +124,8 @@ def _interrupted(number: int) -> Case:
             took = time.monotonic() - told
             if first.code == -signal.SIGTERM and number == signal.SIGTERM:
                 pass
-            elif trouble := first.trouble():
-                if first.code != -signal.SIGINT or fresh:
-                    return trouble[0], f"{note}: {trouble[1]}"
+            elif (trouble := first.trouble()) and (first.code != -signal.SIGINT or fresh):
+                return trouble[0], f"{note}: {trouble[1]}"
             if took > 10:
                 return "hung", f"{note}: ended {took:.1f} s later"
             if number == signal.SIGINT and first.code not in (0, 130):
@@ -226,39 +225,51 @@ def _damage(path: Path, how: str, other: Path | None, random: random.Random) -> 
 
 def _damageable(folder: Path) -> list[Path]:
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and "tfevents" not in path.name]
-    return [path for path in files if path.suffix not in _FOR_PEOPLE and not (path.name.startswith(".") and path.suffix in (".tmp", ".lock"))]
+    return [
+        path
+        for path in files
+        if path.suffix not in _FOR_PEOPLE
+        and not (path.name.startswith(".") and path.suffix == ".tmp")
+        and path.name != ".lock"
+    ]
 
 
 @fault("tamper-unfinished")
 def tamper_unfinished(book: Book, job: Job, root: Path, random: random.Random) -> Verdict:
     """A file of a killed run is damaged; the same command resumes to the same bytes, or names the file."""
-    if job.out == ".":
+    if job.out == "." or job.partial:
         raise DoesNotApply
     reference = book[job.name]
     with Sandbox(root, reference.start) as place:
         at = _pick(reference, random)
         run_job(place, job, Fault(KILL, at))
-        return _tampered_rerun(place, job, reference, random, f"killed at change {at}")
+        return _tampered_rerun(book, place, job, reference, random, f"killed at change {at}")
 
 
 @fault("tamper-finished")
 def tamper_finished(book: Book, job: Job, root: Path, random: random.Random) -> Verdict:
     """A file of a finished run is damaged; the same command again."""
-    if job.out == ".":
+    if job.out == "." or job.partial:
         raise DoesNotApply
     reference = book[job.name]
     with Sandbox(root, reference.finished) as place:
-        return _tampered_rerun(place, job, reference, random, "finished")
+        return _tampered_rerun(book, place, job, reference, random, "finished")
 
 
-def _tampered_rerun(place: Sandbox, job: Job, reference: Reference, random: random.Random, note: str) -> Verdict:
+def _tampered_rerun(
+    book: Book, place: Sandbox, job: Job, reference: Reference, random: random.Random, note: str
+) -> Verdict:
     files = _damageable(place.work / job.out)
     if not files:
         raise DoesNotApply
     path = random.choice(files)
     name = path.relative_to(place.work)
     how = _damage(path, random.choice(DAMAGES), reference.other and reference.other / name, random)
-    outcome, detail = judge(place, job, run_job(place, job), reference)
+    ended = run_job(place, job)
+    if job.then and ended.code == 0 and not ended.trouble():  # a share of the work: what it damages shows in the whole
+        job, reference = JOBS[job.then], book[job.then]
+        ended = run_job(place, job)
+    outcome, detail = judge(place, job, ended, reference)
     return outcome, f"{note}, {name} {how}: {detail}"
 
 

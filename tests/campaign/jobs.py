@@ -35,6 +35,10 @@ class Job:
     readers: tuple[tuple[str, ...], ...] = ()
     weight: float = 1.0
     """How often it is drawn; slow ones are drawn less."""
+    then: str = ""
+    """Of a share of the work: the job that makes the whole, which must notice damage."""
+    partial: bool = False
+    """Leaves work to other shares, so that damage cannot be noticed yet."""
     fresh: bool = False
     """Starts processes of its own, so that it cannot be forked."""
 
@@ -44,7 +48,20 @@ _TRAIN = (
     "--save-every", "2", "--evaluate-every", "3", "--evaluate-sequences", "2", "--log-every", "1", "--no-tensorboard", "--threads", "1",
     "--device", "cpu", "--copies", "4", "--warmup", "1",
 )  # fmt: skip
-_SCORE = ("--model", MODEL, "--length", "64", "--windows", "9", "--threads", "1", "--device", "cpu", "--max-batch-tokens", "256")
+_SCORE = (
+    "--model",
+    MODEL,
+    "--length",
+    "64",
+    "--windows",
+    "9",
+    "--threads",
+    "1",
+    "--device",
+    "cpu",
+    "--max-batch-tokens",
+    "256",
+)
 _WORDS = ("--tokenizer", "words", "--json")
 
 JOBS: dict[str, Job] = {
@@ -57,7 +74,7 @@ JOBS: dict[str, Job] = {
         ),
         *(
             Job(name=f"shard{i}", argv=("tokenize", "in/texts", "--out", "parted", *_WORDS, "--shard", f"{i}/3"), out="parted",
-                before=f"shard{i - 1}" if i else "")
+                before=f"shard{i - 1}" if i else "", partial=i < 2, then="merge")
             for i in range(3)
         ),
         Job(name="merge", argv=("merge", "parted", "--json"), out="parted", before="shard2", readers=(("corpus", "info", "parted", "--json"),)),
@@ -67,11 +84,11 @@ JOBS: dict[str, Job] = {
             readers=(("@load", "tp/two_point.json"), ("condition", "tp/two_point.json", MODEL)),
         ),
         Job(
-            name="count-shard", argv=("two-point", CORPUS, "--out", "s0", "--threads", "1", "--groups", "8", "--parts", "4", "--shard", "0/2"), out="s0",
+            name="count-shard", argv=("two-point", CORPUS, "--out", "s0", "--threads", "1", "--groups", "8", "--parts", "4", "--shard", "0/2"), out="s0", partial=True,
         ),
         Job(
             name="count-shard1", argv=("two-point", CORPUS, "--out", "s1", "--threads", "1", "--groups", "8", "--parts", "4", "--shard", "1/2"), out="s1",
-            before="count-shard",
+            before="count-shard", then="count-merge",
         ),
         Job(name="count-merge", argv=("merge", "s0", "s1", "--out", "whole", "--json"), out="whole", before="count-shard1"),
         Job(
@@ -133,12 +150,16 @@ def make_inputs(folder: Path) -> None:
     documents = some_texts(12, words=220)
     for number, text in enumerate(documents[:9]):
         (texts / f"{number}.txt").write_text(text)
-    (texts / "more.jsonl").write_text("".join(json.dumps({"id": f"j{i}", "text": text}) + "\n" for i, text in enumerate(documents[9:])))
+    (texts / "more.jsonl").write_text(
+        "".join(json.dumps({"id": f"j{i}", "text": text}) + "\n" for i, text in enumerate(documents[9:]))
+    )
     make_model(folder / MODEL, documents)
     (folder / "in" / "sweep.toml").write_text(SWEEP)
     x = 2.0 ** np.arange(1, 11)
     y = 2 * x**0.6 * (1 + 0.02 * np.random.default_rng(0).standard_normal(10))
-    (folder / "in" / "curve.csv").write_text("x,y\n" + "".join(f"{a},{b}\n" for a, b in zip(x.tolist(), y.tolist(), strict=True)))
+    (folder / "in" / "curve.csv").write_text(
+        "x,y\n" + "".join(f"{a},{b}\n" for a, b in zip(x.tolist(), y.tolist(), strict=True))
+    )
 
 
 SWEEP = """
@@ -185,9 +206,13 @@ def make_model(folder: Path, texts: Sequence[str]) -> None:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=280, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=280, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet, show_progress=False
+    )
     tokenizer.train_from_iterator(texts, trainer)
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<|endoftext|>", eos_token="<|endoftext|>").save_pretrained(folder)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<|endoftext|>", eos_token="<|endoftext|>"
+    ).save_pretrained(folder)
     torch.manual_seed(1)
     config = LlamaConfig(
         vocab_size=tokenizer.get_vocab_size(), hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
@@ -294,8 +319,8 @@ def judge_refusal(place: Sandbox, ended: Ended) -> tuple[str, str]:
     if not lines:
         return "unnamed", f"exit {ended.code}: {ended.err[-300:]!r}"
     said = lines[-1]
-    names = {path.name for path in place.work.rglob("*")}
-    named = any(name in said for name in names if len(name) > 1) or re.match(r"l2m: [\w\[\].\- ]+:", said)
+    # "argument: what it held; what is expected", where the argument may be a file that is no longer there.
+    named = re.match(r"l2m: (?!unexpected|system)[^:]{1,300}: .", said)
     return ("named" if named else "unnamed"), said
 
 
@@ -304,5 +329,9 @@ def judge_reader(ended: Ended, place: Sandbox, known: tuple[Any, frozenset[str]]
         return trouble
     if ended.code:
         return judge_refusal(place, ended)
-    wrong = [name for name in differences({"out": parse_out(ended.out, place.top)}, {"out": known[0]}) if name not in known[1]]
+    wrong = [
+        name
+        for name in differences({"out": parse_out(ended.out, place.top)}, {"out": known[0]})
+        if name not in known[1]
+    ]
     return ("silent", f"exit 0, other than undisturbed: {', '.join(wrong[:4])}") if wrong else ("equal", "")

@@ -113,13 +113,27 @@ class Sandbox:
 
     def environment(self) -> dict[str, str]:
         cache = str(self.top / "cache")
-        return {"L2M_CACHE": cache, "XDG_CACHE_HOME": cache, "TMPDIR": str(self.top / "tmp"), "CANARY": str(self.top / "canary")}
+        return {
+            "L2M_CACHE": cache,
+            "XDG_CACHE_HOME": cache,
+            "TMPDIR": str(self.top / "tmp"),
+            "CANARY": str(self.top / "canary"),
+            "L2M_TRACEBACK": "1",
+        }
 
     def _argv(self, argv: Sequence[str]) -> list[str]:
         return [word.replace("SHARED", str(self.shared)) for word in argv]
 
     def _shim(self, fault: Fault | None, log: Path) -> tuple[str, str, str, int, int, int]:
-        allowed = [self.work, self.top / "cache", self.top / "tmp", self.top / "logs", "/dev", "/proc", os.environ["HOME"]]
+        allowed = [
+            self.work,
+            self.top / "cache",
+            self.top / "tmp",
+            self.top / "logs",
+            "/dev",
+            "/proc",
+            os.environ["HOME"],
+        ]
         fault = fault or Fault(0, -1)
         return (str(self.work), ":".join(map(str, allowed)), str(log), fault.at, fault.kind, fault.error)
 
@@ -141,16 +155,23 @@ class Sandbox:
                 os._exit(code)
         return Running(self, process, out, err, log, started)
 
-    def _child(self, argv: list[str], shim: tuple[str, str, str, int, int, int], stdin: Path, out: Path, err: Path) -> int:
+    def _child(
+        self, argv: list[str], shim: tuple[str, str, str, int, int, int], stdin: Path, out: Path, err: Path
+    ) -> int:
         os.setsid()
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: ends with the campaign
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        for number, (path, flags) in enumerate(((stdin, os.O_RDONLY), (out, os.O_WRONLY | os.O_CREAT), (err, os.O_WRONLY | os.O_CREAT))):
+        for number, (path, flags) in enumerate(
+            ((stdin, os.O_RDONLY), (out, os.O_WRONLY | os.O_CREAT), (err, os.O_WRONLY | os.O_CREAT))
+        ):
             file = os.open(path, flags, 0o666)
             os.dup2(file, number)
             os.close(file)
-        sys.stdin, sys.stdout = io.TextIOWrapper(io.FileIO(0)), io.TextIOWrapper(io.FileIO(1, "w"), "utf-8", "surrogateescape")
+        sys.stdin, sys.stdout = (
+            io.TextIOWrapper(io.FileIO(0)),
+            io.TextIOWrapper(io.FileIO(1, "w"), "utf-8", "surrogateescape"),
+        )
         sys.stderr = io.TextIOWrapper(io.FileIO(2, "w"), "utf-8", "backslashreplace", write_through=True)
         os.chdir(self.work)
         os.environ.update(self.environment())
@@ -176,7 +197,9 @@ class Sandbox:
             sys.stdout.flush()
         return code
 
-    def run(self, argv: Sequence[str], fault: Fault | None = None, *, stdin: bytes = b"", timeout: float = TIMEOUT) -> Ended:
+    def run(
+        self, argv: Sequence[str], fault: Fault | None = None, *, stdin: bytes = b"", timeout: float = TIMEOUT
+    ) -> Ended:
         return self.start(argv, fault, stdin=stdin).wait(timeout)
 
     def start_fresh(self, argv: Sequence[str], fault: Fault | None = None) -> "Running":
@@ -201,7 +224,14 @@ class Running:
     keep: object = None
 
     def __init__(self, sandbox: Sandbox, process: int, out: Path, err: Path, log: Path, started: float) -> None:
-        self.sandbox, self.process, self.out, self.err, self.log, self.started = sandbox, process, out, err, log, started
+        self.sandbox, self.process, self.out, self.err, self.log, self.started = (
+            sandbox,
+            process,
+            out,
+            err,
+            log,
+            started,
+        )
 
     def signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -274,7 +304,12 @@ def read_tree(folder: Path, top: Path, *, skip: Sequence[str] = ()) -> Tree:
     tree: Tree = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_dir() or "tfevents" in name or any(name.startswith(prefix) for prefix in skip):
+        if (
+            path.is_dir()
+            or "tfevents" in name
+            or path.name == ".lock"
+            or any(name.startswith(prefix) for prefix in skip)
+        ):
             continue
         tree[name] = _content(path, top)
     return tree
@@ -290,7 +325,9 @@ def _content(path: Path, top: Path) -> Any:
 
 
 def _leaves(value: Any, path: str) -> list[tuple[str, Any]]:
-    items: Mapping[Any, Any] | None = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else None
+    items: Mapping[Any, Any] | None = (
+        value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else None
+    )
     if not items:
         return [(path, value)]
     return [leaf for key, item in items.items() for leaf in _leaves(item, f"{path}/{key}")]
@@ -313,7 +350,11 @@ def differences(found: Tree, expected: Tree) -> list[str]:
             wrong.append(f"{name} (missing)")
         elif isinstance(found[name], dict) and isinstance(expected[name], dict):
             a, b = found[name], expected[name]
-            wrong += [f"{name}:{key}" for key in sorted(a.keys() | b.keys()) if not _same(a.get(key), b.get(key)) and not _VOLATILE.search(key)]
+            wrong += [
+                f"{name}:{key}"
+                for key in sorted(a.keys() | b.keys())
+                if not _same(a.get(key), b.get(key)) and not _VOLATILE.search(key)
+            ]
         elif found[name] != expected[name]:
             wrong.append(name)
     return wrong

@@ -78,7 +78,9 @@ class Schedule:
         if self.options.only:
             chosen = [case for case in every if fnmatch.fnmatch("/".join(case), self.options.only)]
             if not chosen:
-                sys.exit(f"--only {self.options.only}: no such case; some are {', '.join('/'.join(case) for case in every[:5])}")
+                sys.exit(
+                    f"--only {self.options.only}: no such case; some are {', '.join('/'.join(case) for case in every[:5])}"
+                )
             rounds = self.options.rounds or 1
             for seed in range(first, first + rounds):
                 yield from (Row(*case, seed) for case in chosen)
@@ -145,7 +147,10 @@ class Schedule:
             names = sorted({key[index] for key in self.counts})
             print(f"{'fault' if index else 'command':<{width}}", *(f"{name:>9}" for name in columns))
             for name in names:
-                totals = [sum(count for key, count in self.counts.items() if key[index] == name and key[2] == column) for column in columns]
+                totals = [
+                    sum(count for key, count in self.counts.items() if key[index] == name and key[2] == column)
+                    for column in columns
+                ]
                 print(f"{name:<{width}}", *(f"{total or '':>9}" for total in totals))
             print()
         total = sum(self.counts.values())

@@ -79,12 +79,12 @@ static int meet(const char *call, const char *path, int is_write) {
     return fault == HALF ? 2 : fault == AFTER ? 3 : fault == ONCE ? 1 : 0;
 }
 
-static int change(const char *call, int base, const char *path) {
+static int change(const char *call, int base, const char *path, int changes) {
     if (!folder[0] && !allowed[0]) return 0;
     char full[PATH_MAX];
     int kept = errno;
     absolute(base, path, full);
-    if (allowed[0] && !is_allowed(full)) note('!', call, full);
+    if (changes && allowed[0] && !is_allowed(full)) note('!', call, full);
     int met = below(full, folder) ? meet(call, full, 0) : 0;
     errno = kept;
     return met;
@@ -119,21 +119,21 @@ __attribute__((constructor)) static void begin(void) {
 }
 
 #define REAL(name) static __typeof__(&name) real; if (!real) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
-#define CHANGE(call, base, path, failed) int met = change(call, base, path); if (met == 1) { errno = error; return failed; }
+#define CHANGE(call, base, path, failed) int met = change(call, base, path, 1); if (met == 1) { errno = error; return failed; }
 #define DIE_AFTER(result) do { __auto_type value = (result); if (met == 3) kill(getpid(), SIGKILL); return value; } while (0)
 #define WRITES(flags) ((flags) & (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC))
 
 /* EMFILE meets every open, to read too; other faults the ones that write. */
 #define OPEN(name, base, path, flags, call_real) \
     mode_t mode = 0; if ((flags) & (O_CREAT | O_TMPFILE)) { va_list list; va_start(list, flags); mode = va_arg(list, mode_t); va_end(list); } \
-    REAL(name); int met = WRITES(flags) || (error == EMFILE && at >= 0) ? change("open", base, path) : 0; \
+    REAL(name); int met = WRITES(flags) || (error == EMFILE && at >= 0) ? change("open", base, path, WRITES(flags)) : 0; \
     if (met == 1) { errno = error; return -1; } DIE_AFTER(call_real)
 int open(const char *path, int flags, ...) { OPEN(open, AT_FDCWD, path, flags, real(path, flags, mode)); }
 int open64(const char *path, int flags, ...) { OPEN(open64, AT_FDCWD, path, flags, real(path, flags, mode)); }
 int openat(int base, const char *path, int flags, ...) { OPEN(openat, base, path, flags, real(base, path, flags, mode)); }
 int openat64(int base, const char *path, int flags, ...) { OPEN(openat64, base, path, flags, real(base, path, flags, mode)); }
-FILE *fopen(const char *path, const char *how) { REAL(fopen); int met = strpbrk(how, "wa+") ? change("open", AT_FDCWD, path) : 0; if (met == 1) { errno = error; return NULL; } DIE_AFTER(real(path, how)); }
-FILE *fopen64(const char *path, const char *how) { REAL(fopen64); int met = strpbrk(how, "wa+") ? change("open", AT_FDCWD, path) : 0; if (met == 1) { errno = error; return NULL; } DIE_AFTER(real(path, how)); }
+FILE *fopen(const char *path, const char *how) { REAL(fopen); int met = strpbrk(how, "wa+") ? change("open", AT_FDCWD, path, 1) : 0; if (met == 1) { errno = error; return NULL; } DIE_AFTER(real(path, how)); }
+FILE *fopen64(const char *path, const char *how) { REAL(fopen64); int met = strpbrk(how, "wa+") ? change("open", AT_FDCWD, path, 1) : 0; if (met == 1) { errno = error; return NULL; } DIE_AFTER(real(path, how)); }
 int rename(const char *from, const char *to) { REAL(rename); CHANGE("rename", AT_FDCWD, to, -1); DIE_AFTER(real(from, to)); }
 int renameat(int a, const char *from, int b, const char *to) { REAL(renameat); CHANGE("rename", b, to, -1); DIE_AFTER(real(a, from, b, to)); }
 int renameat2(int a, const char *from, int b, const char *to, unsigned flags) { REAL(renameat2); CHANGE("rename", b, to, -1); DIE_AFTER(real(a, from, b, to, flags)); }

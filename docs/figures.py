@@ -1,0 +1,256 @@
+"""Draw every figure of the documentation, from the data beside it or from the law itself: `make figures`.
+
+    python docs/figures.py [NAME ...]      all, or some: docs/figures/NAME.svg
+
+Each figure is the same bytes from the same data. `DATA` says which command makes the data; runs of hours are not repeated
+here. Text stays text and coordinates are rounded to a hundredth of a point, which keeps a figure below 100 kB.
+"""
+
+import csv
+import io
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from l2m.base.files import atomic_write
+from l2m.base.plots import BLUE, GREEN, ORANGE, PURPLE, new_axes
+
+FOLDER = Path(__file__).parent / "figures"
+DATA = {
+    "collapse.csv": "l2m sweep docs/collapse.toml --workers 2 --threads 1 --sequences 128",
+    "nll.csv": "l2m sweep docs/text.toml --workers 2 --threads 1 --sequences 400",
+    "positions.csv": "l2m evaluate runs/collapse/{mamba,mamba2}-{1024,3072,8192}-64 runs/collapse/gpt2-64 --sequences 128",
+    "forty-books.csv": "benches/forty_books.sh BOOKS OUT",
+    "two-point-subsamples.csv": "l2m two-point BOOKS --subsamples, 134 books as words",
+    "estimator-bias.csv": "python benches/estimators.py --bias docs/figures/estimator-bias.csv",
+    "exact-source.csv": "python benches/exact_sources.py --out docs/figures/exact-source.csv",
+}
+"""File in docs/figures -> the command behind it. Bands are 95 %."""
+
+FIGURES: dict[str, Callable[[], Any]] = {}
+
+
+def figure(draw: Callable[[], Any]) -> Callable[[], Any]:
+    FIGURES[draw.__name__.replace("_", "-")] = draw
+    return draw
+
+
+def main() -> None:
+    names = sys.argv[1:] or list(FIGURES)
+    for name in names:
+        if name not in FIGURES:
+            sys.exit(f"{name}: no such figure; expected one of {', '.join(FIGURES)}")
+        text = as_svg(FIGURES[name]())
+        with atomic_write(FOLDER / f"{name}.svg", "w") as file:
+            file.write(text)
+        print(f"{FOLDER / name}.svg: {len(text) / 1e3:.0f} kB, {text.count(chr(10))} lines")
+
+
+def as_svg(drawn: Any) -> str:
+    """The figure with its text as text, without a date, coordinates with two decimals."""
+    from matplotlib import rc_context
+
+    buffer = io.StringIO()
+    fonts = {"font.family": ["sans-serif"], "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"]}
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "l2m", **fonts}):
+        drawn.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    # One line a group of its own name; no comments, which repeat the text that is there.
+    text = re.sub(r' d="([^"]*)"', lambda found: f' d="{" ".join(found[1].split())}"', text)
+    text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.S)
+    text = re.sub(r"<[^>]+>", lambda tag: re.sub(r"-?\d+\.\d{3,}(?!\d)", _two_decimals, tag[0]), text)
+    text = re.sub(r"\n\s*(?!\s*<g id=)", " ", text).replace("> <", "><")
+    return text.strip() + "\n"
+
+
+def _two_decimals(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    """The lines of a data file, numbers as numbers."""
+    with open(FOLDER / name, newline="") as file:
+        return [{key: _number(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def _number(text: str) -> Any:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def by(lines: list[dict[str, Any]], *keys: str) -> dict[Any, dict[str, Any]]:
+    """Columns as arrays, one group a value of the keys, in the order of the file."""
+    groups: dict[Any, list[dict[str, Any]]] = {}
+    for line in lines:
+        groups.setdefault(tuple(line[key] for key in keys) if len(keys) > 1 else line[keys[0]], []).append(line)
+    return {key: {name: np.array([line[name] for line in group]) for name in group[0]} for key, group in groups.items()}
+
+
+@figure
+def collapse() -> Any:
+    from l2m.training import collapse
+
+    runs = collapse.read_csv(FOLDER / "collapse.csv")
+    return collapse.draw(runs, collapse.collapse(runs)).figure
+
+
+@figure
+def lengths() -> Any:
+    from l2m.training import collapse
+
+    return collapse.draw_lengths(collapse.read_csv(FOLDER / "collapse.csv"))[0].figure
+
+
+@figure
+def nll() -> Any:
+    from l2m.training import text_results
+
+    return text_results.draw(text_results.read_csv(FOLDER / "nll.csv")).figure
+
+
+@figure
+def positions() -> Any:
+    axes = new_axes()
+    for name, run in by(rows("positions.csv"), "run").items():
+        (line,) = axes.plot(run["position"], run["kl"], marker="o", markersize=3, label=name)
+        axes.fill_between(
+            run["position"], run["kl_low"], run["kl_high"], color=line.get_color(), alpha=0.15, linewidth=0
+        )
+    axes.set(xscale="log", yscale="log", xlabel="position", ylabel="KL per value (nats)")
+    axes.legend()
+    return axes.figure
+
+
+@figure
+def positions_nll() -> Any:
+    axes = new_axes()
+    for name, run in by(rows("positions.csv"), "run").items():
+        (line,) = axes.plot(run["position"], run["nll"], marker="o", markersize=3, label=name)
+        low, high = (run["nll"] + run[bound] - run["kl"] for bound in ("kl_low", "kl_high"))
+        axes.fill_between(run["position"], low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+    axes.plot(run["position"], run["nll"] - run["kl"], color="black", linewidth=1, label="entropy of the law")
+    axes.set(xscale="log", xlabel="position", ylabel="NLL per value (nats)")
+    axes.legend()
+    return axes.figure
+
+
+@figure
+def forty_books() -> Any:
+    colors = {
+        ("direct", "none"): BLUE,
+        ("direct", "ngram"): GREEN,
+        ("direct", "averaged"): PURPLE,
+        ("vclub", "none"): ORANGE,
+    }
+    by_ratio = by(rows("forty-books.csv"), "ratio")
+    panels = new_axes(13.2, 4.4, panels=len(by_ratio))
+    for panel, ratio in zip(panels, by_ratio, strict=True):
+        mine = [line for line in rows("forty-books.csv") if line["ratio"] == ratio]
+        for (estimator, correction), curve in by(mine, "estimator", "correction").items():
+            color = colors[estimator, correction]
+            exponent = np.log(curve["law"][-1] / curve["law"][0]) / np.log(curve["length"][-1] / curve["length"][0])
+            label = f"{estimator}{'' if correction == 'none' else ', ' + correction}: $L^{{{exponent:.2f}}}$"
+            panel.errorbar(curve["length"], curve["information"], curve["stderr"], fmt="o", color=color, label=label)
+            panel.plot(curve["length"], curve["law"], color=color, linewidth=1.2)
+            panel.fill_between(
+                curve["length"], curve["law_low"], curve["law_high"], color=color, alpha=0.15, linewidth=0
+            )
+        panel.set(xlabel="total length L (tokens)", ylim=(1.3, 180), yscale="log", title=f"L = {ratio:.0f} l")
+        panel.set_xscale("log", base=2)
+        panel.legend(loc="upper left")
+    panels[0].set_ylabel("bipartite information (nats)")
+    return panels[0].figure
+
+
+@figure
+def two_point_subsamples() -> Any:
+    from matplotlib import colormaps
+
+    axes = new_axes()
+    shares = {"1/8": 0.125, "1/4": 0.25, "1/2": 0.5, "1": 1.0, 1.0: 1.0}
+    curves = by(rows("two-point-subsamples.csv"), "distance")
+    for place, (distance, curve) in enumerate(curves.items()):
+        at = np.array([shares.get(share, share) for share in curve["share"].tolist()], float)
+        axes.errorbar(
+            at * 1.02 ** (place - len(curves) / 2),  # side by side, not one above the other
+            curve["ratio"],
+            curve["stderr"],
+            fmt="o-",
+            color=colormaps["viridis"](place / len(curves)),
+            markersize=3,
+            linewidth=1,
+            label=f"d = {distance:,.0f}",
+        )
+    axes.axhline(1, color="black", linewidth=0.8)
+    axes.set_xscale("log", base=2)
+    axes.set(xlabel="share of the documents", ylabel="I(d) / I(d) in all documents")
+    axes.set_xticks([0.125, 0.25, 0.5, 1], ["1/8", "1/4", "1/2", "1"])
+    axes.legend(fontsize="x-small", ncols=2)
+    return axes.figure
+
+
+@figure
+def estimator_bias() -> Any:
+    axes = new_axes(7.2, 4.6)
+    for name, curve in by(rows("estimator-bias.csv"), "estimator").items():
+        axes.plot(curve["samples"], curve["error"], "o-", markersize=3, linewidth=1.2, label=name)
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.set(xscale="log", xlabel="samples", ylabel="mean error (nats)")
+    axes.set_title("Zipf over 10,000 symbols, H = 6.607 nats", fontsize=10)
+    axes.legend(ncols=2)
+    return axes.figure
+
+
+@figure
+def exact_source() -> Any:
+    axes = new_axes()
+    for (name, curve), color in zip(by(rows("exact-source.csv"), "estimator").items(), (BLUE, ORANGE), strict=True):
+        axes.errorbar(
+            curve["length"], curve["information"], curve["stderr"], fmt="o", color=color, label=f"{name}, measured"
+        )
+        axes.plot(curve["length"], curve["exact"], color=color, label=f"{name}, exact")
+    axes.set(xlabel="total length L (tokens)", ylabel="bipartite information (nats)", yscale="log")
+    axes.set_xscale("log", base=2)
+    axes.legend()
+    return axes.figure
+
+
+def _gaussian_laws() -> list[tuple[Any, str]]:
+    from l2m import HierarchicalGaussian
+
+    return [(HierarchicalGaussian(7, copies), color) for copies, color in ((1, BLUE), (2, GREEN), (3, ORANGE))]
+
+
+@figure
+def gaussian_growth() -> Any:
+    axes = new_axes()
+    for law, color in _gaussian_laws():
+        law.growth().plot(axes, color=color)
+    return axes.figure
+
+
+@figure
+def gaussian_two_point() -> Any:
+    axes = new_axes()
+    for law, color in _gaussian_laws():
+        law.two_point().plot(axes, color=color)
+        law.growth().plot_ends(axes, color=color)
+    return axes.figure
+
+
+@figure
+def gaussian_entropy() -> Any:
+    axes = new_axes()
+    _gaussian_laws()[-1][0].plot_entropy(axes)
+    return axes.figure
+
+
+if __name__ == "__main__":
+    main()
