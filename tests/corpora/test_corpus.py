@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import l2m
-from l2m.corpora.sources import Document
+from l2m.corpora.documents import Document
 
 BOTH_WIDTHS = st.lists(st.lists(st.integers(0, 70_000), max_size=20), min_size=1, max_size=5)
 

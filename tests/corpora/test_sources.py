@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import l2m
-from l2m.corpora.sources import DATASETS, Document
+from l2m.corpora.documents import Document
+from l2m.corpora.sources import DATASETS
 
 TEXTS = ["A first text, of one line.\n", "Zweiter Text: größer.\nTwo lines 😀\n", "x" * 100, "last"]
 IDS = ["one", "two", "three", "four"]
