@@ -16,9 +16,3 @@ def optional_library(name: str, wanted_for: str, install: str = "'l2m[data]'") -
         return importlib.import_module(name)
     except ImportError:
         raise InputError(f"{wanted_for}: needs the package {name}: pip install {install}") from None
-
-
-def reason(error: BaseException) -> str:
-    """What an exception of another library says, on one line of at most 300 characters."""
-    words = " ".join(str(error).split()) or type(error).__name__
-    return words if len(words) <= 300 else f"{words[:297]}..."

@@ -12,7 +12,7 @@ def tokenize(
     glob: str = "*",
     field: str = "text",
     id_field: str = "id",
-    format: Literal["auto", "text", "jsonl", "parquet", "arrow", "npy", "bin"] = "auto",
+    format: Literal["auto", "text", "jsonl", "json", "parquet", "arrow", "npy", "bin"] = "auto",
     separator: int | None = None,
     dtype: Literal["uint8", "uint16", "uint32", "int32", "int64"] = "uint16",
     split: str = "train",
@@ -77,7 +77,7 @@ def tokenize(
     from l2m.cli.inputs import read_shard
     from l2m.cli.options import require_no_numbers
     from l2m.cli.output import only_results_on_stdout, print_result
-    from l2m.corpora.sources import DATASETS
+    from l2m.corpora.sources import Source
     from l2m.corpora.tokenize import TokenizeSettings, forecast, run_shard, tokenize_job
     from l2m.corpora.tokenize import tokenize as run
     from l2m.errors import InputError
@@ -86,7 +86,7 @@ def tokenize(
         raise InputError("TEXT: nothing named; expected files or folders")
     require_no_numbers(text)
     # A word on the command line is never the text itself.
-    sources = [name if "://" in name or name in DATASETS else Path(name) for name in text]
+    sources = [Source(name) for name in text]
     options: dict[str, Any] = {
         "glob": glob, "field": field, "id_field": id_field, "format": format, "separator": separator, "dtype": dtype,
         "split": split, "subset": subset, "on_error": on_error, "duplicates": duplicates, "min_tokens": min_tokens,

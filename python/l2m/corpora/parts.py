@@ -30,10 +30,11 @@ from l2m.base.ahead import ahead
 from l2m.base.files import file_hash, json_hash, read_sealed, sync_folder, temporary_path, write_sealed
 from l2m.base.npy import read_npy, read_npz, require_file
 from l2m.corpora.corpus import document_line
+from l2m.corpora.documents import Document, FileUnit, ReadingOptions, TextUnit, Unit, printable
 from l2m.corpora.encoders import Encoder, load_encoder
 from l2m.corpora.manifest import HASH
 from l2m.corpora.near_duplicates import NearDuplicateFinder
-from l2m.corpora.sources import Document, FileUnit, Reader, TextUnit, Unit
+from l2m.corpora.sources import Reader
 from l2m.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class TokenizeJob:
     Attributes:
         out: folder of the corpus.
         tokenizer: name of the tokenizer, or an encoder.
-        reading: arguments of `l2m.corpora.sources.Reader`.
+        reading: how the sources are read.
         duplicates, min_tokens, sample: see `l2m.tokenize`.
         parts: the units of each part.
         settings: what two runs must have in common so that their parts can be joined, JSON-ready.
@@ -71,7 +72,7 @@ class TokenizeJob:
 
     out: str
     tokenizer: str | Encoder
-    reading: Mapping[str, Any]
+    reading: ReadingOptions
     duplicates: str
     min_tokens: int
     sample: float
@@ -370,7 +371,7 @@ class _PartWriter:
     sampled_out: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        self.reader = Reader(**self.job.reading)
+        self.reader = Reader(self.job.reading)
         self.dtype = np.dtype(self.encoder.dtype)
 
     def write(self, folder: Path, units: Sequence[Unit], progress: Callable[[int], None] | None) -> dict[str, Any]:
@@ -396,7 +397,7 @@ class _PartWriter:
                     documents.write(document_line({"id": document.id, "bytes": size, "hash": digest.hex()}))
                     digests.write(digest)
                 if progress is not None:
-                    progress(self.reader.consumed)
+                    progress(self.reader.log.consumed)
             if sketching is not None:
                 sketching.result()
             lengths = np.concatenate([np.zeros(0, np.int64), *self.lengths])
@@ -405,9 +406,8 @@ class _PartWriter:
             np.save(stack.enter_context(synced(folder / "lengths.npy")), lengths)
             if finder is not None:
                 finder.save(stack.enter_context(synced(folder / "sketches.npz")))
-            table = getattr(self.encoder, "table", None)
-            if isinstance(table, WordTable):
-                stack.enter_context(synced(folder / "words.txt")).write("\n".join(table.words()).encode())
+            if self.table is not None:
+                stack.enter_context(synced(folder / "words.txt")).write("\n".join(self.table.words()).encode())
         return {
             "documents": int(lengths.size),
             "tokens": int(lengths.sum()),
@@ -417,8 +417,14 @@ class _PartWriter:
             "encoder": self.encoder.encoder,
             "short": self.short,
             "sampled_out": self.sampled_out,
-            "skipped": list(map(printable, self.reader.skipped)),
+            "skipped": list(map(printable, self.reader.log.skipped)),
         }
+
+    @property
+    def table(self) -> WordTable | None:
+        """The vocabulary of words so far; None for other tokenizers."""
+        table = getattr(self.encoder, "table", None)
+        return table if isinstance(table, WordTable) else None
 
     def _batches(self, units: Sequence[Unit]) -> Iterator[_Batch]:
         """Documents with their size in bytes and their hash, about 8 MB at a time."""
@@ -431,7 +437,12 @@ class _PartWriter:
                     document.id.encode()
                     size, digest = _measure(document)
                 except UnicodeEncodeError as error:
-                    self.reader.problem(f"document {document.id!r}: half a surrogate pair at character {error.start}")
+                    self.reader.log.problem(
+                        f"document {document.id!r}: half a surrogate pair at character {error.start}"
+                    )
+                    continue
+                except InputError as error:
+                    self.reader.log.problem(str(error))
                     continue
                 if int.from_bytes(digest[:8], "big") >= threshold:
                     self.sampled_out += 1
@@ -456,6 +467,11 @@ class _PartWriter:
             ids, offsets = self.encoder.encode([document.text for document, _, _ in batch])
             lengths = np.diff(offsets)
         else:
+            if self.table is not None:
+                raise InputError(
+                    f"tokenizer: {self.encoder.name!r} for a source that holds token ids (document {batch[0][0].id!r}); "
+                    "expected text, or the tokenizer that made the ids"
+                )
             self.dtype = np.dtype("<u4")
             lengths = np.array([ids_of(document) for document, _, _ in batch], np.int64)
         enough = lengths >= self.job.min_tokens
@@ -473,11 +489,6 @@ class _PartWriter:
                 file.write(np.ascontiguousarray(chunk, self.dtype).data)
         self.lengths.append(lengths[enough])
         return kept
-
-
-def printable(text: str) -> str:
-    """The text with the bytes of file names that are not UTF-8 spelled out, so that it can be written as UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def ids_of(document: Document) -> int:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from l2m.base.hub import require_hub
-from l2m.base.optional import optional_library, reason
+from l2m.base.hub import one_line, require_hub
+from l2m.base.optional import optional_library
 from l2m.corpora.documents import (
     DatasetUnit,
     Document,
@@ -228,7 +228,7 @@ def _remote_units(url: str, glob: str) -> Iterator[Unit]:
     except FileNotFoundError:
         raise InputError(f"{url}: no such file or folder") from None
     except Exception as error:  # a protocol without its package; no access; whatever a protocol raises
-        raise InputError(f"{url}: {reason(error)}") from None
+        raise InputError(f"{url}: {one_line(error)}") from None
     if not files:
         raise InputError(f"{url}: no file matches")
     alone = len(files) == 1 and files[0] == path
@@ -255,7 +255,7 @@ def _open_dataset(name: str, subset: str | None, split: str) -> "IterableDataset
     try:
         return datasets.load_dataset(name, subset, split=split, streaming=True)
     except Exception as error:  # its errors have no common type: not found, gated, a script, an unknown split or subset
-        raise InputError(f"dataset: {name!r}, subset {subset!r}, split {split!r}: {reason(error)}") from None
+        raise InputError(f"dataset: {name!r}, subset {subset!r}, split {split!r}: {one_line(error)}") from None
 
 
 class Reader:
@@ -326,7 +326,7 @@ class Reader:
             except StopIteration:
                 return
             except Exception as error:  # the network, a damaged file: its errors have no common type
-                raise InputError(f"{where}: broken after row {number} ({reason(error)})") from None
+                raise InputError(f"{where}: broken after row {number} ({one_line(error)})") from None
             if field not in row:
                 raise InputError(f"{where}, row {number}: no column {field!r}; there are {listed(row)}")
             id = document_id(row.get(self.options.id_field), f"{unit.split}:{unit.shard}:{number}")

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,11 +23,12 @@ from l2m.base.folders import lock, require_own
 from l2m.base.forecast import Forecast
 from l2m.base.progress import Progress
 from l2m.corpora.corpus import Corpus, token_hash
+from l2m.corpora.documents import Document, FileUnit, ReadingOptions, TextUnit, Unit, printable
 from l2m.corpora.encoders import Encoder, load_encoder
 from l2m.corpora.manifest import NAME, is_corpus, read_manifest
 from l2m.corpora.merge import Whole, find_parts, in_use, write_corpus
-from l2m.corpora.parts import TokenizeJob, ids_of, open_part, printable, run_part
-from l2m.corpora.sources import Document, FileUnit, Reader, Sources, TextUnit, Unit, find_units
+from l2m.corpora.parts import TokenizeJob, ids_of, open_part, run_part
+from l2m.corpora.sources import Reader, Source, Sources, find_units
 from l2m.errors import InputError
 
 _PART_BYTES = 256 << 20
@@ -38,35 +38,26 @@ _CALIBRATION_BYTES = 12 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenizeSettings:
+class TokenizeSettings(ReadingOptions):
     """What is read of the sources, how, and what is left out: the arguments of `tokenize` that decide what comes out."""
 
     glob: str = "*"
     split: str = "train"
     subset: str | None = None
-    field: str = "text"
-    id_field: str = "id"
-    format: str = "auto"
-    separator: int | None = None
-    dtype: str = "uint16"
-    on_error: str = "stop"
     duplicates: str = "drop"
     min_tokens: int = 0
     sample: float = 1.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         checks.one_of("duplicates", self.duplicates, ("drop", "keep"))
         checks.whole("min_tokens", self.min_tokens)
-        if not 0 < checks.real("sample", self.sample) <= 1:
-            raise InputError(f"sample: {self.sample}; expected a fraction above 0, at most 1")
-        if self.separator is not None:
-            checks.whole("separator", self.separator, 0, (1 << 32) - 1)
+        checks.real("sample", self.sample, 0, 1, above=True)
 
     @property
-    def reading(self) -> dict[str, Any]:
-        """The arguments of `Reader`."""
-        names = ("field", "id_field", "format", "separator", "dtype", "on_error")
-        return {name: getattr(self, name) for name in names}
+    def reading(self) -> ReadingOptions:
+        """How the sources are read."""
+        return ReadingOptions(**{entry.name: getattr(self, entry.name) for entry in dataclasses.fields(ReadingOptions)})
 
 
 def tokenize(
@@ -163,7 +154,7 @@ def tokenize_job(
     settings = settings or TokenizeSettings()
     checks.whole("shards", shards, 1, _MOST_SHARDS)
     encoder = load_encoder(tokenizer) if isinstance(tokenizer, (str, os.PathLike)) else tokenizer
-    reader = Reader(**settings.reading)
+    Reader(settings.reading)  # refuses an unknown format now, and not in each part
     require_own(out, NAME)
     if is_corpus(out):
         held = read_manifest(Path(out)).tokenizer["name"]
@@ -172,10 +163,9 @@ def tokenize_job(
                 f"out: {os.fspath(out)} holds a corpus with tokenizer {held!r}, not {encoder.name!r}; use another folder"
             )
     found = find_units(sources, glob=settings.glob, split=settings.split, subset=settings.subset)
-    if isinstance(sources, (str, os.PathLike, Sequence)):
-        units = list(found)
-    else:  # an iterator, perhaps endless in all but name: read as it comes
-        units = [TextUnit(document for unit in found for document in reader.documents(unit))]
+    # An iterator, perhaps endless in all but name, is read as it comes.
+    at_once = isinstance(sources, (str, os.PathLike, Source, Sequence))
+    units: list[Unit] = list(found) if at_once else [TextUnit(found)]
     if not units:
         raise InputError("sources: none; expected at least one file, folder or text")
     total = sum(unit.size for unit in units)
@@ -189,7 +179,7 @@ def tokenize_job(
         parts=tuple(_cut(units, min(_PART_BYTES, total // shards))),
         settings={
             "tokenizer": printable(encoder.name), "tokenizer hash": encoder.hash, "duplicates": settings.duplicates,
-            "min_tokens": settings.min_tokens, "sample": settings.sample, "reading": settings.reading,
+            "min_tokens": settings.min_tokens, "sample": settings.sample, "reading": dataclasses.asdict(settings.reading),
         },
     )  # fmt: skip
 
@@ -271,11 +261,11 @@ def forecast(job: TokenizeJob) -> Forecast:
     units = [unit for part in left for unit in job.parts[part]]
     if any(isinstance(unit, TextUnit) for unit in units):
         raise InputError("dry-run: texts in memory; expected files, URLs or datasets")
-    reader = Reader(**job.reading)
+    reader = Reader(job.reading)
     started = time.perf_counter()
     sample, held = _beginning(reader, units)
     read = time.perf_counter() - started
-    stored = max(reader.consumed, 1)
+    stored = max(reader.log.consumed, 1)
     encoder = job.encoder()
     encoder.encode([document.text[:1000] for document in sample if document.text][:1])  # loads and checks, once
     # Near-duplicate sketches fill with the first megabytes, after which a byte costs less: the rate is that between two sizes.
@@ -289,7 +279,7 @@ def forecast(job: TokenizeJob) -> Forecast:
     width = np.dtype(encoder.dtype).itemsize
     copied = tokens * width if len(job.parts) > 1 else 0
     whole = max((unit.size for unit in units if isinstance(unit, FileUnit)), default=0)
-    whole = whole if held >= stored and reader.format in ("auto", "text") and len(sample) <= len(units) else 0
+    whole = whole if held >= stored and reader.options.format in ("auto", "text") and len(sample) <= len(units) else 0
     each, rate = max(most - grows, 0.0), (read + grows) * scale / max(size, 1)
     return Forecast(
         work={"source_bytes": size, "tokens": tokens},

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from l2m.base.optional import optional_library, reason
+from l2m.base.hub import one_line
+from l2m.base.optional import optional_library
 from l2m.corpora.documents import Document, FileUnit, ReadingLog, ReadingOptions, listed, type_words
 from l2m.corpora.formats.streams import open_bytes
 from l2m.corpora.formats.text import document_id
@@ -59,7 +60,7 @@ def read_shards(folder: FileUnit, options: ReadingOptions, log: ReadingLog) -> I
     except InputError:
         raise
     except (TypeError, KeyError, ValueError, IndexError, RecursionError) as error:
-        raise InputError(f"{where}: not an index that {library} writes ({reason(error)})") from None
+        raise InputError(f"{where}: not an index that {library} writes ({one_line(error)})") from None
     for name in names:
         if not isinstance(name, str) or not name or Path(name).name != name:
             raise InputError(f"{where}: names the file {name!r}; expected files inside the folder")
@@ -76,7 +77,7 @@ def read_shards(folder: FileUnit, options: ReadingOptions, log: ReadingLog) -> I
         except InputError:
             raise
         except Exception as error:  # a damaged shard: its library's errors have no common type
-            raise InputError(f"{folder.path}: broken after row {number} ({reason(error)})") from None
+            raise InputError(f"{folder.path}: broken after row {number} ({one_line(error)})") from None
         try:
             yield _document(row, folder, number, options)
         except InputError as error:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Protocol
 
-from l2m.base.optional import optional_library, reason
+from l2m.base.hub import one_line
+from l2m.base.optional import optional_library
 from l2m.corpora.documents import MOST_BYTES, FileUnit, ReadingLog, regular_size
 from l2m.errors import InputError
 
@@ -37,7 +38,7 @@ def open_bytes(path: str) -> Iterator[IO[bytes]]:
         except InputError:
             raise
         except Exception as error:  # a protocol's own errors have no common type
-            raise InputError(f"{path}: cannot be read: {reason(error)}") from None
+            raise InputError(f"{path}: cannot be read: {one_line(error)}") from None
     else:
         regular_size(path)
         try:
@@ -76,7 +77,7 @@ def content(file: FileUnit, log: ReadingLog) -> Iterator[bytes]:
         except InputError:
             raise
         except Exception as error:  # OSError, or whatever a protocol raises
-            raise InputError(f"{file.path}: cannot be read: {reason(error)}") from None
+            raise InputError(f"{file.path}: cannot be read: {one_line(error)}") from None
         if begin:
             yield begin
 
@@ -223,7 +224,7 @@ def _decompress(file: IO[bytes], path: str, compression: str) -> Iterator[tuple[
             except Exception as error:  # zlib.error, LZMAError, OSError, ZstdError, EOFError
                 raise InputError(
                     f"{path}: broken {compression} data between bytes {offset + read - len(chunk)} and {offset + read}, in "
-                    f"the member that begins at byte {begins} ({reason(error)})"
+                    f"the member that begins at byte {begins} ({one_line(error)})"
                 ) from None
             given += len(piece)
             if given > max(_BOMB_BYTES, _BOMB_RATIO * (offset + read)):

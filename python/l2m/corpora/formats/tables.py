@@ -5,7 +5,8 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from l2m.base.optional import optional_library, reason
+from l2m.base.hub import one_line
+from l2m.base.optional import optional_library
 from l2m.corpora.documents import Document, FileUnit, ReadingLog, ReadingOptions, listed
 from l2m.corpora.formats.streams import decode, open_bytes
 from l2m.corpora.formats.text import document_id
@@ -39,7 +40,7 @@ def _read(
         try:
             schema, batches, rows = open_table(opened)
         except Exception as error:  # arrow's own, OSError, and what its parsers of metadata raise
-            raise InputError(f"{file.path}: not a readable {kind} file ({reason(error)})") from None
+            raise InputError(f"{file.path}: not a readable {kind} file ({one_line(error)})") from None
         texts = _holds_texts(schema, file.path, options.field)
         columns = [name for name in dict.fromkeys((options.field, options.id_field)) if name in schema.names]
         for name in columns:
@@ -55,7 +56,7 @@ def _read(
                 names = _checked(batch.column(options.id_field)) if options.id_field in columns else None
                 values = _checked(batch.column(options.field))
             except Exception as error:
-                raise InputError(f"{file.path}: broken after row {number} ({reason(error)})") from None
+                raise InputError(f"{file.path}: broken after row {number} ({one_line(error)})") from None
             for row, value in enumerate(values):
                 where = f"{file.path}: row {number}"
                 id = f"{file.id}:{number}"

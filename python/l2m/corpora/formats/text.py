@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NoReturn
 
-from l2m.base.optional import reason
+from l2m.base.hub import one_line
 from l2m.corpora.documents import (
     MOST_BYTES,
     Document,
@@ -257,7 +257,7 @@ class _Window:
             try:
                 parts.append(self._decode(piece or b"", self._ended))
             except UnicodeDecodeError as error:
-                raise InputError(f"{self._path}: not UTF-8 ({reason(error)}); expected UTF-8 text") from None
+                raise InputError(f"{self._path}: not UTF-8 ({one_line(error)}); expected UTF-8 text") from None
             held += len(parts[-1])
         self._text = "".join(parts)
 

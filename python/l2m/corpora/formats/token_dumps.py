@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from l2m.base.optional import reason
+from l2m.base.hub import one_line
 from l2m.corpora.documents import Document, FileUnit, ReadingLog, ReadingOptions, listed, regular_size
 from l2m.corpora.formats.streams import open_bytes, refuse_pointer
 from l2m.errors import InputError
@@ -25,7 +25,7 @@ def read_npy(file: FileUnit, options: ReadingOptions, log: ReadingLog) -> Iterat
             warnings.simplefilter("ignore")  # of sizes that overflow, before they are refused
             ids = np.lib.format.open_memmap(file.path, mode="r")
     except Exception as error:  # what numpy's parser of headers raises has no common type
-        raise InputError(f"{file.path}: not a readable .npy file ({reason(error)})") from None
+        raise InputError(f"{file.path}: not a readable .npy file ({one_line(error)})") from None
     if ids.dtype.kind not in "iu" or ids.ndim not in (1, 2):
         raise InputError(f"{file.path}: {ids.dtype} of shape {ids.shape}; expected integers, one or two axes")
     if not ids.size and file.alone:
