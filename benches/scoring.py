@@ -19,7 +19,9 @@ import numpy as np
 import l2m
 from l2m.scoring import resolve_model
 from l2m.scoring.language_model import LanguageModel
-from l2m.scoring.request import Request, prepare, split_spans
+from l2m.scoring.request import Request
+from l2m.scoring.run import prepare
+from l2m.scoring.settings import ScoreSettings, split_spans
 from l2m.scoring.windows import Windows
 
 
@@ -64,9 +66,9 @@ def ours(scorer, corpus, row, length, folder):
     """The whole of `l2m.score` but for the self-test: state, shuffles, checksums, files."""
     pair = corpus.select([row, (row + 1) % len(corpus)])
     with tempfile.TemporaryDirectory(dir=folder) as out:
-        job = prepare(Request(pair, scorer, length=length, windows=1), out, print)
-        job.self_test = lambda say: None
-        job.run(None, print)
+        settings = ScoreSettings(length=length, windows=1)
+        job = prepare(Request(corpus=pair, model=scorer, settings=settings), out)
+        job.run_passes(None)
         return sum(len(indices) * lacking.tokens(length) for indices, lacking in job.work)
 
 

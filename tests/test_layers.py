@@ -31,7 +31,6 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("l2m.training.evaluation", "l2m"): BEING_CUT,
     ("l2m.statistics.power_law", "l2m.statistics.curve_comparison"): BEING_CUT,
     ("l2m.pipeline.page", "l2m.pipeline.measure"): BEING_CUT,
-    ("l2m.scoring.request", "l2m.scoring.run"): BEING_CUT,
 }
 """(module, module it imports) -> the reason why this import may climb or close a circle."""
 

@@ -23,6 +23,7 @@ import l2m.corpora.tokenize
 import l2m.counting.tasks
 from l2m.cli import main
 from l2m.scoring.on_ray import score_on_ray
+from l2m.scoring.settings import ScoreSettings
 from l2m.truth.sources import MarkovSource
 
 folder = Path(sys.argv[1])
@@ -119,7 +120,12 @@ counts.save(out + "ngrams/ngrams.json")
 source = MarkovSource([[0.9, 0.1], [0.2, 0.8]])
 l2m.Corpus(list(source.sample(6, 64, seed=1))).save(out + "markov")
 score_on_ray(
-    out + "markov", source, cluster.address, out=out + "markov-scores", threads=1, length=64, max_batch_tokens=128
+    out + "markov",
+    source,
+    cluster.address,
+    out=out + "markov-scores",
+    threads=1,
+    settings=ScoreSettings(length=64, max_batch_tokens=128),
 )
 command("score", str(folder / "model-corpus"), *sys.argv[4].split(), "--out", out + "scores", "--threads", "1")
 

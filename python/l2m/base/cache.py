@@ -17,13 +17,6 @@ _ABANDONED_SECONDS = 24 * 3600
 _MANIFEST = "files.json"
 
 
-def cache_folder() -> Path:
-    """`L2M_CACHE`, else `XDG_CACHE_HOME`/l2m, else ~/.cache/l2m."""
-    if named := os.environ.get("L2M_CACHE"):
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "l2m"
-
-
 def kept_folder(folder: Path, make: Callable[[Path], None]) -> Path:
     """`folder` of the cache as `make` wrote it: made now unless it is there, whole and unchanged.
 

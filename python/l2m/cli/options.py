@@ -20,7 +20,7 @@ def convert(kind: Any, tokens: Sequence[cyclopts.Token]) -> Any:
     plain = _without_none(kind)
     if plain is int:
         return _whole(tokens[-1].value, tokens[-1])
-    if get_origin(plain) is list:
+    if get_origin(plain) in (list, Sequence):
         (item,) = get_args(plain)
         words = [(word.strip(), token) for token in tokens for word in token.value.split(",")]
         if any(not word for word, _ in words):

@@ -9,8 +9,8 @@ from typing import Any
 
 from blake3 import blake3
 
-from l2m.base.cache import cache_folder, kept_folder
-from l2m.base.files import file_hash
+from l2m.base.cache import kept_folder
+from l2m.base.files import cache_folder, file_hash
 from l2m.base.hub import alone, reading
 from l2m.errors import InputError
 

@@ -22,7 +22,7 @@ from l2m.errors import InputError
 from l2m.scoring import score
 from l2m.scoring.bipartite import BipartiteCurve, bipartite
 from l2m.scoring.model_source import ModelSource, resolve_model
-from l2m.scoring.request import split_spans
+from l2m.scoring.settings import split_spans
 from l2m.scoring.windows import SENTENCE_REACH
 from l2m.states.condition import Bounded, condition
 from l2m.states.history_state import history_state

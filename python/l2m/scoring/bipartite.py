@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from l2m.base.records import Record
 from l2m.errors import InputError
-from l2m.scoring import Scores
+from l2m.scoring.scores import Scores
 from l2m.statistics.jackknife import group_sums, groups_of_windows, jackknife_errors
 
 if TYPE_CHECKING:

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from l2m.base.hub import quiet_transformers
+from l2m.base.devices import DEVICE_MAPS, pick_device, pick_dtype
+from l2m.base.hub import reading
 from l2m.errors import InputError
-from l2m.scoring.model_source import DEVICE_MAPS, ModelSource, checked_device, checked_dtype
+from l2m.scoring.model_source import ModelSource
+from l2m.scoring.scorer import rounding_of
 
 # What a forward pass calls the state it takes and gives back; transformers has not settled on one name.
 _CACHE_NAMES = ("past_key_values", "cache", "cache_params", "state")
@@ -19,6 +21,10 @@ _CACHE_NAMES = ("past_key_values", "cache", "cache_params", "state")
 _LOGITS_AT_ONCE = {"cpu": 1 << 23, "gpu": 1 << 28}
 # On a CPU larger batches gain nothing, and a pass should end soon enough to show progress.
 _CPU_TOKENS = 4096
+# Logits that may exist at once for a comparison, or where a model's head cannot be applied in pieces: 1 GiB of float32.
+_MOST_LOGITS = 1 << 28
+# Tokens and pieces of the check of the head; differences in nats that are rounding.
+_CHECKED_TOKENS, _CHECKED_PIECE, _SAME = 24, 7, 1e-5
 
 
 class _State(NamedTuple):
@@ -29,7 +35,7 @@ class _State(NamedTuple):
 
 
 class LanguageModel:
-    """A scorer (see `l2m.scoring.Scorer`) over a `transformers` model.
+    """A scorer (see `l2m.scoring.scorer.Scorer`) over a `transformers` model.
 
     Args:
         model: any causal language model: quantized, on a CPU, on a GPU, spread over several by a device map.
@@ -44,14 +50,18 @@ class LanguageModel:
         self.model = model.eval()
         self.settings = {**settings, "start_token": start_token}
         self.context = context
-        self.vocab_size = int(model.get_input_embeddings().weight.shape[0])
-        # Where attention is cut off, the self-test has to look beyond.
-        self.sliding_window = int(getattr(model.config.get_text_config(), "sliding_window", None) or 0)
+        name = settings.get("name")
+        if getattr(model.config, "is_encoder_decoder", False):
+            raise InputError(f"{name}: an encoder-decoder; expected a causal language model")
+        with reading(f"{name}: no table of input embeddings; expected a causal language model"):
+            self.vocab_size = int(model.get_input_embeddings().weight.shape[0])
+        if not 0 <= start_token < self.vocab_size:
+            raise InputError(f"start_token: {start_token}; {name} knows ids from 0 to {self.vocab_size - 1}")
         self._start = start_token
         parameters = inspect.signature(model.forward).parameters
         self._cache_name = next((name for name in _CACHE_NAMES if name in parameters), None)
-        self._head = model.get_output_embeddings()
-        self._base = model.base_model if model.base_model is not model else None
+        self._base = model.base_model if getattr(model, "base_model", model) is not model else None
+        self.head_in_pieces = self._try_pieces()
 
     @classmethod
     def load(
@@ -79,9 +89,12 @@ class LanguageModel:
         """
         from l2m.base.files import json_hash
 
-        number = model.config.bos_token_id if start_token is None else start_token
-        if not isinstance(number, int):
+        number = getattr(model.config, "bos_token_id", None) if start_token is None else start_token
+        if isinstance(number, str) and number.isdecimal():
+            number = int(number)
+        if isinstance(number, bool) or not isinstance(number, int):
             raise InputError(f"start_token: {number!r} for a model in memory; expected the id of its start token")
+        context = getattr(model.config, "max_position_embeddings", None)
         settings = {
             "model": json_hash(
                 {"config": model.config.to_json_string(use_diff=False), "weights": _weights_hash(model)}
@@ -90,10 +103,10 @@ class LanguageModel:
             "dtype": str(model.dtype).removeprefix("torch."),
             "start_token_reason": "the model's own" if start_token is None else "named by the user",
         }
-        return cls(model, number, settings=settings, context=getattr(model.config, "max_position_embeddings", None))
+        return cls(model, number, settings=settings, context=context if isinstance(context, int) else None)
 
     def log_prob(self, tokens: NDArray[Any], state: Any = None) -> tuple[NDArray[np.float32], Any]:
-        """log q of each token given all before it, and the state after the last. See `l2m.scoring.Scorer`."""
+        """log q of each token given all before it, and the state after the last. See `l2m.scoring.scorer.Scorer`."""
         import torch
 
         with torch.inference_mode():
@@ -104,32 +117,89 @@ class LanguageModel:
             options: dict[str, Any] = {"use_cache": True}
             if cache is not None and self._cache_name is not None:
                 options[self._cache_name] = cache
-            values, cache = self._forward(torch.cat([last, ids[:, :-1]], 1), ids, options)
+            inputs = torch.cat([last, ids[:, :-1]], 1)
+            values, cache = (self._in_pieces if self.head_in_pieces else self._at_once)(inputs, ids, options)
             return values.cpu().numpy(), _State(cache, ids[:, -1:])
 
-    def _forward(self, inputs: Any, targets: Any, options: dict[str, Any]) -> tuple[Any, Any]:
+    def plain(self, tokens: NDArray[Any]) -> NDArray[np.float32]:
+        """`log_prob` by one forward pass without a cache, all logits at once; as `log_prob` where they would not fit."""
         import torch
 
-        if self._base is None:
-            outputs = self.model(input_ids=inputs, return_dict=True, **options)
-            values = _of_targets(outputs.logits, targets)
-        else:
-            outputs = self._base(input_ids=inputs, return_dict=True, **options)
-            hidden = outputs[0]
-            batch, length = inputs.shape
-            kind = "cpu" if hidden.device.type == "cpu" else "gpu"
-            step = max(1, _LOGITS_AT_ONCE[kind] // (batch * self.vocab_size))
-            parts = []
-            for start in range(0, length, step):
-                piece = slice(start, start + step)
-                # The model's own forward makes the logits, so that whatever it does to them (scaling, soft caps) is done;
-                # only its base is replaced, by one that hands over the hidden states of this piece.
-                with _replaced(self._base, _with_hidden(outputs, hidden[:, piece])):
-                    logits = self.model(input_ids=inputs[:, piece], use_cache=False, return_dict=True).logits
-                parts.append(_of_targets(logits, targets[:, piece]))
-            values = torch.cat(parts, 1)
-        cache = outputs.get(self._cache_name) if self._cache_name is not None else None
-        return values, cache
+        if tokens.size * self.vocab_size > _MOST_LOGITS:
+            return self.log_prob(tokens)[0]
+        with torch.inference_mode():
+            ids = torch.as_tensor(tokens.astype(np.int64), device=self.model.get_input_embeddings().weight.device)
+            inputs = torch.cat([ids.new_full((len(ids), 1), self._start), ids[:, :-1]], 1)
+            values, _ = self._at_once(inputs, ids, {"use_cache": False})
+            return np.asarray(values.cpu().numpy())
+
+    def _at_once(self, inputs: Any, targets: Any, options: dict[str, Any]) -> tuple[Any, Any]:
+        outputs = self.model(input_ids=inputs, return_dict=True, **options)
+        return _of_targets(outputs.logits, targets), self._cache_of(outputs)
+
+    def _in_pieces(
+        self, inputs: Any, targets: Any, options: dict[str, Any], step: int | None = None
+    ) -> tuple[Any, Any]:
+        """The base over all positions, the head over a few at a time, so that few logits exist at once.
+
+        Right only for models whose forward calls its `base_model` once and its head on what that returns: see `_try_pieces`.
+        """
+        import torch
+
+        assert self._base is not None
+        outputs = self._base(input_ids=inputs, return_dict=True, **options)
+        hidden = outputs[0]
+        batch, length = inputs.shape
+        kind = "cpu" if hidden.device.type == "cpu" else "gpu"
+        step = step or max(1, _LOGITS_AT_ONCE[kind] // (batch * self.vocab_size))
+        parts = []
+        for start in range(0, length, step):
+            piece = slice(start, start + step)
+            # The model's own forward makes the logits, so that whatever it does to them (scaling, soft caps) is done;
+            # only its base is replaced, by one that hands over the hidden states of this piece.
+            with _replaced(self._base, _with_hidden(outputs, hidden[:, piece])):
+                logits = self.model(input_ids=inputs[:, piece], use_cache=False, return_dict=True).logits
+            parts.append(_of_targets(logits, targets[:, piece]))
+        return torch.cat(parts, 1), self._cache_of(outputs)
+
+    def _try_pieces(self) -> bool:
+        """Whether pieces give what one plain pass gives. Some models do not call their `base_model` but a part of it (OPT, BART
+        and relatives: 6.8 nats off), an adapter's is the whole model.
+
+        Raises:
+            InputError: the model gives no logits, or none for each id.
+        """
+        import torch
+
+        length = min(_CHECKED_TOKENS, self.context or _CHECKED_TOKENS)
+        device = self.model.get_input_embeddings().weight.device
+        ids = torch.randint(self.vocab_size, (1, length), generator=torch.Generator().manual_seed(0)).to(device)
+        inputs = torch.cat([ids.new_full((1, 1), self._start), ids[:, :-1]], 1)
+        name = self.settings.get("name")
+        with torch.inference_mode():
+            with reading(f"{name}: cannot be run on token ids alone"):
+                logits = getattr(self.model(input_ids=inputs, use_cache=False, return_dict=True), "logits", None)
+            if logits is None or logits.dim() != 3 or logits.shape[1] != length:
+                raise InputError(
+                    f"{name}: gives no logits for each token; expected a causal language model with its head"
+                )
+            # Ids beyond the head's rows have no odds.
+            self.vocab_size = min(self.vocab_size, int(logits.shape[2]))
+            ids = ids.clamp(max=self.vocab_size - 1)
+            if self._base is None:
+                return False
+            plain = _of_targets(logits, ids)
+            try:
+                pieces, _ = self._in_pieces(inputs, ids, {"use_cache": False}, step=_CHECKED_PIECE)
+            except Exception as error:  # whatever a model's own code raises when it is called like this
+                if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+                    raise
+                return False
+        allowed = max(_SAME, 4 * rounding_of(self, plain.cpu().numpy()))
+        return bool(float((plain - pieces).abs().max()) <= allowed)
+
+    def _cache_of(self, outputs: Any) -> Any:
+        return getattr(outputs, self._cache_name, None) if self._cache_name is not None else None
 
     @property
     def platform(self) -> dict[str, str]:
@@ -146,12 +216,13 @@ class LanguageModel:
         import torch
 
         device = self.model.get_input_embeddings().weight.device
+        most = 1 << 18 if self.head_in_pieces else max(1, _MOST_LOGITS // self.vocab_size)
         if device.type != "cuda":
-            return _CPU_TOKENS
+            return min(_CPU_TOKENS, most)
         free, _ = torch.cuda.mem_get_info(device)
         logits = 3 * 4 * _LOGITS_AT_ONCE["gpu"]
         per_token = _bytes_per_token(self.model.config, self.model.dtype.itemsize)
-        return int(min(1 << 18, max(1024, (0.7 * free - logits) / (1.5 * per_token))))
+        return int(min(most, max(1024, (0.7 * free - logits) / (1.5 * per_token))))
 
 
 def estimate(model: Any, tokens: int, device: str | None, dtype: Any, budget: int | None) -> dict[str, Any]:
@@ -159,15 +230,15 @@ def estimate(model: Any, tokens: int, device: str | None, dtype: Any, budget: in
     import time
 
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
     if isinstance(model, ModelSource):
-        config = AutoConfig.from_pretrained(model.folder)
-        with torch.device("meta"), quiet_transformers():
-            module = AutoModelForCausalLM.from_config(config)
+        config = model.transformers_config()
+        with reading(f"{model.name}: cannot be built as a causal language model"), torch.device("meta"):
+            module = AutoModelForCausalLM.from_config(config, trust_remote_code=model.trust_remote_code)
     else:
         config, module = model.config, model
-    device, dtype = checked_device(device), checked_dtype(dtype)
+    device, dtype = pick_device(device, maps=True), pick_dtype(dtype)
     place = torch.device("cuda" if device in DEVICE_MAPS else device)
     if dtype is None:
         dtype = torch.float32 if place.type == "cpu" else getattr(config, "dtype", None) or torch.bfloat16

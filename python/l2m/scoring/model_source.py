@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
 
-from l2m.base.cache import cache_folder, kept_folder
-from l2m.base.files import file_hash, read_json
+from l2m.base.cache import kept_folder
+from l2m.base.devices import DEVICE_MAPS, pick_device, pick_dtype
+from l2m.base.files import cache_folder, file_hash, read_json
 from l2m.base.hub import Location, alone, locate, one_line, reading
 from l2m.corpora.model_tokenizers import tokenizer_of_folder, tokenizer_of_gguf
 from l2m.errors import InputError
 
-# Values of `device` that spread a model over all there is.
-DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 if TYPE_CHECKING:
     from l2m.corpora.encoders import HuggingFaceEncoder
 
@@ -108,6 +107,13 @@ class ModelSource:
 
         return HuggingFaceEncoder(self.name, self.tokenizer_folder / "tokenizer.json")
 
+    def tokenizer(self) -> Any:
+        """The model's own tokenizer, a `tokenizers.Tokenizer`."""
+        from tokenizers import Tokenizer
+
+        with reading(f"{self.name}: its tokenizer.json cannot be read"):
+            return Tokenizer.from_file(str(self.tokenizer_folder / "tokenizer.json"))
+
     @cached_property
     def tokenizer_hash(self) -> str:
         """BLAKE3 of tokenizer.json."""
@@ -131,9 +137,7 @@ class ModelSource:
         Raises:
             InputError: no such token, or none can be told: then name one.
         """
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_file(str(self.tokenizer_folder / "tokenizer.json"))
+        tokenizer = self.tokenizer()
         if token is not None:
             number = tokenizer.token_to_id(token) if isinstance(token, str) else token
             if number is None and isinstance(token, str) and token.isdecimal():
@@ -168,6 +172,14 @@ class ModelSource:
             value = tokenizer.id_to_token(self.config["bos_token_id"])
         return value if value is not None and tokenizer.token_to_id(value) is not None else None
 
+    def transformers_config(self) -> Any:
+        """The config as transformers completes it."""
+        from transformers import AutoConfig
+
+        _checked_config(self.folder / "config.json")
+        with reading(f"{self.name}: its config cannot be read"):
+            return AutoConfig.from_pretrained(self.folder, trust_remote_code=self.trust_remote_code)
+
     def load(self, *, device: str | None = None, dtype: Any = None) -> Any:
         """The model, in evaluation mode.
 
@@ -178,7 +190,7 @@ class ModelSource:
         """
         import torch
 
-        device, dtype = checked_device(device), checked_dtype(dtype)
+        device, dtype = pick_device(device, maps=True), pick_dtype(dtype)
         options: dict[str, Any] = {"dtype": dtype or (torch.float32 if device == "cpu" else "auto")}
         spread = device in DEVICE_MAPS
         if spread:
@@ -218,38 +230,6 @@ def resolve_model(
 def is_chat_control(token: str) -> bool:
     """Whether a token's name marks it as one that structures a chat, such as <|im_start|>."""
     return token.startswith(("<", "[")) and any(mark in token for mark in CHAT_CONTROL) and token not in START_TOKENS
-
-
-def checked_device(device: str | None) -> str:
-    """The device to use: a GPU where there is one and none is named.
-
-    Raises:
-        InputError: no such device here.
-    """
-    import torch
-
-    if device is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device not in DEVICE_MAPS:
-        try:
-            torch.empty(0, device=device)
-        except (RuntimeError, AssertionError) as error:
-            raise InputError(f"device: {device!r}; not to be had here ({one_line(error)})") from None
-    return device
-
-
-def checked_dtype(dtype: Any) -> Any:
-    """A torch dtype from its name.
-
-    Raises:
-        InputError: no floating-point dtype of that name.
-    """
-    import torch
-
-    named = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if dtype is not None and not (isinstance(named, torch.dtype) and named.is_floating_point):
-        raise InputError(f"dtype: {dtype!r}; expected float32, bfloat16, float16 or float64")
-    return named
 
 
 def _read_weights(where: str | Path, name: str, trust_remote_code: bool = False, **options: Any) -> Any:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from l2m.base.records import Record
 from l2m.errors import InputError
-from l2m.scoring import Scores
+from l2m.scoring.scores import Scores
 from l2m.statistics.jackknife import groups_of_windows, jackknife_errors, means_without_each
 
 Floats = NDArray[np.float64]

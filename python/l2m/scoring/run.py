@@ -1,32 +1,123 @@
-"""Running what a store lacks: the self-test, then unit after unit of a few windows, each written when it is done."""
+"""`l2m.score`: the self-test, then what a store lacks, window after window, each part written when it is done."""
 
-from collections.abc import Callable, Iterator, Mapping
-from itertools import pairwise
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
+from l2m.base.forecast import Forecast
 from l2m.base.progress import Progress
-from l2m.errors import InputError
-from l2m.scoring.request import TOLERANCE, Spans, Wanted, Work, settings_of
-from l2m.scoring.store import Piece, Store
-from l2m.scoring.windows import Windows
+from l2m.corpora.corpus import Corpus
+from l2m.scoring.missing import Wanted, Work, missing, wanted_of
+from l2m.scoring.ngram_entropy import keep_ngram_entropies, ngram_tokens
+from l2m.scoring.passes import Passes
+from l2m.scoring.request import Request, windows_array
+from l2m.scoring.scorer import settings_of
+from l2m.scoring.scores import Scores
+from l2m.scoring.self_test import self_test
+from l2m.scoring.settings import ScoreSettings, share_of
+from l2m.scoring.store import Asked, Store
+from l2m.scoring.windows import CONTEXT_TOKENS, Windows
+
+# Tokens of the windows that share a file: enough to be worth one, and little enough to be lost. The same on every machine,
+# because shards that start together have to cut the same list.
+_UNIT_TOKENS, _UNIT_WINDOWS = 4096, 8
+# Windows that run side by side where memory allows.
+_LARGEST_BATCH = 32
+_BUDGET = 1 << 16  # tokens in one call of a scorer that names none
 
 
-class Job:
+def score(
+    corpus: Corpus | ArrayLike,
+    model: Any,
+    *,
+    out: str | os.PathLike[str],
+    length: int = 2048,
+    splits: Sequence[int] | None = None,
+    ratios: Sequence[int] = (2, 3, 4),
+    shuffles: int = 1,
+    contexts: int = 0,
+    windows: int | None = None,
+    device: str | None = None,
+    dtype: Any = None,
+    revision: str | None = None,
+    max_batch_tokens: int | None = None,
+    seed: int = 0,
+    start_token: str | int | None = None,
+    trust_remote_code: bool = False,
+    shard: tuple[int, int] | None = None,
+    progress: Progress | None = None,
+) -> Scores:
+    """Log-probabilities of windows of a corpus under a model, kept in a folder that can be stopped, resumed and extended.
+
+    Every token of the three passes drawn in `l2m.scoring` is evaluated once. What the folder already holds is not run
+    again, so more windows, splits, ratios or shuffles can be asked for later. What the self-test works around, and files
+    that are scored again because they were damaged, are logged as warnings.
+
+    Args:
+        corpus: token ids made with the model's own tokenizer; or an array (n, length), each row a window of its own
+            document, of ids or, for a scorer of densities, real numbers.
+        model: a hub name, a folder, a GGUF file, an installed package with one, what `l2m.scoring.resolve_model` found, a
+            `transformers` model in memory, or a scorer (`l2m.scoring.Scorer`).
+        out: the folder.
+        length: L, tokens per window.
+        splits: the l of X = first l tokens; default 2, 4, 8, ... up to length / min(ratios).
+        ratios: total lengths to measure at each split, as multiples of it: L / l.
+        shuffles: K, shuffled partners per window, for vCLUB; 0 for none.
+        contexts: K, contexts from other documents after which the first two tokens of each Y are scored, for the "averaged"
+            correction: 0 for none, else 64 or more. Costs 2 K tokens per window and split besides the passes drawn above.
+        windows: how many windows; None for one per document. Several of one document are disjoint.
+        device: "cpu", "cuda", ... or a device map; None: a GPU if there is one.
+        dtype: torch dtype or its name; None: float32 on a CPU, else the checkpoint's.
+        revision: branch, tag or commit of a hub model.
+        max_batch_tokens: tokens in one forward pass; None: by free memory. Halved when memory runs out.
+        seed: draws the partners.
+        start_token: id or string of the token before each text; None: the model's own, unless that controls chats.
+        trust_remote_code: run the Python code that the model's folder brings; without it such code never runs.
+        shard: (i, n): do only the i-th of n parts of the work, i from 0. Ranks of torchrun or accelerate share by themselves.
+        progress: `progress(tokens done, tokens to do)`.
+
+    Raises:
+        InputError: text shorter than one window; a context shorter than the window; splits that do not fit; a corpus made
+            with another tokenizer; no start token; a model whose weights are not those of its checkpoint, or whose
+            log-probabilities depend on later tokens or on the length of the input; a folder with scores of other settings.
+    """
+    settings = ScoreSettings(
+        length=length, splits=splits, ratios=ratios, shuffles=shuffles, contexts=contexts, windows=windows, device=device,
+        dtype=dtype, revision=revision, max_batch_tokens=max_batch_tokens, seed=seed, start_token=start_token,  # type: ignore[arg-type]
+        trust_remote_code=trust_remote_code,
+    )  # fmt: skip
+    prepare(Request(corpus=windows_array(corpus), model=model, settings=settings), out, shard).run(progress)
+    return Scores.open(out)
+
+
+@dataclasses.dataclass(kw_only=True)
+class ScoringRun:
     """Scoring that is ready to run: a scorer, windows, a store and what the store lacks."""
 
-    def __init__(self, scorer: Any, windows: Windows, store: Store, wanted: Wanted, work: Work, budget: int) -> None:
-        self.scorer, self.windows, self.store, self.wanted, self.work = scorer, windows, store, wanted, work
-        self.budget = budget
-        self._recompute = False
+    request: Request
+    scorer: Any
+    windows: Windows
+    store: Store
+    wanted: Wanted
+    work: Work
+    budget: int
 
-    def run(self, progress: Progress | None, say: Callable[[str], None]) -> None:
-        """Self-test, then every unit that is missing."""
-        if not self.work:
-            return
-        self.self_test(say)
+    def run(self, progress: Progress | None) -> None:
+        """Self-test, then every part that is missing; the corpus's n-grams last."""
+        if self.work:
+            cuts = [split for _, parts in self.wanted.shuffled[:1] for split, _ in parts]
+            tested = self_test(self.scorer, self.windows, cuts)
+            self.store.add_self_test(tested.report)
+            self.run_passes(progress, recompute=tested.recompute, one_by_one=tested.one_by_one)
+        keep_ngram_entropies(self.store, self.request.corpus, progress)
+
+    def run_passes(self, progress: Progress | None, *, recompute: bool = False, one_by_one: bool = False) -> None:
+        """Every part that is missing."""
+        passes = Passes(self.scorer, self.windows, self.wanted, 1 if one_by_one else self.budget, recompute)
         total = sum(len(indices) * lacking.tokens(self.windows.length) for indices, lacking in self.work)
         done = 0
 
@@ -37,210 +128,105 @@ class Job:
                 progress(done, total)
 
         advance(0)
-        for indices, lacking in self.work:
-            for piece in self._unit(indices, lacking, advance):
-                self.store.add(piece)
+        for units, lacking in self._side_by_side():
+            for piece in passes.pieces(np.concatenate(units), lacking, advance):
+                start = 0
+                for unit in units:
+                    self.store.add(piece.rows(slice(start, start + len(unit))))
+                    start += len(unit)
 
-    def self_test(self, say: Callable[[str], None]) -> None:
-        """Does the model carry its state, score a batch as it scores one sequence, and look only at the past?
-
-        A lost state is worked around by recomputing in full, a batch that disturbs its sequences by batches of one.
-
-        Raises:
-            InputError: values that are not finite, or that depend on later tokens.
-        """
-        settings = self.scorer_settings
-        name = settings.get("name")
-        tolerance = TOLERANCE.get(str(settings.get("dtype")), TOLERANCE["float32"])
-        tokens = self.windows.tokens([0, min(1, len(self.windows) - 1)])
-        reach = int(getattr(self.scorer, "sliding_window", 0))
-        half = min(self.windows.length // 2, max(32, reach + 8 if reach < self.windows.length else 0))
-        tokens = tokens[:, : min(self.windows.length, 2 * half)].copy()
-        if len(self.windows) == 1:
-            tokens[1] = np.roll(tokens[1], 1)
-        full, _ = self._log_prob(tokens)
-        single, _ = self._log_prob(tokens[:1])
-        prefix, state = self._log_prob(tokens[:, :half])
-        try:
-            first, _ = self._log_prob(tokens[:, half:], state)
-            again, _ = self._log_prob(tokens[:, half:], state)
-            continued = max(_largest(full[:, half:] - first), _largest(full[:, half:] - again))
-        except Exception as error:  # whatever a model's own code raises when it cannot go on
-            say(f"{name}: cannot continue from a cached state ({type(error).__name__})")
-            continued = np.inf
-        differences = {
-            "batched against single": _largest(full[:1] - single),
-            "prefix of a longer pass": _largest(full[:, :half] - prefix),
-            "continued from a state": continued,
-        }
-        if differences["prefix of a longer pass"] > tolerance:
-            raise InputError(
-                f"{name}: later tokens change the odds of earlier ones by "
-                f"{differences['prefix of a longer pass']:.2g} nats; expected a causal model"
-            )
-        if continued > tolerance:
-            self._recompute = True
-            say(f"{name}: continuing from a state is off by {continued:.2g} nats; shuffled passes are computed in full")
-        if differences["batched against single"] > tolerance:
-            self.budget = 1
-            say(
-                f"{name}: in a batch its values move by {differences['batched against single']:.2g} nats; "
-                "sequences are scored one by one"
-            )
-        trusted = [value for name, value in differences.items() if value <= tolerance]
-        report = {
-            "tokens": int(tokens.size),
-            "tolerance": tolerance,
-            "differences": {key: value if np.isfinite(value) else None for key, value in differences.items()},
-            "noise_floor": max(trusted, default=None),
-            "recomputed_in_full": self._recompute,
-            "one_by_one": differences["batched against single"] > tolerance,
-            "platform": getattr(self.scorer, "platform", None),
-        }
-        self.store.add_self_test(report)
-
-    @property
-    def scorer_settings(self) -> Mapping[str, Any]:
-        return settings_of(self.scorer)
-
-    def _unit(self, indices: NDArray[np.int64], lacking: Wanted, advance: Callable[[int], None]) -> Iterator[Piece]:
-        info = {
-            "windows": indices.tolist(),
-            "documents": self.windows.document[indices].tolist(),
-            "starts": self.windows.start[indices].tolist(),
-        }
-        if lacking.conditional or lacking.shuffled:
-            conditional, shuffled, partners = self._conditional(indices, lacking, advance)
-            # The shuffled pieces first: with the conditional one in place a resumed run would read X once more for them.
-            for shuffle, values in shuffled.items():
-                extra = {"shuffle": shuffle, "partners": partners[shuffle].tolist()}
-                yield Piece("shuffled", values, {**info, **extra})
-            if lacking.conditional:
-                yield Piece("conditional", {"": conditional}, {**info, "bytes": self.windows.bytes(indices)})
-        if lacking.marginal:
-            values = {str(split): np.empty((len(indices), n), np.float32) for split, n in lacking.marginal}
-            begin = getattr(self.scorer, "begin", lambda position: None)
-            for split, n in lacking.marginal:
-
-                def marginal(rows: slice, split: int = split, n: int = n) -> None:
-                    tokens = self.windows.tokens(indices[rows])[:, split : split + n]
-                    values[str(split)][rows] = self._log_prob(tokens, begin(split))[0]
-                    advance(tokens.size)
-
-                self._in_batches(len(indices), n, marginal)
-            yield Piece("marginal", values, info)
-        if lacking.contexts:
-            yield Piece("contexts", self._contexts(indices, lacking.contexts, advance), info)
-
-    def _contexts(
-        self, indices: NDArray[np.int64], spans: Spans, advance: Callable[[int], None]
-    ) -> dict[str, NDArray[np.float32]]:
-        """log q(y1 y2 | c) of each window's Y for the first contexts c that are from other documents, (windows, contexts)."""
-        count = max(count for _, count in spans)
-        pieces, documents = self.windows.contexts(count)
-        tokens = self.windows.tokens(indices)
-        values = {str(split): np.empty((len(indices), count), np.float32) for split, _ in spans}
-        given = {str(split): np.empty((len(indices), len(pieces)), np.float32) for split, _ in spans}
-
-        def after(rows: slice) -> None:
-            state = None if self._recompute else self._log_prob(pieces[rows])[1]
-            for split, _ in spans:
-                for window in range(len(indices)):
-                    start = np.repeat(tokens[window : window + 1, split : split + 2], rows.stop - rows.start, 0)
-                    if self._recompute:
-                        whole = self._log_prob(np.concatenate([pieces[rows], start], 1))[0][:, pieces.shape[1] :]
-                    else:
-                        whole = self._log_prob(start, state)[0]
-                    given[str(split)][window, rows] = whole.sum(1)
-                    advance(start.size)
-
-        self._in_batches(len(pieces), pieces.shape[1] + 2, after)
-        for window, own in enumerate(self.windows.document[indices]):
-            for split, _ in spans:
-                values[str(split)][window] = given[str(split)][window, documents != own][:count]
-        return values
-
-    def _conditional(
-        self, indices: NDArray[np.int64], lacking: Wanted, advance: Callable[[int], None]
-    ) -> tuple[NDArray[np.float32], dict[int, dict[str, NDArray[np.float32]]], dict[int, NDArray[np.int64]]]:
-        """The conditional pass, left at each split by the shuffled ones, which go on from its state."""
-        length = self.windows.length
-        drawn = {shuffle: self.windows.partners(indices, shuffle) for shuffle, _ in lacking.shuffled}
-        conditional = np.empty((len(indices), length), np.float32)
-        shuffled = {
-            shuffle: {str(split): np.empty((len(indices), n), np.float32) for split, n in parts}
-            for shuffle, parts in lacking.shuffled
-        }
-        # Cut where all shuffled passes leave, also those that the store holds: the same cuts give the same last bits.
-        stops = sorted({split for _, parts in self.wanted.shuffled for split, _ in parts})
-        cuts = [0, *([] if self._recompute else stops)]
-        if lacking.conditional:
-            cuts.append(length)
-
-        def read(rows: slice) -> None:
-            tokens, state = self.windows.tokens(indices[rows]), None
-            for begin, end in pairwise(cuts):
-                conditional[rows, begin:end], state = self._log_prob(tokens[:, begin:end], state)
-                advance(tokens[:, begin:end].size)
-                if not self._recompute:
-                    follow(rows, end, tokens, state)
-            if self._recompute:
-                for split in stops:
-                    follow(rows, split, tokens, None)
-
-        def follow(rows: slice, split: int, tokens: NDArray[Any], state: Any) -> None:
-            for shuffle, parts in lacking.shuffled:
-                for n in (n for at, n in parts if at == split):
-                    other = drawn[shuffle][0][rows, split : split + n]
-                    if self._recompute:
-                        both = np.concatenate([tokens[:, :split], other], 1)
-                        shuffled[shuffle][str(split)][rows] = self._log_prob(both)[0][:, split:]
-                    else:
-                        shuffled[shuffle][str(split)][rows] = self._log_prob(other, state)[0]
-                    advance(other.size)
-
-        self._in_batches(len(indices), length, read)
-        return conditional, shuffled, {shuffle: documents for shuffle, (_, documents) in drawn.items()}
-
-    def _in_batches(self, count: int, length: int, work: Callable[[slice], None]) -> None:
-        """`work` on rows 0..count, as many at a time as the token budget holds; halved for good when memory runs out."""
-        first = 0
-        while first < count:
-            size = min(count - first, max(1, self.budget // length))
-            try:
-                work(slice(first, first + size))
-            except Exception as error:
-                if size == 1 or not _out_of_memory(error):
-                    raise
-                self.budget = size // 2 * length
-                continue
-            first += size
-
-    def _log_prob(self, tokens: NDArray[Any], state: Any = None) -> tuple[NDArray[np.float32], Any]:
-        values, state = self.scorer.log_prob(tokens, state)
-        values = np.asarray(values)
-        if values.shape != tokens.shape:
-            raise InputError(
-                f"scorer: log_prob gave shape {values.shape}; expected {tokens.shape}, one value per target"
-            )
-        if not np.isfinite(values).all():
-            worst = values[~np.isfinite(values)][0]
-            raise InputError(
-                f"scorer: a log-probability of {worst} from {self.scorer_settings.get('name')}; expected finite values: "
-                "information is infinite where the model gives an event no chance"
-            )
-        return values.astype(np.float32, copy=False), state
+    def _side_by_side(self) -> Iterator[tuple[list[np.ndarray[Any, Any]], Wanted]]:
+        """Parts that lack the same passes, as many together as a batch holds."""
+        rows = max(1, min(_LARGEST_BATCH, self.budget // self.windows.length))
+        units: list[np.ndarray[Any, Any]] = []
+        for place, (indices, lacking) in enumerate(self.work):
+            units.append(indices)
+            following = self.work[place + 1] if place + 1 < len(self.work) else None
+            size = sum(map(len, units))
+            if following is None or following[1] != lacking or size + len(following[0]) > rows:
+                yield units, lacking
+                units = []
 
 
-def _out_of_memory(error: Exception) -> bool:
-    name, text = type(error).__name__, str(error).lower()
-    return (
-        name == "OutOfMemoryError"
-        or isinstance(error, MemoryError)
-        or "out of memory" in text
-        or "can't allocate memory" in text
+def prepare(request: Request, out: str | os.PathLike[str], shard: tuple[int, int] | None = None) -> ScoringRun:
+    """Check all that can be checked before the model runs, open or make the store, and find what it lacks."""
+    settings, share = request.settings, share_of(shard)
+    wanted = wanted_of(settings)
+    source, windows = request.find()
+    scorer = request.scorer(source)
+    store = Store(out)
+    store.create(_store_settings(request, windows, scorer, store))
+    store.ask(Asked(len(windows), settings.spans, settings.shuffles, settings.contexts))
+    return ScoringRun(
+        request=request,
+        scorer=scorer,
+        windows=windows,
+        store=store,
+        wanted=wanted,
+        work=missing(store, len(windows), wanted, share, redo=True),
+        budget=settings.max_batch_tokens or int(getattr(scorer, "token_budget", lambda: _BUDGET)()),
     )
 
 
-def _largest(difference: NDArray[Any]) -> float:
-    return float(np.abs(difference).max(initial=0.0))
+def _store_settings(request: Request, windows: Windows, scorer: Any, store: Store) -> dict[str, Any]:
+    corpus, length = request.corpus, request.settings.length
+    unit = max(1, min(_UNIT_WINDOWS, _UNIT_TOKENS // length))
+    return {
+        "corpus": {
+            "hash": windows.hash,
+            "documents": len(corpus),
+            "tokenizer": corpus.tokenizer if isinstance(corpus, Corpus) else {"name": "rows"},
+        },
+        "model": dict(settings_of(scorer)),
+        "length": length,
+        "seed": request.settings.seed,
+        "sentence_starts": windows.at_sentences,
+        # A store keeps the unit it was begun with.
+        "unit": store.open().settings["unit"] if store.exists else unit,
+    }
+
+
+def forecast(request: Request, out: str | os.PathLike[str], shard: tuple[int, int] | None = None) -> Forecast:
+    """What `l2m.score` would do, without loading the weights or writing anything.
+
+    Returns:
+        The tokens to evaluate and, of a language model, memory and seconds (from 2 * parameters operations per token and the
+        speed of a matrix product here). `details`: windows, documents, length, splits, passes (tokens of each kind),
+        tokens_per_window, ngram_tokens (tokens whose n-grams are counted at the end), parameters.
+    """
+    settings, share = request.settings, share_of(shard)
+    wanted = wanted_of(settings)
+    source, windows = request.find()
+    store = Store(out)
+    if store.exists:
+        store.open()
+    else:
+        store.settings = {"unit": max(1, min(_UNIT_WINDOWS, _UNIT_TOKENS // settings.length))}
+    passes = {"conditional": 0, "marginal": 0, "shuffled": 0, "contexts": 0}
+    for indices, lacking in missing(store, len(windows), wanted, share, redo=False):
+        for name, tokens in lacking.of_passes(settings.length).items():
+            passes[name] += len(indices) * tokens
+    tokens = sum(passes.values())
+    if settings.contexts and passes["contexts"]:
+        tokens += len(windows.contexts(settings.contexts)[0]) * CONTEXT_TOKENS
+    cost: dict[str, Any] = {"parameters": None, "memory_bytes": None, "seconds": None}
+    if not hasattr(request.model, "log_prob"):
+        from l2m.scoring.language_model import estimate
+
+        model = request.model if source is None else source
+        cost = estimate(model, tokens, settings.device, settings.dtype, settings.max_batch_tokens)
+    return Forecast(
+        work={"tokens": tokens},
+        tasks={} if cost["seconds"] is None else {"scoring": cost["seconds"]},
+        memory_bytes=cost["memory_bytes"],
+        details={
+            "windows": len(windows),
+            "documents": int(np.unique(windows.document).size),
+            "length": settings.length,
+            "splits": [split for split, _ in settings.spans],
+            "passes": passes,
+            "tokens_per_window": wanted.tokens(settings.length),
+            "ngram_tokens": ngram_tokens(store, request.corpus),
+            "parameters": cost["parameters"],
+        },
+    )

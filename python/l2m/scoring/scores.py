@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from l2m.base.files import read_json
 from l2m.errors import InputError
-from l2m.scoring.store import Piece, Store
+from l2m.scoring.ngram_entropy import read_ngram_entropies
+from l2m.scoring.store import Asked, Piece, Store
 
 
 class Scores:
@@ -22,6 +22,7 @@ class Scores:
         settings: the corpus, the model and how windows were cut.
         documents: int64, (windows,): the document each window is from.
         starts: int64, (windows,): its first token within the document.
+        asked: what the runs of this store were asked for, all together.
     """
 
     def __init__(self, store: Store) -> None:
@@ -29,6 +30,7 @@ class Scores:
         self.folder = store.folder
         self.settings = store.settings
         self._pieces = list(store.pieces())
+        self.asked: Asked = store.asked()
         count = 1 + max((max(piece.info["windows"]) for piece in self._pieces), default=-1)
         self.documents = np.full(count, -1, np.int64)
         self.starts = np.full(count, -1, np.int64)
@@ -51,6 +53,11 @@ class Scores:
 
     def __repr__(self) -> str:
         return f"Scores({self.folder}, {len(self)} windows of {self.length} tokens, splits {list(self.splits)}, {self.shuffles} shuffles)"
+
+    @property
+    def windows_asked(self) -> int:
+        """Windows that runs were asked for, or more where the store holds more."""
+        return max(len(self), self.asked.windows)
 
     @property
     def length(self) -> int:
@@ -104,8 +111,7 @@ class Scores:
     @cached_property
     def ngram_entropy(self) -> dict[int, float]:
         """n -> Grassberger's entropy, in nats, of the corpus's n-grams."""
-        path = self.folder / "statistics.json"
-        return {int(n): value for n, value in read_json(path)["ngram_entropy"].items()} if path.exists() else {}
+        return read_ngram_entropies(self._store)
 
     @cached_property
     def bytes(self) -> NDArray[np.float64]:
@@ -146,7 +152,7 @@ class Scores:
         return self._gather("contexts").get(None, {})
 
     def _gather(self, kind: str) -> dict[int | None, dict[int, NDArray[np.float32]]]:
-        """shuffle -> split -> array. Where a longer Y was scored later, its values stand."""
+        """shuffle -> split -> array. Where a longer Y was scored later, its values are taken."""
         pieces = sorted(self._of(kind), key=lambda piece: max(v.shape[1] for v in piece.values.values()))
         arrays: dict[int | None, dict[int, NDArray[np.float32]]] = {}
         for piece in pieces:

@@ -1,15 +1,18 @@
 """The score store: one folder, one small file for each piece of work, written whole or not at all, checked when read.
 
     scores.json              what was asked of which model on which corpus; whoever opens the store again must agree
+    asked-HASH.json          how many windows and which passes a run was asked for
     passes/NAME.scores       log-probabilities of some windows in some passes: a line of JSON, float32 values, BLAKE3
     self-test-HASH.json      what the self-test at the start of a run measured
+    statistics.json          entropies of the corpus's n-grams
 
-Files are only ever added, under names that follow from their content's description, so any number of processes and
-machines write side by side, reading needs no merge, and an interrupted run goes on with what is missing. A damaged file
-costs that file alone.
+Every file has a checksum of itself, and a pass names the store it belongs to. Files are only ever added, under names that
+follow from their content's description, so any number of processes and machines write side by side, reading needs no
+merge, and an interrupted run resumes with what is missing. A damaged file costs that file alone.
 """
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,23 +22,41 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from l2m.base.files import atomic_write, json_hash, read_json, write_json
+from l2m.base.files import atomic_write, json_hash, read_json, read_sealed, write_sealed
+from l2m.base.folders import clear_temporaries, require_own, require_same
 from l2m.errors import InputError
+from l2m.scoring.settings import LONGEST, MOST_CONTEXTS, MOST_SHUFFLES, Spans
 
 SCHEMA = 1
+KINDS = ("conditional", "marginal", "shuffled", "contexts")
+_MOST_WINDOWS = 10**7
 
 
 class Piece(NamedTuple):
     """Token-wise log-probabilities of some windows.
 
-    `kind` is "conditional", "marginal", "shuffled" or "contexts"; `values` maps a split ("" for the conditional pass, which has
-    none) to an array whose first axis is the window. `info` describes it: "windows" (indices), "documents", "starts",
-    for shuffled passes "shuffle" and "partners" (their documents).
+    `kind` is one of `KINDS`; `values` maps a split ("" for the conditional pass, which has none) to an array whose first
+    axis is the window. `info` describes it: "windows" (indices), "documents", "starts", for shuffled passes "shuffle" and
+    "partners" (their documents), for conditional ones "bytes" of text (or null).
     """
 
     kind: str
     values: dict[str, NDArray[np.float32]]
     info: dict[str, Any]
+
+    def rows(self, place: slice) -> "Piece":
+        """The piece of these windows alone."""
+        info = {name: value[place] if isinstance(value, list) else value for name, value in self.info.items()}
+        return Piece(self.kind, {name: array[place] for name, array in self.values.items()}, info)
+
+
+class Asked(NamedTuple):
+    """What the runs of a store were asked for, all together."""
+
+    windows: int
+    spans: Spans
+    shuffles: int
+    contexts: int
 
 
 class Store:
@@ -44,6 +65,8 @@ class Store:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self.settings: dict[str, Any] = {}
+        self.sealed = True
+        """Whether scores.json has a checksum; versions before 0.2 wrote none."""
 
     @property
     def exists(self) -> bool:
@@ -54,55 +77,113 @@ class Store:
         """Read the settings.
 
         Raises:
-            InputError: not a score store, or one of another schema.
+            InputError: not a score store, one of another schema, or one that was changed or damaged.
         """
-        manifest = read_json(self.folder / "scores.json")
-        if not isinstance(manifest, dict) or manifest.get("kind") != "scores" or manifest.get("schema") != SCHEMA:
-            raise InputError(f"{self.folder / 'scores.json'}: not a score store of schema {SCHEMA}")
-        self.settings = manifest["settings"]
+        path = self.folder / "scores.json"
+        self.sealed = "checksum" in _keys(path)
+        manifest = read_sealed(path, unsealed=True)
+        if not self.sealed and set(manifest) != {"kind", "schema", "settings"}:
+            raise InputError(
+                f"{path}: damaged or edited (its checksum is gone); restore it, or score into another folder"
+            )
+        if manifest.get("kind") != "scores" or manifest.get("schema") != SCHEMA:
+            raise InputError(f"{path}: not a score store of schema {SCHEMA}")
+        settings = manifest.get("settings")
+        if (
+            not isinstance(settings, dict)
+            or not _is_whole(settings.get("length"), 4, LONGEST)
+            or not _is_whole(settings.get("unit"), 1, LONGEST)
+            or not isinstance(settings.get("model"), dict)
+            or not isinstance(settings.get("corpus"), dict)
+            or not isinstance(settings["corpus"].get("hash"), str)
+        ):
+            raise InputError(f"{path}: settings that no run writes; expected a score store")
+        self.settings = settings
         return self
 
     def create(self, settings: Mapping[str, Any]) -> "Store":
         """Open the store if there is one and it was made with the same settings, else make it.
 
         Raises:
-            InputError: the folder holds scores of another run; names the first setting that differs.
+            InputError: the folder holds scores of another run (the first setting that differs is named), or another run.
         """
+        require_own(self.folder, "scores.json")
         if self.exists:
             self.open()
-            for key in settings:
-                here, there = settings[key], self.settings.get(key)
-                if isinstance(here, Mapping) and isinstance(there, Mapping):
-                    name = next((name for name in {**here, **there} if here.get(name) != there.get(name)), None)
-                    if name is not None:
-                        self._refuse(f"{key}.{name}", there.get(name), here.get(name))
-                elif here != there:
-                    self._refuse(key, there, here)
+            require_same(self.folder, {name: self.settings.get(name) for name in settings}, settings)
+            for folder in (self.folder, self.folder / "passes"):
+                clear_temporaries(folder)
+            (self.folder / "passes").mkdir(exist_ok=True)
             return self
         (self.folder / "passes").mkdir(parents=True, exist_ok=True)
-        self.settings = dict(settings)
-        write_json(self.folder / "scores.json", {"kind": "scores", "schema": SCHEMA, "settings": self.settings})
+        self.settings = json.loads(json.dumps(settings))
+        write_sealed(self.folder / "scores.json", {"kind": "scores", "schema": SCHEMA, "settings": self.settings})
         return self
 
-    def _refuse(self, name: str, there: Any, here: Any) -> None:
-        raise InputError(
-            f"{self.folder}: scored with {name} = {there!r}, now {here!r}; expected the same, or another --out"
-        )
+    @property
+    def key(self) -> str:
+        """What a piece names its store by."""
+        return json_hash(self.settings)[:16]
+
+    def ask(self, asked: Asked) -> None:
+        """Keep what a run was asked for, so that a reader knows what is missing."""
+        value = {**asked._asdict(), "spans": [list(span) for span in asked.spans]}
+        path = self.folder / f"asked-{json_hash(value)[:16]}.json"
+        if not path.exists():
+            write_sealed(path, value)
+
+    def asked(self) -> Asked:
+        """The most of everything that runs were asked for; zeros where no run kept it.
+
+        Raises:
+            InputError: a file was changed or damaged.
+        """
+        windows, longest, shuffles, contexts = 0, dict[int, int](), 0, 0
+        for path in sorted(self.folder.glob("asked-*.json")):
+            value = read_sealed(path)
+            spans = value.get("spans")
+            if not (
+                _is_whole(value.get("windows"), 1, _MOST_WINDOWS)
+                and _is_whole(value.get("shuffles"), 0, MOST_SHUFFLES)
+                and _is_whole(value.get("contexts"), 0, MOST_CONTEXTS)
+                and isinstance(spans, list)
+                and all(isinstance(s, list) and len(s) == 2 and all(_is_whole(x, 1, LONGEST) for x in s) for s in spans)
+            ):
+                raise InputError(f"{path}: damaged; remove it and score again with the same settings")
+            for split, length in spans:
+                longest[split] = max(longest.get(split, 0), length)
+            windows, shuffles = max(windows, value["windows"]), max(shuffles, value["shuffles"])
+            contexts = max(contexts, value["contexts"])
+        return Asked(windows, tuple(sorted(longest.items())), shuffles, contexts)
 
     def add_self_test(self, report: Mapping[str, Any]) -> None:
         """Keep what a self-test measured; the same report twice is one file."""
         path = self.folder / f"self-test-{json_hash(report)[:16]}.json"
         if not path.exists():
-            write_json(path, report)
+            write_sealed(path, report)
 
     def self_tests(self) -> list[dict[str, Any]]:
-        """All self-test reports."""
-        return [read_json(path) for path in sorted(self.folder.glob("self-test-*.json"))]
+        """All self-test reports.
+
+        Raises:
+            InputError: one was changed or damaged.
+        """
+        reports = []
+        for path in sorted(self.folder.glob("self-test-*.json")):
+            report = read_sealed(path, unsealed=not self.sealed)
+            floor, differences = report.get("noise_floor"), report.get("differences")
+            if path.name != f"self-test-{json_hash(report)[:16]}.json" or not (
+                (floor is None or _is_real(floor)) and isinstance(differences, dict)
+            ):
+                raise InputError(f"{path}: damaged (its name is not that of its content); remove it and score again")
+            reports.append(report)
+        return reports
 
     def add(self, piece: Piece) -> None:
         """Write a piece, atomically."""
         header = {
             "kind": piece.kind,
+            **({"store": self.key} if self.sealed else {}),
             **piece.info,
             "arrays": [[name, list(array.shape)] for name, array in piece.values.items()],
         }
@@ -120,10 +201,10 @@ class Store:
             damaged: takes the paths of damaged files, which are then passed over.
 
         Raises:
-            InputError: a damaged file, where `damaged` is None.
+            InputError: a damaged file, where `damaged` is None; a whole one of another store, or that no run writes.
         """
         for path in sorted((self.folder / "passes").glob("*.scores")):
-            piece = _read(path)
+            piece = self._read(path)
             if piece is not None:
                 yield piece
             elif damaged is None:
@@ -134,6 +215,53 @@ class Store:
             else:
                 damaged.append(path)
 
+    def _read(self, path: Path) -> Piece | None:
+        try:
+            content = path.read_bytes() if path.is_file() else b""
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}") from None
+        body, checksum = content[:-32], content[-32:]
+        if len(content) < 33 or blake3(body).digest() != checksum:
+            return None
+        line, _, data = body.partition(b"\n")
+        try:
+            header = json.loads(line)
+            store = header.pop("store", None)
+            kind, arrays = header.pop("kind"), header.pop("arrays")
+            piece = self._piece(kind, arrays, header, data)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+            raise InputError(f"{path}: not a piece of scores ({error}); remove it and score again") from None
+        if (self.sealed and store != self.key) or path.stem != piece_name(piece.kind, piece.info, piece.values):
+            raise InputError(f"{path}: belongs to another store or under another name; remove it and score again")
+        return piece
+
+    def _piece(self, kind: Any, arrays: Any, info: dict[str, Any], data: bytes) -> Piece:
+        """A piece, after everything that its readers rely on was checked."""
+        windows, length = info["windows"], int(self.settings["length"])
+        _require(kind in KINDS, f"kind {kind!r}")
+        _require(_are_whole(windows, 0, _MOST_WINDOWS) and len(set(windows)) == len(windows) > 0, "windows")
+        for name in ("documents", "starts", *(("partners",) if kind == "shuffled" else ())):
+            _require(_are_whole(info[name], 0, 1 << 62) and len(info[name]) == len(windows), name)
+        if kind == "shuffled":
+            _require(_is_whole(info["shuffle"], 0, MOST_SHUFFLES), "shuffle")
+        counted = info.get("bytes")
+        _require(counted is None or (_are_whole(counted, 0, 1 << 40) and len(counted) == len(windows)), "bytes")
+        values, start = {}, 0
+        for name, shape in arrays:
+            _require(_are_whole(shape, 1, LONGEST) and len(shape) == 2 and shape[0] == len(windows), "shape")
+            if kind == "conditional":
+                _require(name == "" and shape[1] == length, "shape")
+            else:
+                most = MOST_CONTEXTS if kind == "contexts" else length
+                _require(name.isdecimal() and 0 < int(name) < length and shape[1] <= most, "split")
+            size = math.prod(shape)
+            _require(start + 4 * size <= len(data), "size")
+            values[name] = np.frombuffer(data, "<f4", size, start).reshape(shape)
+            _require(bool(np.isfinite(values[name]).all()), "values that are not finite")
+            start += 4 * size
+        _require(start == len(data) and bool(values), "size")
+        return Piece(kind, values, info)
+
 
 def piece_name(kind: str, info: Mapping[str, Any], values: Mapping[str, NDArray[Any]]) -> str:
     """The name of a piece's file: kind, first window, and a hash of all that tells it from others."""
@@ -142,16 +270,23 @@ def piece_name(kind: str, info: Mapping[str, Any], values: Mapping[str, NDArray[
     return f"{kind}-{info['windows'][0]:06d}-{about[:16]}"
 
 
-def _read(path: Path) -> Piece | None:
-    content = path.read_bytes()
-    body, checksum = content[:-32], content[-32:]
-    if len(content) < 33 or blake3(body).digest() != checksum:
-        return None
-    line, _, data = body.partition(b"\n")
-    header = json.loads(line)
-    values, start = {}, 0
-    for name, shape in header.pop("arrays"):
-        size = int(np.prod(shape, dtype=np.int64))
-        values[name] = np.frombuffer(data, "<f4", size, start).reshape(shape)
-        start += 4 * size
-    return Piece(header.pop("kind"), values, header)
+def _keys(path: Path) -> list[str]:
+    value = read_json(path)
+    return list(value) if isinstance(value, dict) else []
+
+
+def _require(held: bool, what: str) -> None:
+    if not held:
+        raise ValueError(what)
+
+
+def _is_whole(value: Any, low: int, high: int) -> bool:
+    return type(value) is int and low <= value <= high
+
+
+def _are_whole(values: Any, low: int, high: int) -> bool:
+    return isinstance(values, list) and all(_is_whole(value, low, high) for value in values)
+
+
+def _is_real(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value) and value >= 0

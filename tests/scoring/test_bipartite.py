@@ -1,0 +1,148 @@
+"""Bipartite estimates: sources whose information is known exactly, corrections, errors."""
+
+import numpy as np
+import pytest
+
+import l2m
+from l2m import scoring
+from l2m.scoring.bipartite import bipartite, without_each_document
+from l2m.scoring.windows import Windows
+from l2m.statistics.jackknife import jackknife_errors
+from l2m.truth.sources import Mixture
+from scored import LENGTH, SOURCES, full_pass, measured
+from tiny_models import VOCABULARY, random_model
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_exact_sources_give_their_closed_form(name, tmp_path):
+    source = SOURCES[name]
+    scores = measured(source, tmp_path)
+    for ratio in (2, 3, 4):
+        direct, vclub = bipartite(scores, ratio=ratio), bipartite(scores, estimator="vclub", ratio=ratio)
+        assert direct.split.tolist() == [split for split in (2, 4, 8, 16, 32) if ratio * split <= LENGTH]
+        for curve, truth in ((direct, source.bipartite_information), (vclub, source.vclub)):
+            expected = np.array([truth(split, ratio * split) for split in curve.split])
+            z = (curve.information - expected) / np.where(expected == 0, 1, curve.stderr)
+            assert np.abs(z).max() < 4, (name, ratio, curve.settings["estimator"], z)
+
+
+def test_a_wrong_scorer_is_off_by_the_known_divergences(tmp_path):
+    """q = 3/4 p + 1/4 uniform on a Markov chain: only the first token of Y differs between log q(Y|X) and log q(Y)."""
+    source = SOURCES["markov"]
+    wrong = Mixture(source, 0.25)
+    scores = measured(source, tmp_path, scorer=wrong)
+    p, pi, m = source.transition, source.stationary, source.vocab_size
+    given, alone = 0.75 * p + 0.25 / m, 0.75 * pi + 0.25 / m
+    joint = pi[:, None] * p
+    direct = (joint * np.log(given / alone)).sum()
+    # = I + KL(p(y) || q(y)) - KL(p(y|x) || q(y|x))
+    divergences = (pi * np.log(pi / alone)).sum() - (joint * np.log(p / given)).sum()
+    assert direct == pytest.approx(source.bipartite_information(2, 4) + divergences, abs=1e-12)
+    vclub = ((joint - np.outer(pi, pi)) * np.log(given)).sum()
+    for estimator, expected in (("direct", direct), ("vclub", vclub)):
+        curve = bipartite(scores, estimator=estimator)
+        assert np.abs((curve.information - expected) / curve.stderr).max() < 4
+        assert abs(curve.information[0] - source.bipartite_information(2, 4)) > 4 * curve.stderr[0]
+
+
+def test_averaged_contexts_correct_a_start_that_is_wrong(tmp_path):
+    """A scorer whose start token says nothing: direct is too high by KL(pi || uniform); contexts mend it, but for Jensen."""
+    source = SOURCES["markov"]
+    blind = BlindStart(source)
+    ids = source.sample(400, LENGTH, seed=2)
+    scores = scoring.score(
+        l2m.Corpus(list(ids)), blind, out=tmp_path, length=LENGTH, splits=[4, 8], shuffles=0, contexts=256
+    )
+    truth = source.bipartite_information(4, 8)
+    excess = np.log(source.vocab_size) + (source.stationary * np.log(source.stationary)).sum()
+    plain = bipartite(scores)
+    assert np.abs((plain.information - truth - excess) / plain.stderr).max() < 4
+    mended = bipartite(scores, correction="averaged")
+    # Jensen: the mean over K of q(y1|c) has relative variance (1/pi - 1)/K at most, half of it in the logarithm.
+    bias = ((1 - source.stationary) / 256 / 2).sum()
+    assert ((mended.information - truth) < bias + 4 * mended.stderr).all()
+    assert ((mended.information - truth) > -4 * mended.stderr).all()
+    assert min(mended.settings["change_from_half_to_all_contexts"]) < 0
+    assert mended.settings["bias"] == "upward"
+    grams = bipartite(scores, correction="ngram", weight=1.0)
+    gram_entropy = scores.ngram_entropy[2]
+    expected = plain.information + gram_entropy + scores.marginal(4)[:, :2].sum(1).mean()
+    assert grams.information[0] == pytest.approx(expected[0], abs=1e-6)
+    with pytest.raises(l2m.InputError, match="64 or more"):
+        scoring.score(l2m.Corpus(list(ids)), blind, out=tmp_path / "few", length=LENGTH, contexts=32)
+
+
+class BlindStart:
+    """An exact scorer of a Markov chain, but for the first token after the start, which it takes for uniform."""
+
+    def __init__(self, source):
+        self.source, self.settings = source, {"name": "blind start"}
+
+    def log_prob(self, tokens, state=None):
+        values, after = self.source.log_prob(tokens, state)
+        if state is None:
+            values[:, 0] = -np.log(self.source.vocab_size)
+        return values, after
+
+
+def test_the_paper_preset(tmp_path):
+    scores = measured(SOURCES["copy"], tmp_path, windows=60)
+    same, paper = bipartite(scores), bipartite(scores, preset="paper")
+    np.testing.assert_allclose(paper.information, same.information)  # every marginal is used once either way
+    assert not np.allclose(paper.pointwise, same.pointwise)
+    assert paper.fit().settings["x"] == "split"
+    law, at_length = same.fit(x="split"), same.fit()
+    assert at_length.settings["x"] == "length"
+    assert at_length.exponent == pytest.approx(law.exponent)
+    assert at_length.amplitude == pytest.approx(law.amplitude * 0.5**law.exponent)
+
+
+def test_errors_cover_documents_that_differ():
+    """One value per document, ten windows each: the error is that of 40 values, not of 400; the jackknife of a mean is exact."""
+    random = np.random.default_rng(0)
+    document = np.repeat(np.arange(40), 10)
+    of_document = random.normal(size=40)
+    first = of_document[document][:, None]
+    zero, partner = np.zeros((400, 1, 1)), document[:, None]
+    estimate, replicates, groups = without_each_document(first, zero, document, partner)
+    assert groups == "documents"
+    assert estimate[0] == pytest.approx(of_document.mean())
+    stderr = jackknife_errors(replicates)[0][0]
+    assert stderr == pytest.approx(of_document.std(ddof=1) / np.sqrt(40))
+
+
+def test_a_partner_drawn_often_leaves_with_its_document():
+    """Slow and obvious: recompute from what is left."""
+    random = np.random.default_rng(1)
+    document = np.repeat(np.arange(9), 3)
+    partners = (document[:, None] + random.integers(1, 9, (27, 2))) % 9
+    first, second = random.normal(size=(27, 4)), random.normal(size=(27, 2, 4))
+    _, replicates, _ = without_each_document(first, second, document, partners)
+    for group in range(9):
+        kept = [(i, k) for i in range(27) for k in range(2) if document[i] != group and partners[i, k] != group]
+        expected = first[document != group].mean(0) - np.mean([second[pair] for pair in kept], 0)
+        np.testing.assert_allclose(replicates[group], expected)
+
+
+def test_the_authors_order_of_evaluation_gives_the_same_pointwise_numbers(tmp_path):
+    """Every split scored anew from the start, all logits kept: log q(Y|X), log q(Y), log q(Y'|X) for one pair at a time."""
+    model = random_model("llama")
+    ids = np.random.default_rng(3).integers(3, VOCABULARY, (6, 64)).astype(np.uint16)
+    corpus = l2m.Corpus(list(ids))
+    scores = scoring.score(corpus, model, out=tmp_path, length=64)
+    partners = Windows(corpus, 64).partners(range(6), 0)[0]
+    evaluated = 0
+    for ratio in (2, 3, 4):
+        direct, vclub = bipartite(scores, ratio=ratio), bipartite(scores, estimator="vclub", ratio=ratio)
+        for column, split in enumerate(direct.split):
+            for row in range(3):
+                x, y = ids[row, :split], ids[row, split : ratio * split]
+                given = full_pass(model, x, y).sum()
+                alone = full_pass(model, [], y).sum()
+                shuffled = full_pass(model, x, partners[row, split : ratio * split]).sum()
+                evaluated += (2 * ratio + ratio - 1) * split
+                # A sum of up to 48 values in float32, each within 1e-5.
+                assert direct.pointwise[row, column] == pytest.approx(given - alone, abs=5e-4)
+                assert vclub.pointwise[row, column] == pytest.approx(given - shuffled, abs=5e-4)
+    # 64 + 2 * (32 + 48 + 24 + 12 + 6) in ours.
+    assert evaluated / 3 > 2 * 308
