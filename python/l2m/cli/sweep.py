@@ -90,7 +90,8 @@ def sweep(
 
 def _show(rows: "list[RunResult]", folder: Path, json: bool) -> None:
     from l2m.cli.output import print_result
-    from l2m.training.collapse import explain, save, table
+    from l2m.training.collapse import explain, table
+    from l2m.training.collapse_figures import save
 
     _some(rows, folder)
     folder.mkdir(parents=True, exist_ok=True)

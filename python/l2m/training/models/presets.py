@@ -1,11 +1,10 @@
 """The models of the paper's Tables F.1 and F.2, and tiny ones that train on two cores, as `transformers` configs."""
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Any
 
-from l2m.base.hub import Location, locate, transformers_config
+from l2m.base.hub import Location, hub_file, locate, transformers_config
 from l2m.errors import InputError
 
 
@@ -59,17 +58,49 @@ def preset(name: str) -> Preset:
     """
     if name not in PRESETS:
         raise InputError(
-            f"preset: {name!r}; expected one of {', '.join(PRESETS)}, a folder with config.json, or OWNER/NAME on the hub"
+            f"preset: {name!r}; expected one of {', '.join(PRESETS)}, a folder with config.json, an installed package that "
+            "carries a model, or OWNER/NAME on the hub"
         )
     return PRESETS[name]
 
 
-def is_named(model: str) -> bool:
-    """Whether it is a folder, a config.json, a GGUF file, a package or a name on the hub, not a preset."""
-    if model in PRESETS or not model:
-        return False
-    # A bare name that nothing here goes by is a preset misspelt rather than one of the hub's few bare names.
-    return os.sep in model or Path(model).exists() or locate("preset", model).hub is None
+def defaults(name: str) -> Preset:
+    """Training settings where the config has none: those of the preset, or for a named model those of the paper.
+
+    Raises:
+        InputError: neither a preset nor the name of a model.
+    """
+    if name in PRESETS:
+        return PRESETS[name]
+    _place(name)
+    return Preset("", 0, 0)
+
+
+def _place(name: str) -> tuple[Path | None, Path | None]:
+    """Where a model is that is not a preset: (its config.json, None), or (None, a GGUF file); both None: on the hub."""
+    path = Path(name)
+    if path.suffix == ".json" and path.is_file():
+        return path, None
+    if not path.exists() and "/" not in name:
+        found = locate("preset", name) if path.suffix != ".gguf" else None
+        if found is None or found.gguf is None:
+            preset(name)
+    found = locate("preset", name)
+    return (found.folder / "config.json" if found.folder else None), found.gguf
+
+
+def config_file(name: str) -> Path:
+    """The config.json of a model that is not a preset: the local one, one converted from GGUF, or one from the hub.
+
+    Raises:
+        InputError: no such model.
+    """
+    config, gguf = _place(name)
+    if gguf is not None:
+        from l2m.scoring.model_source import resolve_model
+
+        return resolve_model(name).folder / "config.json"
+    return config or hub_file("preset", name, "config.json")
 
 
 def backbone_config(
@@ -80,20 +111,22 @@ def backbone_config(
     layers: int | None = None,
     width: int | None = None,
     state: int | None = None,
+    file: Path | None = None,
 ) -> Any:
     """The `transformers` config of a preset, of a model folder or config.json, or of a name on the hub.
 
     Args:
         length: longest input, in positions (GPT2's table of positions).
-        vocabulary: number of token ids; 1 for continuous input, where the table of embeddings is not used; None to keep
-            that of the named model.
+        vocabulary: number of token ids; 1 for continuous input, where the table of embeddings is not used; None: that of the
+            named model, which a preset does not have.
         layers, width, state: in place of the preset's.
+        file: config.json of a named model, where it has been found already (`config_file`).
 
     Raises:
         InputError: no such model, or shapes that no such model can have.
     """
-    if is_named(model):
-        return _named_config(model, length, vocabulary, layers, width, state)
+    if model not in PRESETS:
+        return _named_config(file or config_file(model), model, length, vocabulary, layers, width, state)
     shape = preset(model)
     changes: dict[str, Any] = {"layers": layers, "width": width, "state": state}
     shape = dataclasses.replace(shape, **{name: value for name, value in changes.items() if value is not None})
@@ -101,11 +134,7 @@ def backbone_config(
         value = getattr(shape, name)
         if value is not None and value < 1:
             raise InputError(f"{name}: {value}; expected at least 1")
-    if vocabulary is None:
-        raise InputError(
-            f"pretrained: True for the preset {model!r}, which has no weights; expected a folder or a hub name"
-        )
-    common = {"vocab_size": vocabulary, "bos_token_id": 0, "eos_token_id": 0, "use_cache": False}
+    common = {"vocab_size": vocabulary or 1, "bos_token_id": 0, "eos_token_id": 0, "use_cache": False}
     if shape.family == "gpt2":
         if state is not None:
             raise InputError(f"state: {state} for {model}; expected none: attention keeps keys and values instead")
@@ -165,19 +194,22 @@ def _mamba2(shape: Preset, length: int, common: dict[str, Any]) -> Any:
 
 
 def _named_config(
-    model: str, length: int, vocabulary: int | None, layers: int | None, width: int | None, state: int | None
+    file: Path,
+    model: str,
+    length: int,
+    vocabulary: int | None,
+    layers: int | None,
+    width: int | None,
+    state: int | None,
 ) -> Any:
     for name, value in (("layers", layers), ("width", width), ("state", state)):
         if value is not None:
-            raise InputError(f"{name}: {value} beside {model}; expected none: its config.json says it")
-    if Path(model).is_file() and Path(model).suffix == ".json":
-        config = transformers_config(Location(model, folder=Path(model)))
-    else:
-        config = transformers_config(locate("preset", model))
+            raise InputError(f"{name}: {value} with {model}; expected none: config.json sets it")
+    from l2m.scoring.request import check_context
+
+    config = transformers_config(Location(model, folder=file))
     text = config.get_text_config()
-    positions = getattr(text, "max_position_embeddings", None)
-    if positions is not None and length > positions:
-        raise InputError(f"length: {length}; expected at most {positions}, the positions of {model}")
+    check_context(model, getattr(text, "max_position_embeddings", None), length)
     if vocabulary is not None:
         text.vocab_size = vocabulary
         for token in ("bos_token_id", "eos_token_id", "pad_token_id"):  # ids of its own vocabulary
