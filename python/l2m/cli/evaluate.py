@@ -10,7 +10,7 @@ def evaluate(
     figure: Path | None = None,
     quantity: Literal["kl", "nll"] = "kl",
     sequences: int = 64,
-    device: Literal["cpu", "cuda"] | None = None,
+    device: str | None = None,
     threads: int | None = None,
     json: bool = False,
 ) -> None:
@@ -21,28 +21,28 @@ def evaluate(
     run
         Folders of runs.
     out
-        Folder for the records, one NAME.json a run; default evaluation.json in each run's own.
+        Folder for the records, NAME.json for each run; default evaluation.json in the run's own folder.
     figure
         Draw the curves of all runs into this file (svg, png, pdf).
     quantity
         What the figure shows of runs on the Gaussian language: KL, or NLL = KL + conditional entropy.
     sequences
-        Held-out sequences to read.
+        Number of held-out sequences to read.
     device
-        Default: cuda if there is one.
+        cpu, cuda, cuda:1, mps; default: cuda if there is one.
     threads
         Processor threads; default all cores.
     json
         Print the result as one JSON object.
     """
+    from l2m.base.devices import use_threads
     from l2m.cli.output import print_result
     from l2m.errors import InputError
     from l2m.training.evaluation import draw, headline, summary
     from l2m.training.evaluation import evaluate as measure
-    from l2m.training.loop import use_threads
 
     if not run:
-        raise InputError("RUN: nothing named; expected folders of runs")
+        raise InputError("RUN: no folder given; expected folders of runs")
     use_threads(threads)
     names = [folder.name for folder in run]
     if (out is not None or figure is not None) and len(set(names)) < len(names):

@@ -1,7 +1,7 @@
 """l2m sweep: many runs from one file, resumable, and what they show together."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from l2m.training.collapse import RunResult
@@ -12,7 +12,7 @@ def sweep(
     file: Path,
     *,
     out: Path | None = None,
-    device: Literal["cpu", "cuda"] | None = None,
+    device: str | None = None,
     workers: int = 1,
     threads: int | None = None,
     sequences: int = 64,
@@ -26,31 +26,31 @@ def sweep(
     Parameters
     ----------
     file
-        The sweep (docs/collapse.toml is one); or a collapse.csv or nll.csv, to draw its figures again.
+        The sweep (see docs/collapse.toml); or a collapse.csv or nll.csv, to redraw its figures.
     out
-        Folder of the runs and results; default what the file says.
+        Folder of the runs and results; default: the one named in the file.
     device
-        Default: cuda if there is one.
+        cpu, cuda, cuda:1, mps; default: cuda if there is one.
     workers
-        Runs side by side, each a process; with several GPUs one each.
+        Runs at a time, each in a process; with several GPUs, one each.
     threads
-        Processor threads of each run; default all cores shared out.
+        Processor threads of each run; default: all cores, divided among the workers.
     sequences
-        Held-out sequences of an evaluation.
+        Number of held-out sequences per evaluation.
     select
-        Only the runs whose folder (NAME-LENGTH) matches this pattern, as *-16.
+        Only the runs whose folder (NAME-LENGTH) matches this pattern, such as *-16.
     results_only
-        Train nothing: gather what has been trained.
+        Train nothing; collect the results of the runs that are done.
     dry_run
-        Time a few steps of each run and say what all would take.
+        Time a few steps of each run and print how long all of them would take.
     json
         Print the result as one JSON object.
     """
-    import sys
     from fnmatch import fnmatch
 
+    from l2m.base import checks
     from l2m.errors import InputError
-    from l2m.training.sweep import estimate, read_sweep, run_sweep
+    from l2m.training.sweep import forecast, read_sweep, run_sweep
 
     if file.suffix == ".csv":
         from l2m.training import collapse, text_results
@@ -60,24 +60,21 @@ def sweep(
             return _show_text(text_results.read_csv(file), folder, json)
         return _show(collapse.read_csv(file), folder, json)
     runs = read_sweep(file, out=out)
-    for name, value in (("workers", workers), ("threads", threads)):
-        if value is not None and value < 1:
-            raise InputError(f"{name}: {value}; expected at least 1")
-
-    def say(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
+    checks.whole("workers", workers, 1, 1_024)
+    if threads is not None:
+        checks.threads(threads)
     chosen = [run for run in runs if select is None or fnmatch(run.folder.name, select)]
     if not chosen:
         raise InputError(f"select: {select!r}; expected a pattern of {', '.join(run.folder.name for run in runs)}")
     if dry_run:
         from l2m.cli.output import print_result
 
-        seconds = estimate(chosen, threads=threads or 1, device=device, say=say)
-        words = f"{seconds / 60:.0f} min one after another, {seconds / 60 / workers:.0f} min on {workers} workers"
-        return print_result({"runs": len(chosen), "seconds": seconds, "workers": workers}, json, words)
+        what = forecast(chosen, threads=threads or 1, device=device)
+        alone, together = what.seconds() or 0.0, what.seconds(workers) or 0.0
+        words = f"{alone / 60:.0f} min one after another, {together / 60:.0f} min on {workers} workers"
+        return print_result({**what.to_dict(workers), "seconds_one_after_another": alone}, json, words)
     if not results_only:
-        run_sweep(chosen, device=device, workers=workers, threads=threads, sequences=sequences, say=say)
+        run_sweep(chosen, device=device, workers=workers, threads=threads, sequences=sequences)
     folder = runs[0].folder.parent
     if runs[0].config.corpus is not None:
         from l2m.training.text_results import collect as collect_texts

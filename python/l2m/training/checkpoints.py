@@ -78,7 +78,9 @@ class Checkpoints:
         except (OSError, SafetensorError) as error:
             last = max(self.steps(), default=None)
             kept = "there is none before it" if last is None else f"the one of step {last} is whole"
-            raise InputError(f"{self.folder}: the checkpoint of step {step} cannot be written ({error}); {kept}") from None
+            raise InputError(
+                f"{self.folder}: the checkpoint of step {step} cannot be written ({error}); {kept}"
+            ) from None
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 

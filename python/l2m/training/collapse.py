@@ -11,12 +11,12 @@ import dataclasses
 import math
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from l2m.base import checks
 from l2m.base.records import Record
 from l2m.errors import InputError
 from l2m.states.condition import PAPER_THRESHOLD, Threshold
@@ -80,16 +80,16 @@ class RunResult:
 
 def collect(runs: "Sequence[SweepRun]") -> list[RunResult]:
     """The finished runs of a sweep on the Gaussian language, judged by `judge`."""
-    from l2m.training.loop import size
-    from l2m.training.metrics import read_metrics
+    from l2m.training.build import model_size
     from l2m.training.models.presets import PRESETS
+    from l2m.training.runs import Run
 
     rows = []
     for run in runs:
         curve, config = run.evaluation(), run.config
         if curve is None or config.corpus is not None:
             continue
-        history = {line["step"]: line["held_out"] for line in read_metrics(run.folder) if "held_out" in line}
+        history = Run.open(run.folder).held_out()
         shape = PRESETS.get(config.preset)
         rows.append(
             RunResult(
@@ -97,7 +97,7 @@ def collect(runs: "Sequence[SweepRun]") -> list[RunResult]:
                 family=shape.family if shape else config.preset,
                 length=config.length,
                 state=curve.state,
-                parameters=size(config)["parameters"],
+                parameters=model_size(config).parameters,
                 steps=config.total_steps,
                 batch=config.batch * config.accumulate,
                 learning_rate=config.peak_rate,
@@ -159,6 +159,7 @@ class Collapse(Record):
     """
 
     kind: ClassVar[str] = "collapse"
+    information_fields: ClassVar[tuple[str, ...]] = ("ratio", "kl")
 
     ratio: Floats
     kl: Floats
@@ -170,6 +171,19 @@ class Collapse(Record):
     scatter_state: float
     pairs: int
     runs: int
+
+    def to(self, unit: str) -> "Collapse":
+        """The same in "nats" or "bits": of log KL as a polynomial of log(ratio) both sides move by the log of the factor.
+
+        Raises:
+            InputError: another unit.
+        """
+        converted = super().to(unit)
+        if converted is self or not self.has_curve:
+            return converted
+        shift = math.log(math.log(2)) * (-1 if unit == "bits" else 1)
+        moved = np.poly1d(self.coefficients)(np.poly1d([1.0, -shift])) + shift
+        return dataclasses.replace(converted, coefficients=np.array(moved.coeffs))
 
     @property
     def has_curve(self) -> bool:
@@ -186,7 +200,7 @@ class Collapse(Record):
         return np.exp(np.polyval(self.coefficients, np.log(ratio)))
 
     def threshold(self, kl: float = 0.01) -> Threshold:
-        """I_BP / dim(z) at which the KL per value is `kl`, with the interval two standard deviations of scatter give it.
+        """I_BP / dim(z) at which the KL per value is `kl` nats, with the interval that two standard deviations of scatter give.
 
         Without a curve of our own, or with runs that do not fall on it, it is the paper's 0.06, labelled so: a KL that does
         not depend on I/dim alone has no such threshold.
@@ -196,6 +210,9 @@ class Collapse(Record):
         """
         if not self.collapses:
             return PAPER_THRESHOLD
+        if self.unit != "nats":
+            return self.to("nats").threshold(kl)
+        checks.real("kl", kl, 0, above=True)
         grid = np.geomspace(self.ratio.min(), self.ratio.max(), 2_000)
         curve = np.log(self.predict(grid))
         if not curve[0] <= math.log(kl) <= curve[-1]:
@@ -259,9 +276,15 @@ def read_csv(path: str | os.PathLike[str]) -> list[RunResult]:
     """What `write_csv` wrote, judged again.
 
     Raises:
-        InputError: no such file, or other columns.
+        InputError: no such file, other columns, or numbers that no run has.
     """
-    return judge(read_rows(RunResult, path, "the results of a sweep"))
+    rows = read_rows(RunResult, path, "the results of a sweep")
+    for line, row in enumerate(rows, 2):
+        for name in ("length", "state", "steps", "batch"):
+            checks.whole(f"{path}: line {line}: {name}", getattr(row, name), 1)
+        for name in ("information", "kl"):  # whose logarithms are fitted
+            checks.real(f"{path}: line {line}: {name}", getattr(row, name), 0, above=True)
+    return judge(rows)
 
 
 def table(rows: Sequence[RunResult]) -> str:

@@ -165,7 +165,9 @@ class TrainConfig:
             filled._expect("length", "a power of 4, as the Gaussian law branches by 4", filled.length == power)
             filled._expect("pretrained", "False without a corpus", not filled.pretrained)
         else:
-            filled._expect("positions", "False with a corpus: only the Gaussian language has them", not filled.positions)
+            filled._expect(
+                "positions", "False with a corpus: only the Gaussian language has them", not filled.positions
+            )
         return filled
 
     def checked(self) -> "TrainConfig":

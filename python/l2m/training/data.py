@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import count, islice
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from l2m.base import checks
 from l2m.base.progress import Progress
 from l2m.base.records import Record
-from l2m.errors import InputError
 
 Floats = NDArray[np.float64]
 
@@ -139,10 +138,11 @@ def evaluate(
         curve = kl_curve(model, GaussianData(config), sequences=sequences, batch=config.batch, state=state)
         return dataclasses.replace(curve, settings=settings)
 
-    import l2m
+    from l2m.scoring import score
+    from l2m.scoring.position_nll import position_nll
 
     data = TextData(config, inputs)
-    scores = l2m.score(
+    scores = score(
         data.corpus.select(data.held_out_documents.tolist()),
         model.backbone,
         out=Path(run) / f"scores-{step:08d}",
@@ -155,7 +155,7 @@ def evaluate(
         start_token=data.start_token,
         progress=progress,
     )
-    nll = l2m.position_nll(scores)
+    nll = position_nll(scores)
     return dataclasses.replace(nll, settings={**nll.settings, **settings, "state": state})
 
 
@@ -163,13 +163,13 @@ def summary(curve: Any) -> str:
     """The numbers of `headline` in one line."""
     if isinstance(curve, KLCurve):
         return (
-            f"KL {curve.mean_kl:.5f} ± {curve.mean_stderr:.5f} nats a value; captured {curve.captured:.4f} ± "
-            f"{curve.captured_stderr:.4f} of {curve.information:.4f} nats a copy; I/dim {curve.information_per_number:.4g} "
+            f"KL {curve.mean_kl:.5f} ± {curve.mean_stderr:.5f} {curve.unit} a value; captured {curve.captured:.4f} ± "
+            f"{curve.captured_stderr:.4f} of {curve.information:.4f} {curve.unit} a copy; I/dim {curve.information_per_number:.4g} "
             f"({curve.copies} copies, {curve.state:,} numbers)"
         )
     numbers = headline(curve)
     return (
-        f"NLL {numbers['mean_nll']:.4f} nats a token; {numbers['last_nll']:.4f} ± {numbers['last_stderr']:.4f} at the end; "
+        f"NLL {numbers['mean_nll']:.4f} {curve.unit} a token; {numbers['last_nll']:.4f} ± {numbers['last_stderr']:.4f} at the end; "
         f"no better from position: {shown_plateau(numbers['plateau'])}"
     )
 
@@ -239,8 +239,7 @@ def kl_curve(model: Any, data: Any, *, sequences: int, batch: int, state: int) -
 
     from l2m.training.loss import position_loss
 
-    if sequences < 2:
-        raise InputError(f"sequences: {sequences}; expected at least 2, for a standard error")
+    checks.whole("sequences", sequences, 2, 2**24)
     device = next(model.parameters()).device
     rows = []
     with torch.no_grad():

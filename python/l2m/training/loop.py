@@ -68,7 +68,8 @@ def train(
         with accelerator.main_process_first():  # one makes the folder, the others find a run of the same config in it
             run = held.enter_context(started(config, inputs, Path(out), owner=lead))
         trainer = Trainer(run, model, data, accelerator)
-        log.info("%s; scan: %s; %s", trainer.describe(), scan, trainer.place())
+        if lead:
+            log.info("%s; scan: %s; %s", trainer.describe(), scan, trainer.place())
         metrics = held.enter_context(trainer.metrics())
         batches = held.enter_context(ahead(trainer.batches()))
         interrupted = held.enter_context(interrupts())
@@ -79,7 +80,11 @@ def train(
             # The gradients are those of all processes: where one has no finite loss, none has a finite norm, and all stop.
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 trainer.discard(step)  # written a moment ago, of weights that give this loss
-                raise trainer.broken("norm of the gradient", norm, done) if math.isfinite(loss) else trainer.broken("loss", loss, done)
+                raise (
+                    trainer.broken("norm of the gradient", norm, done)
+                    if math.isfinite(loss)
+                    else trainer.broken("loss", loss, done)
+                )
             if step == trainer.start or step % config.save_every == 0:
                 trainer.prune()  # the weights of the newest have now given a finite loss
             trainer.update()

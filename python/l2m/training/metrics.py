@@ -97,6 +97,10 @@ def _sealed_lines(path: Path, seal: Mapping[str, Any]) -> bytes:
     return content
 
 
+def _lines(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""
+
+
 def read_metrics(folder: Path, seal: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
     """The lines of metrics.jsonl, of a run that may still be writing: a last line that was cut short is left out.
 
@@ -107,12 +111,11 @@ def read_metrics(folder: Path, seal: Mapping[str, Any] | None = None) -> list[di
         InputError: a line that is no step's, or lines that differ from `seal`.
     """
     path = folder / NAME
-    if seal is not None:
-        content = _sealed_lines(path, seal)
-    else:
-        content = path.read_bytes() if path.is_file() else b""
+    content = _lines(path) if seal is None else _sealed_lines(path, seal)
     lines: list[dict[str, Any]] = []
-    for number, text in enumerate(content.split(b"\n")[:-1], 1):  # after the last newline there is nothing, or a line cut short
+    for number, text in enumerate(
+        content.split(b"\n")[:-1], 1
+    ):  # after the last newline there is nothing, or a line cut short
         try:
             line = json.loads(text)
         except (ValueError, RecursionError):

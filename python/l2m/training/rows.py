@@ -4,13 +4,15 @@ import csv
 import dataclasses
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from l2m.base.files import atomic_write
 from l2m.errors import InputError
 
 _Row = TypeVar("_Row")
-_READ: dict[Any, Any] = {bool: lambda text: text == "True"}
+_READ: dict[Any, Any] = {bool: {"True": True, "False": False}.__getitem__}
+_WORDS: dict[Any, str] = {bool: "True or False", int: "a whole number", float: "a number"}
 
 
 def write_rows(kind: type[_Row], rows: Sequence[_Row], path: str | os.PathLike[str]) -> None:
@@ -26,25 +28,40 @@ def write_rows(kind: type[_Row], rows: Sequence[_Row], path: str | os.PathLike[s
 
 def columns(path: str | os.PathLike[str]) -> list[str]:
     """The names in a CSV file's first line; none where there is no such file."""
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            return next(csv.reader(file), [])
-    except (FileNotFoundError, IsADirectoryError):
+    if not os.path.isfile(path):
         return []
+    with open(path, encoding="utf-8", errors="replace", newline="") as file, suppress(csv.Error):
+        return next(csv.reader(file), [])
+    return []
 
 
 def read_rows(kind: type[_Row], path: str | os.PathLike[str], what: str) -> list[_Row]:
     """What `write_rows` wrote.
 
     Raises:
-        InputError: no such file, or other columns than those of `what`.
+        InputError: no such file, other columns than those of `what`, or a value of another type (its line is named).
     """
     kinds: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: no such file")
     try:
         with open(path, encoding="utf-8", newline="") as file:
-            lines = list(csv.DictReader(file))
-    except (FileNotFoundError, IsADirectoryError):
-        raise InputError(f"{path}: no such file") from None
-    if not lines or set(lines[0]) != set(kinds):
+            lines = list(csv.reader(file))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a CSV file ({error})") from None
+    if len(lines) < 2 or sorted(lines[0]) != sorted(kinds):
         raise InputError(f"{path}: not {what}; expected the columns {', '.join(kinds)}")
-    return [kind(**{name: _READ.get(of, of)(line[name]) for name, of in kinds.items()}) for line in lines]
+    rows = []
+    for number, line in enumerate(lines[1:], 2):
+        if len(line) != len(lines[0]):
+            raise InputError(f"{path}: line {number} has {len(line)} values; expected {len(lines[0])}")
+        values = {}
+        for name, text in zip(lines[0], line, strict=True):
+            try:
+                values[name] = _READ.get(kinds[name], kinds[name])(text)
+            except (ValueError, KeyError):
+                raise InputError(
+                    f"{path}: line {number}: {name}: {text[:80]!r}; expected {_WORDS.get(kinds[name], 'text')}"
+                ) from None
+        rows.append(kind(**values))
+    return rows

@@ -6,29 +6,34 @@ batch = 16
 [[model]]                        # a model and the lengths it is trained at; fields as above
 name = "mamba-1k"
 preset = "mamba-tiny"
-length = [16, 64, 256]           # a list runs over the lengths; other lists go along with it
+length = [16, 64, 256]           # a list gives one run per length; other lists have as many entries
 steps = [4000, 2000, 1000]
 """
 
-import contextlib
 import dataclasses
+import logging
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from l2m.base import checks
+from l2m.base.forecast import Forecast
 from l2m.base.progress import Progress, progress_bar
 from l2m.errors import InputError
-from l2m.training.config import TrainConfig
+from l2m.training.config import TrainConfig, plain_name
 
-Say = Callable[[str], None]
+log = logging.getLogger("l2m")
+
+MOST_RUNS = 10_000
+LONGEST_NAME = 200
+"""Bytes of a run's name: with its length it must be the name of a folder."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SweepRun:
-    """One run of a sweep: its model's name in the file, its settings, its folder."""
+    """One run of a sweep: the name of its model in the file, its settings, its folder."""
 
     name: str
     config: TrainConfig
@@ -40,60 +45,92 @@ class SweepRun:
         return self.folder / "evaluation.json"
 
     def evaluation(self) -> Any:
-        """The record in `result`; None where the run has not come to its end, or has not been evaluated there.
+        """The record in `result`, in nats; None if the run is not finished, or has not been evaluated at its end.
 
         Raises:
-            InputError: it is of a run with other settings (the field is named).
+            InputError: it is damaged, or of a run with other settings (the field is named).
         """
+        from l2m.base.records import read_record
+        from l2m.scoring.position_nll import PositionCurve
         from l2m.training.evaluation import KLCurve
 
         if not self.result.exists():
             return None
-        curve = KLCurve.load(self.result)
-        if different := TrainConfig.from_dict(curve.settings["config"], str(self.result)).difference(self.config):
+        curve = read_record(self.result)
+        kind = KLCurve if self.config.corpus is None else PositionCurve
+        if not isinstance(curve, kind):
+            raise InputError(f"{self.result}: a record of kind {curve.kind!r}; expected {kind.kind!r}")
+        settings = curve.settings
+        if not isinstance(settings.get("config"), Mapping) or not isinstance(settings.get("step"), int):
+            raise InputError(f"{self.result}: no evaluation of a training run; expected one that l2m evaluate wrote")
+        try:
+            held = TrainConfig.from_dict(settings["config"])
+        except InputError as error:
+            raise InputError(f"{self.result}: {error}") from None
+        # The same corpus or model may have moved: the run's own config.json knows them by their content.
+        if different := held.difference(self.config, but=("corpus", "preset") if "identity" in settings else ()):
             raise InputError(f"{self.folder}: {different}; expected the same, or another name or folder")
-        return curve if curve.settings["step"] == self.config.total_steps else None
+        return curve.to("nats") if settings["step"] == self.config.total_steps else None
 
 
 def read_sweep(path: str | os.PathLike[str], *, out: str | os.PathLike[str] | None = None) -> list[SweepRun]:
-    """The runs a TOML file describes, shorter lengths first: what is done early then has its controls.
+    """The runs that a TOML file describes, shorter lengths first: what is done early then has its controls.
 
     Args:
         out: folder of the runs, in place of the file's.
 
     Raises:
-        InputError: no such file, not TOML, an unknown field, lists of unlike lengths, two runs in one folder.
+        InputError: no such file, not TOML, an unknown field, a value of another type or out of range, lists of unlike lengths, a
+            name that is no plain name, two runs in one folder.
     """
-    import tomllib
-
     path = Path(path)
-    try:
-        value = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not TOML ({error})") from None
+    value = _read_toml(path)
     if unknown := set(value) - {"out", "train", "model"}:
         raise InputError(f"{path}: {sorted(unknown)[0]!r}; expected out, [train] and [[model]]")
-    models = value.get("model")
+    models, common, folder = value.get("model"), value.get("train", {}), value.get("out", path.stem)
     if not isinstance(models, list) or not models:
         raise InputError(f"{path}: no [[model]]; expected at least one")
-    folder = Path(out) if out is not None else Path(value.get("out", path.stem))
-    runs = [run for model in models for run in _runs_of(str(path), folder, value.get("train", {}), model)]
-    seen: set[Path] = set()
+    for name, table in (("train", common), *(("model", model) for model in models)):
+        if not isinstance(table, Mapping):
+            raise InputError(f"{path}: {name}: {table!r}; expected a table of settings")
+    if not isinstance(folder, str) or not folder or "\0" in folder:
+        raise InputError(f"{path}: out: {folder!r}; expected the name of a folder")
+    folder = Path(folder) if out is None else Path(out)
+    runs = [run for model in models for run in _runs_of(str(path), folder, common, model)]
+    if len(runs) > MOST_RUNS:
+        raise InputError(f"{path}: {len(runs):,} runs; expected at most {MOST_RUNS:,}")
+    seen: set[str] = set()
     for run in runs:
-        if run.folder in seen:
+        # As file systems compare names that do not tell capitals apart.
+        key = run.folder.name.casefold()
+        if key in seen:
             raise InputError(f"{path}: two runs named {run.folder.name}; expected another name for one of the models")
-        seen.add(run.folder)
+        seen.add(key)
     return sorted(runs, key=lambda run: run.config.length)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: not a file; expected TOML")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except RecursionError:
+        raise InputError(f"{path}: nested too deeply; expected TOML") from None
+    except ValueError as error:  # of TOML, of UTF-8, and of integers with thousands of digits
+        raise InputError(f"{path}: not TOML ({error})") from None
 
 
 def _runs_of(origin: str, folder: Path, common: Mapping[str, Any], model: Mapping[str, Any]) -> list[SweepRun]:
     fields = {**common, **model}
-    name = str(fields.pop("name", fields.get("preset", TrainConfig.preset)))
+    preset = fields.get("preset", TrainConfig.preset)
+    name = _run_name(origin, fields.pop("name", plain_name(preset) if isinstance(preset, str) else ""))
     lists = {key: value for key, value in fields.items() if isinstance(value, list)}
     counts = {len(value) for value in lists.values()}
-    if len(counts) > 1:
+    if len(counts) > 1 or 0 in counts:
         told = ", ".join(f"{key} of {len(value)}" for key, value in lists.items())
         raise InputError(f"{origin}: model {name}: {told}; expected lists of one length")
     runs = []
@@ -107,6 +144,26 @@ def _runs_of(origin: str, folder: Path, common: Mapping[str, Any], model: Mappin
     return runs
 
 
+def _run_name(origin: str, name: Any) -> str:
+    """A name that makes a folder inside --out, on any file system.
+
+    Raises:
+        InputError: another type, empty, a path, or with characters that some file systems refuse.
+    """
+    plain = isinstance(name, str) and name not in ("", ".", "..") and name.isprintable()
+    if (
+        not plain
+        or set(name) & set('/\\:*?"<>|')
+        or name != name.strip()
+        or len(name.encode("utf-8", "replace")) > LONGEST_NAME
+    ):
+        shown = repr(name) if len(repr(name)) <= 80 else repr(name)[:77] + "..."
+        raise InputError(
+            f"{origin}: name: {shown}; expected a plain name of letters, digits, dots and dashes, without a path"
+        )
+    return str(name)
+
+
 def run_sweep(
     runs: list[SweepRun],
     *,
@@ -114,9 +171,10 @@ def run_sweep(
     workers: int = 1,
     threads: int | None = None,
     sequences: int = 64,
-    say: Say = print,
 ) -> None:
-    """Train and evaluate every run that has no evaluation yet; the same call goes on where it was stopped.
+    """Train and evaluate every run that has no evaluation yet; the same call resumes where it stopped.
+
+    What begins and what is done goes to the logger "l2m", a line a run.
 
     Args:
         workers: runs at a time, each a process of its own; with several GPUs, worker i sees GPU i.
@@ -124,175 +182,111 @@ def run_sweep(
         sequences: held-out sequences of the evaluation.
 
     Raises:
-        InputError: a run that cannot be trained, and those that can are trained first; one whose folder holds a run of
-            other settings.
+        InputError: a run that cannot be trained, after all others have been; one whose folder holds a run of other settings.
     """
-    if sequences < 2:
-        raise InputError(f"sequences: {sequences}; expected at least 2, for a standard error")
+    checks.whole("sequences", sequences, 2, 2**24)
+    checks.whole("workers", workers, 1, 1_024)
+    threads = max(1, checks.cores() // workers) if threads is None else checks.threads(threads)
     waiting = [run for run in runs if run.evaluation() is None]
-    if threads is None:
-        threads = max(1, (os.cpu_count() or 1) // workers)
-    say(f"{len(runs)} runs, {len(runs) - len(waiting)} done, {len(waiting)} to go")
+    log.info("%d runs, %d done, %d to go", len(runs), len(runs) - len(waiting), len(waiting))
     if not waiting:
         return
     failures = []
     if workers == 1:
         for run in waiting:
             with progress_bar(run.folder.name, "steps", tokens=run.config.tokens_per_step) as progress:
-                failure = _attempt(run, device, threads, sequences, progress)
-            say(failure or _summary(run))
+                failure = train_and_evaluate(run, device, threads, sequences, progress)
+            log.info("%s", failure or summary_of(run))
             failures += [failure] if failure else []
     else:
-        failures = _side_by_side(waiting, device, workers, threads, sequences, say)
+        from l2m.training.workers import side_by_side
+
+        failures = side_by_side(waiting, device, workers, threads, sequences)
     if failures:
         raise InputError(f"{len(failures)} of {len(waiting)} runs failed: {failures[0]}")
 
 
-def _side_by_side(
-    waiting: list[SweepRun], device: str | None, workers: int, threads: int, sequences: int, say: Say
-) -> list[str]:
-    import multiprocessing
-    from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-
-    # Spawned, not forked: torch's threads do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    numbers = context.Queue()
-    for number in range(workers):
-        numbers.put(number)
-    failures: list[str] = []
-    left, under_way = list(reversed(waiting)), dict[Future[str | None], SweepRun]()
-    steps, done = sum(run.config.total_steps for run in waiting), 0
-    pool = ProcessPoolExecutor(workers, context, initializer=_take_gpu, initargs=(numbers,))
-    try:
-        with progress_bar("sweep", "steps") as progress, _sigterm_interrupts():
-            while left or under_way:
-                # No more than there are workers: the pool would begin what it was handed ahead even after Ctrl-C.
-                while left and len(under_way) < workers:
-                    run = left.pop()
-                    under_way[pool.submit(_attempt, run, device, threads, sequences)] = run
-                    say(f"{run.folder.name}: begins")
-                ended, _ = wait(under_way, timeout=5, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    run, failure = under_way.pop(future), future.result()
-                    done += run.config.total_steps
-                    say(failure or _summary(run))
-                    failures += [failure] if failure else []
-                if progress is not None:
-                    progress(done + sum(_last_step(run.folder) for run in under_way.values()), steps)
-    except BaseException:
-        for child in multiprocessing.active_children():
-            child.terminate()  # SIGTERM, on which a training saves and ends; a terminal's Ctrl-C has reached them already
-        pool.shutdown(wait=True, cancel_futures=True)
-        raise
-    pool.shutdown()
-    return failures
-
-
-@contextlib.contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """SIGTERM raises KeyboardInterrupt, as Ctrl-C does; in threads other than the main one it stays as it is."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _last_step(folder: Path) -> int:
-    """The step of the newest line of a run's metrics."""
-    from l2m.training.metrics import read_metrics
-
-    return max((line["step"] for line in read_metrics(folder)), default=0)
-
-
-def _take_gpu(numbers: Any) -> None:
-    """In a worker, before torch looks: one of several GPUs each."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    gpus = visible.split(",") if visible else [str(n) for n in range(len(list(Path("/dev").glob("nvidia[0-9]*"))))]
-    number = numbers.get()
-    if len(gpus) > 1:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
-
-
-def _attempt(
+def train_and_evaluate(
     run: SweepRun, device: str | None, threads: int, sequences: int, progress: Progress | None = None
 ) -> str | None:
     """Train and evaluate one run; what went wrong in one line, or None."""
-    import torch
-
+    from l2m.base.devices import use_threads
     from l2m.training.evaluation import evaluate
     from l2m.training.loop import train
 
-    torch.set_num_threads(threads)
+    use_threads(threads)
     try:
         train(run.config, run.folder, device=device, progress=progress)
         evaluate(run.folder, sequences=sequences, device=device).save(run.result)
-    except (InputError, OSError, RuntimeError) as error:  # such as a GPU that is out of memory
-        return f"{run.folder.name}: {' '.join(str(error).split())[:400]}"
+    except (InputError, OSError, RuntimeError, MemoryError) as error:  # such as a GPU that is out of memory
+        return f"{run.folder.name}: {' '.join(str(error).split())[:400] or type(error).__name__}"
     return None
 
 
-def _summary(run: SweepRun) -> str:
+def summary_of(run: SweepRun) -> str:
+    """What a finished run has learned, in one line."""
     from l2m.training.evaluation import summary
 
     return f"{run.folder.name}: {summary(run.evaluation())}"
 
 
-def estimate(
-    runs: list[SweepRun], *, threads: int, device: str | None = None, steps: int = 3, say: Say = print
-) -> float:
-    """Seconds all runs that are not done would take one after another on an idle machine, from a few timed steps of each.
+def forecast(runs: list[SweepRun], *, threads: int = 1, device: str | None = None, steps: int = 3) -> Forecast:
+    """What the runs that are not done will take on an idle machine, from a few timed steps of each.
 
     The median of `steps` steps after one that warms up; on a CPU in processor time over `threads`, so that other work on the
-    machine counts little. Data, evaluation and checkpoints are left out: under 5 % of a run.
+    machine counts little. Data, evaluation and checkpoints are left out: under 5 % of a run. A line a run goes to the logger "l2m".
     """
+    from l2m.base.devices import use_threads
+
+    use_threads(threads)
+    waiting = [run for run in runs if run.evaluation() is None]
+    seconds = {}
+    for run in waiting:
+        state, step = _time_a_step(run.config, device, threads, steps)
+        total = run.config.total_steps
+        seconds[run.folder.name] = step * total
+        log.info(
+            f"{run.folder.name:<20} state {state:>8,}  {1e3 * step:7.1f} ms a step  x {total:>7,} = {step * total / 60:7.1f} min"
+        )
+    work = {"runs": len(runs), "runs_to_go": len(waiting)}
+    return Forecast(work=work, tasks=seconds, threads=threads)
+
+
+def _time_a_step(config: TrainConfig, device: str | None, threads: int, steps: int) -> tuple[int, float]:
+    """dim(z) of a config's model at L/2, and the median seconds of a step."""
     import statistics
-    import time
 
     import torch
 
+    from l2m.base.devices import pick_device
+    from l2m.training.build import build_model, check_memory, model_size, parameter_groups
     from l2m.training.data import open_data
-    from l2m.training.loop import build_model, parameter_groups, pick_device, to_device
+    from l2m.training.inputs import find_inputs
+    from l2m.training.loop import to_device
     from l2m.training.loss import position_loss
 
-    torch.set_num_threads(threads)
     where = torch.device(pick_device(device))
 
     def clock() -> float:
         if where.type == "cpu":
             return time.process_time() / threads
-        torch.cuda.synchronize()
+        if where.type == "cuda":
+            torch.cuda.synchronize()
         return time.perf_counter()
 
-    total = 0.0
-    for run in runs:
-        if run.evaluation() is not None:
-            continue
-        config = run.config
-        model, _ = build_model(config, where.type)
-        optimizer = torch.optim.AdamW(parameter_groups(model, config.weight_decay), fused=True)
-        batch = to_device(open_data(config).train(0, config.batch), where)
-        times = []
-        for _ in range(steps + 1):
-            start = clock()
-            for _ in range(config.accumulate):
-                with torch.autocast(where.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-                    loss = position_loss(model, batch).mean()
-                loss.backward()
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            times.append(clock() - start)
-        step = statistics.median(times[1:])
-        total += step * config.total_steps
-        say(
-            f"{run.folder.name:<20} state {model.state_size(max(1, config.length // 2)):>8,}  {1e3 * step:7.1f} ms a step"
-            f"  x {config.total_steps:>7,} = {step * config.total_steps / 60:7.1f} min"
-        )
-    return total
+    inputs = find_inputs(config)
+    check_memory(config, model_size(config, inputs), str(where))
+    model, _ = build_model(config, str(where), inputs)
+    optimizer = torch.optim.AdamW(parameter_groups(model, config.weight_decay), fused=where.type != "mps")
+    batch = to_device(open_data(config, inputs).train(0, config.batch), where)
+    times = []
+    for _ in range(steps + 1):
+        start = clock()
+        for _ in range(config.accumulate):
+            with torch.autocast(where.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+                loss = position_loss(model, batch).mean()
+            loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        times.append(clock() - start)
+    return int(model.state_size(max(1, config.length // 2))), statistics.median(times[1:])

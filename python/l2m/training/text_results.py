@@ -32,15 +32,16 @@ class TextPoint:
 
 def collect(runs: Sequence[SweepRun]) -> list[TextPoint]:
     """The finished runs of a sweep on text."""
+    from l2m.training.build import model_size
     from l2m.training.evaluation import plateau
-    from l2m.training.loop import size
+    from l2m.training.inputs import find_inputs
 
     points = []
     for run in runs:
         curve = run.evaluation()
         if curve is None:
             continue
-        parameters = size(run.config)["parameters"]
+        parameters = model_size(run.config, find_inputs(run.config, verify=False)).parameters
         common = (
             run.name,
             run.config.length,
