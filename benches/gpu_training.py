@@ -17,9 +17,10 @@ import torch
 
 from gpu_scoring import Check, print_checks
 from l2m.errors import InputError
+from l2m.training.build import build_model
 from l2m.training.config import TrainConfig
 from l2m.training.data import open_data
-from l2m.training.loop import build_model, to_device, train
+from l2m.training.loop import to_device, train
 from l2m.training.loss import position_loss
 from l2m.training.metrics import read_metrics
 from l2m.training.models import PRESETS, backbone_config

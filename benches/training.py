@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 import torch
 
+from l2m.training.build import build_model
 from l2m.training.config import TrainConfig
 from l2m.training.data import open_data
-from l2m.training.loop import build_model
 from l2m.training.loss import position_loss
 from l2m.training.models import backbone_config
 from l2m.training.models.networks import build_backbone

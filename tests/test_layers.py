@@ -28,7 +28,6 @@ BELOW["cli"] = set(BELOW)
 BEING_CUT = "on its way out"
 EXCEPTIONS: dict[tuple[str, str], str] = {
     ("l2m.base.plots", "l2m.statistics.power_law"): BEING_CUT,
-    ("l2m.training.evaluation", "l2m"): BEING_CUT,
     ("l2m.statistics.power_law", "l2m.statistics.curve_comparison"): BEING_CUT,
     ("l2m.pipeline.page", "l2m.pipeline.measure"): BEING_CUT,
 }

@@ -30,7 +30,7 @@ def quick(**changes: Any) -> TrainConfig:
 
 
 def weights(run: Path) -> list[Tensor]:
-    model, _ = load_model(Run.open(run), device="cpu")
+    model = load_model(Run.open(run), device="cpu")
     return list(model.state_dict().values())
 
 

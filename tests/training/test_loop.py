@@ -245,9 +245,10 @@ def test_no_gpu_where_one_was_asked_for(tmp_path: Path) -> None:
 
 def test_settings_reach_the_model_and_the_optimiser(tmp_path: Path) -> None:
     folder = train(quick(positions=True, beta2=0.5), tmp_path / "run", device="cpu")
-    model, config = load_model(Run.open(folder), device="cpu")
-    assert config.positions
-    assert model.positions.shape == (config.length, 32)
+    held = Run.open(folder)
+    model = load_model(held, device="cpu")
+    assert held.config.positions
+    assert model.positions.shape == (held.config.length, 32)
     train(quick(), tmp_path / "plain", device="cpu")
     assert load_model(Run.open(tmp_path / "plain"), device="cpu").positions is None
     train(quick(positions=True), tmp_path / "slower", device="cpu")
