@@ -16,7 +16,8 @@ from l2m.training.collapse import (
 )
 from l2m.training.evaluation import evaluate
 from l2m.training.loop import train
-from l2m.training.sweep import forecast, read_sweep, run_sweep
+from l2m.training.sweep import forecast, read_sweep
+from l2m.training.workers import run_sweep
 from training_runs import run_command, write_sweep
 
 

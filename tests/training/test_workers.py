@@ -12,7 +12,8 @@ import numpy as np
 
 import l2m
 from l2m.training.metrics import read_metrics
-from l2m.training.sweep import read_sweep, run_sweep
+from l2m.training.sweep import read_sweep
+from l2m.training.workers import run_sweep
 from training_runs import (
     SMALL_SWEEP,
     write_sweep,

@@ -50,7 +50,8 @@ def sweep(
 
     from l2m.base import checks
     from l2m.errors import InputError
-    from l2m.training.sweep import forecast, read_sweep, run_sweep
+    from l2m.training.sweep import forecast, read_sweep
+    from l2m.training.workers import run_sweep
 
     if file.suffix == ".csv":
         from l2m.training import collapse, text_results

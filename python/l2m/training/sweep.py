@@ -18,9 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from l2m.base import checks
 from l2m.base.forecast import Forecast
-from l2m.base.progress import Progress, progress_bar
 from l2m.errors import InputError
 from l2m.training.config import TrainConfig, plain_name
 
@@ -162,72 +160,6 @@ def _run_name(origin: str, name: Any) -> str:
             f"{origin}: name: {shown}; expected a plain name of letters, digits, dots and dashes, without a path"
         )
     return str(name)
-
-
-def run_sweep(
-    runs: list[SweepRun],
-    *,
-    device: str | None = None,
-    workers: int = 1,
-    threads: int | None = None,
-    sequences: int = 64,
-) -> None:
-    """Train and evaluate every run that has no evaluation yet; the same call resumes where it stopped.
-
-    What begins and what is done goes to the logger "l2m", a line a run.
-
-    Args:
-        workers: runs at a time, each a process of its own; with several GPUs, worker i sees GPU i.
-        threads: processor threads of each; default all cores shared out among the workers.
-        sequences: held-out sequences of the evaluation.
-
-    Raises:
-        InputError: a run that cannot be trained, after all others have been; one whose folder holds a run of other settings.
-    """
-    checks.whole("sequences", sequences, 2, 2**24)
-    checks.whole("workers", workers, 1, 1_024)
-    threads = max(1, checks.cores() // workers) if threads is None else checks.threads(threads)
-    waiting = [run for run in runs if run.evaluation() is None]
-    log.info("%d runs, %d done, %d to go", len(runs), len(runs) - len(waiting), len(waiting))
-    if not waiting:
-        return
-    failures = []
-    if workers == 1:
-        for run in waiting:
-            with progress_bar(run.folder.name, "steps", tokens=run.config.tokens_per_step) as progress:
-                failure = train_and_evaluate(run, device, threads, sequences, progress)
-            log.info("%s", failure or summary_of(run))
-            failures += [failure] if failure else []
-    else:
-        from l2m.training.workers import side_by_side
-
-        failures = side_by_side(waiting, device, workers, threads, sequences)
-    if failures:
-        raise InputError(f"{len(failures)} of {len(waiting)} runs failed: {failures[0]}")
-
-
-def train_and_evaluate(
-    run: SweepRun, device: str | None, threads: int, sequences: int, progress: Progress | None = None
-) -> str | None:
-    """Train and evaluate one run; what went wrong in one line, or None."""
-    from l2m.base.devices import use_threads
-    from l2m.training.evaluation import evaluate
-    from l2m.training.loop import train
-
-    use_threads(threads)
-    try:
-        train(run.config, run.folder, device=device, progress=progress)
-        evaluate(run.folder, sequences=sequences, device=device).save(run.result)
-    except (InputError, OSError, RuntimeError, MemoryError) as error:  # such as a GPU that is out of memory
-        return f"{run.folder.name}: {' '.join(str(error).split())[:400] or type(error).__name__}"
-    return None
-
-
-def summary_of(run: SweepRun) -> str:
-    """What a finished run has learned, in one line."""
-    from l2m.training.evaluation import summary
-
-    return f"{run.folder.name}: {summary(run.evaluation())}"
 
 
 def forecast(runs: list[SweepRun], *, threads: int = 1, device: str | None = None, steps: int = 3) -> Forecast:
