@@ -1,8 +1,12 @@
-"""How many numbers a model's history state holds after n tokens: by formula for known families, else measured."""
+"""How many numbers a model's history state holds after n tokens: by formula for known families, else measured.
 
-from l2m.states.history_state import families, outside  # noqa: F401  (they fill the registry)
+A model family is added in `families/`: a formula, registered under its `model_type`.
+"""
+
+from l2m.states.history_state import families  # noqa: F401  (it fills the registry)
+from l2m.states.history_state.config import Config
 from l2m.states.history_state.read import history_state
-from l2m.states.history_state.registry import Config, family
+from l2m.states.history_state.registry import family
 from l2m.states.history_state.state import HistoryState, Memory, StateSize, attention, convolution, recurrent
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Configs of well-known models, so that they can be compared offline; each with its source (tests/write_catalogue.py)."""
+"""Configs of well-known models, so that they can be compared offline; each with its source (benches/write_catalogue.py)."""
 
 import json
 from collections.abc import Mapping

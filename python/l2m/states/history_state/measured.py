@@ -17,8 +17,33 @@ CACHE_FIELDS = ("cache", "past_key_values", "cache_params", "state", "mems")
 SHORT_LENGTHS = (1, 2, 3, 5, 9)
 
 
+def runnable(whole: Any, text: Any, model_class: Any = None) -> tuple[Any, Any]:
+    """The config to build a model of, and its class: the language model alone where it has one, else all of the model.
+
+    Args:
+        whole, text: `transformers` configs of the model and of its language model.
+        model_class: the class of a module that was given: then that.
+
+    Raises:
+        InputError: no class of `transformers` reads text with it and predicts the next token.
+    """
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM
+
+    if model_class is not None:
+        return whole, model_class
+    for config in (text, whole):
+        for auto in (AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM):
+            if type(config) in auto._model_mapping:
+                return config, auto._model_mapping[type(config)]
+    raise InputError(f"config: {text.model_type} is not a causal language model; expected one")
+
+
 def measure(config: Any, model_class: Any = None, *, device: str = "meta") -> tuple[Memory, ...]:
     """Memories of a model with this `transformers` config, from runs at several lengths.
+
+    Args:
+        config: of the model to build.
+        model_class: its class; None: the causal one that `transformers` has for the config.
 
     Raises:
         InputError: the model cannot be built or run on the meta device, returns no cache, or its cache grows in a way
@@ -40,12 +65,11 @@ def measure(config: Any, model_class: Any = None, *, device: str = "meta") -> tu
 def build(config: Any, model_class: Any = None, *, device: str = "meta") -> Any:
     """The model in bfloat16 with eager attention, on the meta device (or on a real one: a small model)."""
     import torch
-    from transformers import AutoModelForCausalLM
 
     with _quietly(config.model_type, device), torch.device(device):
-        if model_class is not None:
-            return model_class._from_config(config, dtype=torch.bfloat16, attn_implementation="eager").eval()
-        return AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16, attn_implementation="eager").eval()
+        if model_class is None:
+            config, model_class = runnable(config, config.get_text_config(decoder=True))
+        return model_class._from_config(config, dtype=torch.bfloat16, attn_implementation="eager").eval()
 
 
 def weigh(model: Any, length: int, *, device: str = "meta") -> dict[tuple[Any, ...], tuple[int, int]]:

@@ -11,8 +11,9 @@ from l2m.base.files import read_json
 from l2m.base.hub import hub_file, locate, transformers_config
 from l2m.errors import InputError
 from l2m.states.history_state.catalogue import find
+from l2m.states.history_state.config import Config, MissingField, text_part
 from l2m.states.history_state.families import ENCODERS
-from l2m.states.history_state.registry import FAMILIES, Config, Family, MissingField
+from l2m.states.history_state.registry import FAMILIES, Family
 from l2m.states.history_state.state import BITS, HistoryState, Memory
 
 Dtype = str | float | None
@@ -21,8 +22,9 @@ Dtype = str | float | None
 def history_state(model: Any, *, dtype: Dtype = None, cache_dtype: Dtype = None) -> HistoryState:
     """The history state of a causal model: what it keeps of the tokens it has read, as a function of their number.
 
-    By formula where one is registered for the config's `model_type`; else the model is built on the meta device, run
-    at several lengths and its cache weighed (`source` says which).
+    A formula answers where one is registered for the config's `model_type`. Otherwise the model is built on the meta
+    device, run at several lengths, and the numbers in its cache are counted (`source` says which). Of a model that also
+    sees or hears, the language model is read.
 
     Args:
         model: a config (a `transformers` object, or a dict with `model_type`), a module with a `.config`, a folder with
@@ -33,42 +35,82 @@ def history_state(model: Any, *, dtype: Dtype = None, cache_dtype: Dtype = None)
         cache_dtype: precision of the attention cache (a quantised cache, say). Default: as `dtype`.
 
     Raises:
-        InputError: not a causal model, a config that contradicts itself or lacks a field, a type that is neither
-            known nor can be measured, code from the hub.
+        InputError: not a causal model; a field that is missing, out of range or contradicts another; a type that is
+            neither known nor can be measured; code from the hub.
     """
     if isinstance(model, HistoryState):
         return _with_precision(model, model.bits, model.cache_bits, dtype, cache_dtype)
-    name, config, model_class = _find(model)
-    read = Config(config)
+    found = _find(model)
+    try:
+        return _with_precision(*_state(found), dtype, cache_dtype)
+    except MissingField as missing:
+        hint = "" if _installed("transformers") else " (or: pip install 'l2m[lm]', which knows the defaults)"
+        raise InputError(f"{found.name}: no {missing} in the config; expected it{hint}") from None
+    except InputError as error:
+        raise InputError(_named(found.name, error)) from None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """A model that was found: the config of all of it, that of its language model, its class where a module was given.
+
+    `known` is its entry in the catalogue. Configs are mappings, which hold what a file says, or `transformers` objects.
+    """
+
+    name: str
+    whole: Any
+    text: Any
+    module_class: Any = None
+    known: Mapping[str, Any] | None = None
+
+
+def _state(found: _Found) -> tuple[HistoryState, float, float]:
+    read = Config(found.text)
     model_type = read.get("model_type", None)
+    if not isinstance(model_type, str) and isinstance(found.whole, Mapping):
+        # A text part that leaves the naming of its type to the class of the whole.
+        found = _completed(found)
+        read = Config(found.text)
+        model_type = read.get("model_type", None)
     if not isinstance(model_type, str):
-        raise InputError(f"{name}: model_type {model_type!r}; expected a config that names its model_type")
-    if read.get("is_encoder_decoder", False):
-        raise InputError(f"{name}: an encoder-decoder ({model_type}); expected a causal language model")
-    if model_type in ENCODERS.split() and not read.get("is_decoder", False):
-        raise InputError(f"{name}: an encoder ({model_type}); expected a causal model (is_decoder set in its config)")
-    found = FAMILIES.get(model_type)
-    known = _catalogued(model)
-    if found is None:
-        memories, read, source = _measured(name, config, model_class)
-    elif known is not None:
-        memories, read = _run(name, Config(config), found)
-        source = f"{known['where']} ({known['source']}); {found.source}"
+        raise InputError(f"config: model_type {model_type!r}; expected a config that names its model_type")
+    _require_causal(read, model_type)
+    if model_type not in FAMILIES and isinstance(found.text, Mapping) and _installed("transformers"):
+        found = _completed(found)  # a type of which a part is the language model
+        read = Config(found.text)
+        model_type = str(read.get("model_type", model_type))
+        _require_causal(read, model_type)
+    family = FAMILIES.get(model_type)
+    if family is None:
+        memories, read = _measured(found, model_type)
+        source = "measured on the meta device"
+    elif found.known is not None:
+        memories, read = _run(Config(found.text, nulls=tuple(found.text)), family)  # its nulls are what the class says
+        source = f"{found.known['where']} ({found.known['source']}); {family.source}"
     else:
-        memories, read = _by_formula(name, config, found)
-        source = found.source
+        memories, read = _by_formula(found, family)
+        source = family.source
     layers = read.get("decoder_layers", 0) or read.get("num_hidden_layers", 0)
+    bits = _bits("config: dtype", read.get("dtype", None) or Config(found.whole).get("dtype", "bfloat16"))
     state = HistoryState(
-        name=name,
+        name=found.name,
         family=model_type,
         memories=memories,
-        layers=max(layers, *(memory.layer + 1 for memory in memories)) if memories else layers,
+        layers=max(layers, *(memory.layer + 1 for memory in memories)),
+        bits=bits,
+        cache_bits=bits,
         vocabulary=read.get("vocab_size", None),
         positions=read.get("max_position_embeddings", None),
         source=source,
     )
-    bits = _bits("dtype", read.get("dtype", "bfloat16"))
-    return _with_precision(state, bits, bits, dtype, cache_dtype)
+    return state, bits, bits
+
+
+def _require_causal(read: Config, model_type: str) -> None:
+    if read.get("is_encoder_decoder", False):
+        raise InputError(f"config: an encoder-decoder ({model_type}); expected a causal language model")
+    if model_type in ENCODERS and not read.get("is_decoder", False):
+        raise InputError(f"config: an encoder ({model_type}); expected a causal model (is_decoder set in its config)")
 
 
 def _with_precision(
@@ -95,40 +137,41 @@ def _bits(argument: str, value: Any) -> float:
 # --- Finding the config -----------------------------------------------------------------------------------------------
 
 
-def _find(model: Any) -> tuple[str, Any, Any]:
-    """A model's name, the config of its text part (a mapping or a `transformers` config), its class where known."""
-    model_class = None
+def _find(model: Any) -> _Found:
+    module_class = None
     if hasattr(getattr(model, "config", None), "get_text_config"):
-        model, model_class = model.config, type(model)
-    if known := _catalogued(model):
-        name, config = known["name"], known["config"]
+        model, module_class = model.config, type(model)
+    known = _catalogued(model)
+    if known is not None:
+        name, whole = known["name"], known["config"]
     elif isinstance(model, (str, os.PathLike)):
-        name = os.fspath(model)
-        config = _read_named(name)
+        name = os.fsdecode(model)
+        whole = _read_named(name)
     elif isinstance(model, Mapping):
-        config, name = model, str(model.get("_name_or_path") or model.get("name") or model.get("model_type"))
+        whole, name = model, str(model.get("_name_or_path") or model.get("name") or model.get("model_type"))
     elif hasattr(model, "get_text_config"):
-        config, name = model, str(model.name_or_path or model.model_type)
+        whole, name = model, str(model.name_or_path or model.model_type)
     else:
         raise InputError(
             f"model: a {type(model).__name__}; expected a config, a dict, a folder, a hub name or a module"
         )
-    if isinstance(config, Mapping):
-        if "model_type" not in config and "ssm_cfg" in config:
-            config = {"model_type": "mamba_ssm", **config}
-        text = config.get("text_config")
-        if isinstance(text, Mapping) and "model_type" in text:
-            config = text
-    elif model_class is None:
-        config = config.get_text_config(decoder=True)
-    return name, config, model_class
+    if not isinstance(whole, Mapping):
+        return _Found(name, whole, whole.get_text_config(decoder=True), module_class)
+    if "model_type" not in whole and "ssm_cfg" in whole:
+        whole = {"model_type": "mamba_ssm", **whole}
+    try:
+        return _Found(name, whole, text_part(whole), known=known)
+    except InputError as error:
+        raise InputError(_named(name, error)) from None
 
 
 def _catalogued(model: Any) -> Mapping[str, Any] | None:
-    return find(model) if isinstance(model, str) and not Path(model).exists() else None
+    return find(model) if isinstance(model, str) and not os.path.exists(model) else None
 
 
 def _read_named(name: str) -> Any:
+    if "\0" in name:
+        raise InputError(f"model: {name!r}; expected a folder, a file or a name on the hub")
     path = Path(name)
     if path.is_file() and path.suffix != ".gguf":
         return _read_file(path)
@@ -155,74 +198,98 @@ def _installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
+def _named(name: str, error: InputError) -> str:
+    """The message of an error about a config, which it names by the model instead."""
+    message = str(error)
+    return f"{name}: {message.removeprefix('config: ')}" if message.startswith(("config: ", "memory: ")) else message
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]
+
+
 # --- From the config to memories --------------------------------------------------------------------------------------
 
 
-def _by_formula(name: str, config: Any, found: Family) -> tuple[tuple[Memory, ...], Config]:
-    if isinstance(config, Mapping) and found.defaults is not None:
+def _by_formula(found: _Found, family: Family) -> tuple[tuple[Memory, ...], Config]:
+    if isinstance(found.text, Mapping) and family.defaults is not None:
         try:
-            return _run(name, Config(config, found.defaults), found)
+            return _run(Config(found.text, family.defaults, family.nulls), family)
         except MissingField:
             pass
-    if isinstance(config, Mapping) and _installed("transformers"):
-        config = _completed(name, config)
-    elif isinstance(config, Mapping) and found.defaults is None:
-        raise InputError(f"{name}: a {config['model_type']} config; expected: pip install 'l2m[lm]' to complete it")
+    if isinstance(found.text, Mapping) and _installed("transformers"):
+        found = _completed(found)
+    elif isinstance(found.text, Mapping) and family.defaults is None:
+        raise InputError(f"config: {found.text['model_type']} leaves fields out; expected: pip install 'l2m[lm]', whose classes complete it")
+    return _run(Config(found.text), family)
+
+
+def _run(config: Config, family: Family) -> tuple[tuple[Memory, ...], Config]:
     try:
-        return _run(name, Config(config), found)
-    except MissingField as missing:
-        hint = "" if _installed("transformers") else " (or: pip install 'l2m[lm]', which knows the defaults)"
-        raise InputError(f"{name}: no {missing} in the config; expected it{hint}") from None
+        memories = tuple(family.formula(config))
+    except InputError:
+        raise
+    except (TypeError, ValueError, ArithmeticError, LookupError) as error:
+        raise InputError(f"config: the formula of its family cannot use it ({_line(error)})") from None
+    if not any(memory.numbers and memory.limit != 0 for memory in memories):
+        raise InputError("config: a model that keeps nothing; expected layers, widths and windows that hold something")
+    return memories, config
 
 
-def _run(name: str, config: Config, found: Family) -> tuple[tuple[Memory, ...], Config]:
-    try:
-        memories = tuple(found.formula(config))
-        if not memories or any(type(memory.numbers) is not int or memory.numbers < 0 for memory in memories):
-            raise InputError(
-                "a config of a model that keeps nothing, or not a whole number; expected layers and widths"
-            )
-        return memories, config
-    except InputError as error:
-        raise InputError(f"{name}: {str(error).removeprefix('config: ')}") from None
-    except (TypeError, ValueError, ZeroDivisionError, KeyError, IndexError) as error:
-        raise InputError(f"{name}: a config that the formula of its family cannot use ({error})") from None
+# Fields in which a class of `transformers` takes null to mean something: no window, as many as there are heads, computed.
+_CLASS_NULLS = ("sliding_window", "num_key_value_heads", "mamba_d_ssm")
 
 
-def _completed(name: str, fields: Mapping[str, Any]) -> Any:
-    """The config as its class in `transformers` completes it; the mapping itself where there is no such class."""
+def _completed(found: _Found) -> _Found:
+    """The model with its configs as their classes in `transformers` complete them; mappings where there is no such class."""
+    whole = _class_config(found.whole)
+    if found.text is found.whole or not isinstance(found.text.get("model_type"), str):
+        text = None if whole is None else whole.get_text_config(decoder=True)
+    else:
+        text = _class_config(found.text)
+        if text is not None:
+            text = text.get_text_config(decoder=True)
+    return dataclasses.replace(found, whole=whole or found.whole, text=text or found.text)
+
+
+def _class_config(fields: Mapping[str, Any]) -> Any | None:
+    """The `transformers` config of these fields; None where it has no class for them."""
     from transformers import CONFIG_MAPPING
 
-    if fields["model_type"] not in CONFIG_MAPPING:
-        return fields
+    if fields.get("model_type") not in CONFIG_MAPPING:
+        return None
+    config_class = CONFIG_MAPPING[fields["model_type"]]
+    given = {name: value for name, value in fields.items() if value is not None}
+    nulls = {name: None for name in _CLASS_NULLS if name in fields and fields[name] is None}
+    if nulls:
+        try:
+            config = config_class.from_dict({**given, **nulls})
+        except Exception:
+            pass  # a class that takes no null there: then it counts as left out
+        else:
+            types = getattr(config.get_text_config(decoder=True), "layer_types", None) or ()
+            if "sliding_window" not in nulls or "sliding_attention" not in types:
+                return config
     try:
-        config = CONFIG_MAPPING[fields["model_type"]].from_dict(dict(fields))
+        return config_class.from_dict(given)
     except Exception as error:  # validation errors of several libraries
-        raise InputError(f"{name}: {' '.join(str(error).split())}") from None
-    return config.get_text_config(decoder=True)
+        raise InputError(f"config: {_line(error)}") from None
 
 
-def _measured(name: str, config: Any, model_class: Any) -> tuple[tuple[Memory, ...], Config, str]:
-    fields = Config(config)
-    remote = fields.get("auto_map", None)
+def _measured(found: _Found, model_type: str) -> tuple[tuple[Memory, ...], Config]:
     if not _installed("transformers"):
         expected = f"one of {', '.join(sorted(FAMILIES))}, or: pip install 'l2m[lm]' to measure others"
-        raise InputError(f"{name}: model_type {fields.model_type!r}; expected {expected}")
-    from transformers import AutoModelForCausalLM
-
-    from l2m.states.history_state.measured import measure
-
-    if isinstance(config, Mapping):
-        config = _completed(name, config)
-    if isinstance(config, Mapping):
+        raise InputError(f"config: model_type {model_type!r}; expected {expected}")
+    if isinstance(found.text, Mapping):
+        remote = found.text.get("auto_map") or found.whole.get("auto_map")
         allow = (
             "it brings code of its own, which is not run: load the model yourself with trust_remote_code=True and pass "
             "the module"
             if remote
-            else "register a formula (l2m.history_state.family)"
+            else "register a formula (l2m.states.history_state.family)"
         )
-        raise InputError(f"{name}: model_type {config['model_type']!r} is unknown; {allow}")
-    if model_class is None and type(config) not in AutoModelForCausalLM._model_mapping:
-        raise InputError(f"{name}: {config.model_type} is not a causal language model; expected one")
-    memories = measure(config, model_class)
-    return memories, Config(config.get_text_config(decoder=True)), "measured on the meta device"
+        raise InputError(f"config: model_type {model_type!r} is unknown; {allow}")
+    from l2m.states.history_state.measured import measure, runnable
+
+    config, model_class = runnable(found.whole, found.text, found.module_class)
+    return measure(config, model_class), Config(found.text)

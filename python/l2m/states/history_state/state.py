@@ -14,6 +14,11 @@ from l2m.errors import InputError
 PARTS = ("attention", "recurrent", "convolution")
 GROWTHS = ("token", "level", "fixed")
 
+MOST_NUMBERS = 2**53
+"""The most that one memory may keep, per token or in all: beyond it, floating point no longer counts one by one."""
+
+LONGEST_LENGTH = 10**15
+
 BITS = {
     "float64": 64.0, "float32": 32.0, "bfloat16": 16.0, "float16": 16.0, "float8_e4m3fn": 8.0, "float8_e5m2": 8.0,
     "int8": 8.0, "uint8": 8.0, "fp8": 8.0, "int4": 4.0, "nf4": 4.0, "fp4": 4.0, "int2": 2.0,
@@ -44,6 +49,19 @@ class Memory(Record):
     least_numbers: int | None = None
     least_limit: int | None = None
     bits: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.part not in PARTS or self.growth not in GROWTHS:
+            raise InputError(
+                f"memory: part {self.part!r} that grows {self.growth!r}; expected one of {', '.join(PARTS)} and one of {', '.join(GROWTHS)}"
+            )
+        for name, low in (("layer", 0), ("numbers", 0), ("limit", 0), ("stride", 1), ("least_numbers", 0), ("least_limit", 0)):
+            value = getattr(self, name)
+            optional = name in ("limit", "least_numbers", "least_limit")
+            if not (value is None and optional) and not (type(value) is int and low <= value <= MOST_NUMBERS):
+                raise InputError(f"memory: {name} {value!r}; expected a whole number from {low} to {MOST_NUMBERS:,}")
+        if self.bits is not None and not 0 < self.bits <= 128:
+            raise InputError(f"memory: bits {self.bits!r}; expected a number above 0, at most 128")
 
     def at(self, length: NDArray[Any], *, least: bool = False) -> NDArray[Any]:
         """Numbers held after `length` tokens (an array of integers or floats)."""
@@ -136,6 +154,12 @@ class HistoryState(Record):
     positions: int | None = None
     source: str = ""
 
+    def __post_init__(self) -> None:
+        if any(memory.layer >= self.layers for memory in self.memories):
+            raise InputError(f"history state: layers {self.layers!r}; expected more than the layer of any memory")
+        if not (0 < self.bits <= 128 and 0 < self.cache_bits <= 128):
+            raise InputError(f"history state: {self.bits!r} and {self.cache_bits!r} bits per number; expected more than 0, at most 128")
+
     def at(self, length: ArrayLike) -> StateSize:
         """Size of the state after `length` tokens: an integer >= 0, or an array of them.
 
@@ -144,12 +168,15 @@ class HistoryState(Record):
                 would be stored there).
 
         Raises:
-            InputError: a length that is negative or not a whole number.
+            InputError: a length that is negative, not a whole number, or out of all proportion.
         """
         lengths = np.asarray(length)
         whole = lengths.dtype.kind in "iu" or (lengths.dtype.kind == "f" and bool(np.all(lengths == np.floor(lengths))))
-        if not whole or lengths.size == 0 or lengths.min() < 0:
-            raise InputError(f"length: {length!r}; expected whole numbers of tokens >= 0")
+        masked = isinstance(length, np.ma.MaskedArray) and bool(np.ma.getmaskarray(length).any())
+        if not whole or masked or lengths.size == 0 or lengths.min() < 0 or lengths.max() > LONGEST_LENGTH:
+            raise InputError(f"length: {length!r}; expected whole numbers of tokens from 0 to {LONGEST_LENGTH:,}")
+        if float(self.numbers(lengths).max()) >= 2.0**62:
+            raise InputError(f"length: {length!r}; the state would hold more than 2^62 numbers: expected fewer tokens")
         if lengths.min() == 0:
             warnings.warn(f"{self.name}: length 0: only what is allocated before the first token", stacklevel=2)
         if self.positions is not None and lengths.max() > self.positions:

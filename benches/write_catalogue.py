@@ -1,6 +1,6 @@
-"""Writes python/l2m/history_state/catalogue.json: the configs of well-known models, each with its source.
+"""Writes python/l2m/states/history_state/catalogue.json: the configs of well-known models, each with its source.
 
-    uv pip install --no-deps --target /tmp/litgpt litgpt && python tests/write_catalogue.py /tmp/litgpt
+    uv pip install --no-deps --target /tmp/litgpt litgpt && python benches/write_catalogue.py /tmp/litgpt
 
 Numbers come from the configs that litgpt (Apache-2.0) carries, from the defaults of config classes in transformers that
 are one published model's, and from the paper's tables; a model without such a source is left out. Only the fields that
@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from l2m.base.files import write_json
-from l2m.states.history_state.registry import FAMILIES, Config, MissingField
+from l2m.states.history_state.config import Config, MissingField
+from l2m.states.history_state.registry import FAMILIES
 
 FILE = Path(__file__).parent.parent / "python" / "l2m" / "states" / "history_state" / "catalogue.json"
 
@@ -63,7 +64,7 @@ class Recorder(Config):
     """A config that remembers which fields were read, and as what."""
 
     def __init__(self, source: Any, defaults: Any = None) -> None:
-        super().__init__(source, defaults)
+        super().__init__(source, defaults, nulls=tuple(source) if isinstance(source, dict) else ())
         self._read: dict[str, Any] = {}
 
     def __getattr__(self, name: str) -> Any:

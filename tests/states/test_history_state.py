@@ -22,7 +22,8 @@ import l2m
 from l2m.states.history_state import Config, family, recurrent
 from l2m.states.history_state.catalogue import catalogue
 from l2m.states.history_state.measured import measure
-from l2m.states.history_state.registry import FAMILIES, MissingField
+from l2m.states.history_state.config import MissingField
+from l2m.states.history_state.registry import FAMILIES
 from model_configs import JAMBA, MAMBA_130M, MISTRAL_7B, SMOLLM2
 
 

@@ -1,6 +1,6 @@
 """Every causal model class of the installed `transformers`: its cache, run on the meta device, against our formula.
 
-`python tests/state_matrix.py` runs them all (some minutes) and writes the table docs/memory-matrix.md;
+`python benches/state_matrix.py` runs them all (some minutes) and writes the table docs/memory-matrix.md;
 test_history_state.py runs a part of it. Models are small: few layers, odd widths (so that two fields with one default
 cannot stand for each other), windows of a few tokens.
 """
@@ -212,7 +212,7 @@ def page(rows: list[Row]) -> str:
     lines = [
         "# Which models' history states were checked",
         "",
-        f"Written by `python tests/state_matrix.py`, transformers {transformers.__version__}: {len(rows)} causal "
+        f"Written by `python benches/state_matrix.py`, transformers {transformers.__version__}: {len(rows)} causal "
         "model types. Each is built small on the meta device and run at several lengths; the floating-point tensors of "
         "its cache are weighed, and their numbers and bits compared with the formula that `l2m.history_state` uses.",
         "",

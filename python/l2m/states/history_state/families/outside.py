@@ -8,18 +8,20 @@ from collections.abc import Iterator
 from typing import Any
 
 from l2m.errors import InputError
-from l2m.states.history_state.registry import Config, divided, family, key_value_numbers
+from l2m.states.history_state.config import Config, divided, key_value_numbers, scaled
+from l2m.states.history_state.registry import family
 from l2m.states.history_state.state import Memory, attention, convolution, recurrent
 
 
 def _attention_layers(c: Config) -> dict[int, Memory]:
     """Layers that `attn` turns into softmax attention: heads as it says, its window if any."""
-    own = c.get("attn")
-    if not own:
+    own = c.part("attn", {"num_hidden_layers": c.num_hidden_layers, "num_kv_heads": None, "window_size": None})
+    if not c.get("attn"):
         return {}
-    heads = own.get("num_kv_heads") or own["num_heads"]
-    numbers = 2 * heads * (c.hidden_size // own["num_heads"])
-    return {layer: attention(layer, numbers, window=own.get("window_size")) for layer in own["layers"]}
+    layers = own.layer_indices("layers")
+    heads = own.num_heads if own.num_kv_heads is None else own.num_kv_heads
+    numbers = 2 * heads * (c.hidden_size // own.num_heads)
+    return {layer: attention(layer, numbers, window=own.window_size) for layer in layers}
 
 
 def _linear_layers(
@@ -57,7 +59,7 @@ def gated_deltanet(c: Config) -> Iterator[Memory]:
     """Gated delta rule: per value head a head_dim x (head_dim expand_v) matrix."""
     attending = _attention_layers(c)
     value_heads = c.get("num_v_heads", c.num_heads)
-    keys, values = c.num_heads * c.head_dim, value_heads * int(c.head_dim * c.expand_v)
+    keys, values = c.num_heads * c.head_dim, value_heads * scaled(c, "expand_v", "head_dim")
     for layer in range(c.num_hidden_layers):
         if layer in attending:
             yield attending[layer]
@@ -74,7 +76,7 @@ def gated_deltanet(c: Config) -> Iterator[Memory]:
 )
 def delta_net(c: Config) -> Iterator[Memory]:
     """Delta rule: a key x value matrix per head."""
-    return _linear_layers(c, int(c.hidden_size * c.expand_k), int(c.hidden_size * c.expand_v), c.num_heads)
+    return _linear_layers(c, scaled(c, "expand_k", "hidden_size"), scaled(c, "expand_v", "hidden_size"), c.num_heads)
 
 
 @family(
@@ -91,7 +93,7 @@ def delta_net(c: Config) -> Iterator[Memory]:
 )
 def gated_linear_attention(c: Config) -> Iterator[Memory]:
     """A key x value matrix per head, decayed by a constant (RetNet) or a gate (GLA)."""
-    keys, values = int(c.hidden_size * c.expand_k), int(c.hidden_size * c.expand_v)
+    keys, values = scaled(c, "expand_k", "hidden_size"), scaled(c, "expand_v", "hidden_size")
     return _linear_layers(c, keys, values, c.num_heads, least_heads=c.get("num_kv_heads"))
 
 
@@ -110,7 +112,7 @@ def gated_linear_attention(c: Config) -> Iterator[Memory]:
 )
 def rwkv6(c: Config) -> Iterator[Memory]:
     """RWKV-6: a key x value matrix per head, and the last token for two token shifts."""
-    keys, values = int(c.hidden_size * c.expand_k), int(c.hidden_size * c.expand_v)
+    keys, values = scaled(c, "expand_k", "hidden_size"), scaled(c, "expand_v", "hidden_size")
     return _linear_layers(c, keys, values, c.num_heads, shifts=2 * c.hidden_size)
 
 
@@ -149,7 +151,7 @@ def hgrn2(c: Config) -> Iterator[Memory]:
 )
 def log_linear_mamba2(c: Config) -> Iterator[Memory]:
     """Log-linear attention: one Mamba-2 state for each level of a Fenwick tree over the past."""
-    inner = int(c.expand * c.hidden_size)
+    inner = scaled(c, "expand", "hidden_size")
     for layer in range(c.num_hidden_layers):
         yield Memory(layer, "recurrent", "level", inner * c.state_size)
         yield convolution(layer, inner + 2 * c.n_groups * c.state_size, c.conv_kernel)
@@ -206,24 +208,27 @@ def laughing_hyena(c: Config) -> Iterator[Memory]:
 )
 def mamba_ssm(c: Config) -> Iterator[Memory]:
     """The package mamba-ssm's own configs (d_model, n_layer, ssm_cfg), which name no model_type."""
-    scan, attn, width = c.ssm_cfg or {}, c.attn_cfg or {}, c.hidden_size
-    inner, kernel = scan.get("expand", 2) * width, scan.get("d_conv", 4)
-    second = scan.get("layer", "Mamba1") == "Mamba2"
+    scan = c.part("ssm_cfg", {"expand": 2, "d_conv": 4, "layer": "Mamba1", "ngroups": 1, "d_ssm": None})
+    heads = c.part("attn_cfg", {"num_heads_kv": None, "head_dim": None, "d_conv": None})
+    inner, attending = int(scan.expand * c.hidden_size), c.layer_indices("attn_layer_idx")
+    second = scan.layer == "Mamba2"
+    if scan.layer not in ("Mamba1", "Mamba2"):
+        raise InputError(f"config: ssm_cfg names the layer {scan.layer!r}; expected Mamba1 or Mamba2")
     state = scan.get("d_state", 128 if second else 16)
     for layer in range(c.num_hidden_layers):
-        if layer in (c.attn_layer_idx or []):
-            heads = attn.get("num_heads_kv") or attn["num_heads"]
-            size = attn.get("head_dim") or width // attn["num_heads"]
-            yield attention(layer, 2 * heads * size)
-            if attn.get("d_conv", 0):
-                yield convolution(layer, (attn["num_heads"] + 2 * heads) * size, attn["d_conv"])
+        if layer in attending:
+            kept = heads.num_heads if heads.num_heads_kv is None else heads.num_heads_kv
+            size = c.hidden_size // heads.num_heads if heads.head_dim is None else heads.head_dim
+            yield attention(layer, 2 * kept * size)
+            if heads.d_conv is not None:
+                yield convolution(layer, (heads.num_heads + 2 * kept) * size, heads.d_conv)
         elif second:
-            heads_width = scan.get("d_ssm") or inner
+            heads_width = inner if scan.d_ssm is None else scan.d_ssm
             yield recurrent(layer, heads_width * state)
-            yield convolution(layer, heads_width + 2 * scan.get("ngroups", 1) * state, kernel)
+            yield convolution(layer, heads_width + 2 * scan.ngroups * state, scan.d_conv)
         else:
             yield recurrent(layer, inner * state)
-            yield convolution(layer, inner, kernel)
+            yield convolution(layer, inner, scan.d_conv)
 
 
 @family(
@@ -247,6 +252,6 @@ def hybrid(c: Config) -> Iterator[Memory]:
         if layer < attending:
             yield attention(layer, key_value_numbers(c), window=None if layer < c.global_layers else c.sliding_window)
         else:
-            inner = int(c.expand * c.hidden_size)
+            inner = scaled(c, "expand", "hidden_size")
             yield recurrent(layer, inner * c.state_size)
             yield convolution(layer, inner, c.conv_kernel)
