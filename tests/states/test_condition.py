@@ -1,6 +1,5 @@
 """The verdict: closed forms of required states and lengths, outcomes that are known, intervals that carry over."""
 
-import dataclasses
 import json
 import math
 import subprocess
@@ -11,36 +10,8 @@ import pytest
 
 import l2m
 from l2m.states.history_state import recurrent
+from laws import Logarithm, Power
 from model_configs import JAMBA, MAMBA_130M, MISTRAL_7B, SMOLLM2
-
-
-@dataclasses.dataclass(frozen=True)
-class Power:
-    """The least a law needs to be."""
-
-    amplitude: float = 2.27
-    exponent: float = 0.76
-    spread: float = 0.02
-    kind = "power_law"
-
-    def predict(self, x):
-        return self.amplitude * np.asarray(x) ** self.exponent
-
-    def interval(self, name, level=0.95):
-        value = getattr(self, name)
-        return value - self.spread, value + self.spread
-
-
-@dataclasses.dataclass(frozen=True)
-class Logarithm:
-    slope: float = 3.0
-    kind = "logarithm"
-
-    def predict(self, x):
-        return self.slope * np.log(np.asarray(x))
-
-    def interval(self, name, level=0.95):
-        return self.slope, self.slope
 
 
 def test_outcomes() -> None:

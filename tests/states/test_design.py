@@ -1,9 +1,9 @@
 """The design aid: the cheapest candidate that suffices, against a search written out."""
 
 import pytest
-from test_condition import Power
 
 import l2m
+from laws import Power
 
 BASE = {
     "model_type": "hybrid", "num_hidden_layers": 12, "hidden_size": 512, "num_attention_heads": 8, "num_key_value_heads": 2,

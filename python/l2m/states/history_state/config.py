@@ -148,7 +148,7 @@ class Config:
             if not _is_whole(value) or not low <= value <= LARGEST:
                 raise refuse(f"a whole number from {low} to {LARGEST:,}")
         elif name in _FACTORS:
-            if not _is_number(value) or not 0 < value <= LARGEST:
+            if not _is_number(value) or not value > 0:
                 raise refuse("a number above 0")
         elif name in _SWITCHES:
             if not isinstance(value, bool):
@@ -236,7 +236,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST  # nan is not
 
 
 def _shown(value: Any) -> str:

@@ -212,16 +212,20 @@ def _line(error: BaseException) -> str:
 
 
 def _by_formula(found: _Found, family: Family) -> tuple[tuple[Memory, ...], Config]:
-    if isinstance(found.text, Mapping) and family.defaults is not None:
+    if not isinstance(found.text, Mapping):
+        return _run(Config(found.text), family)
+    read = Config(found.text, family.defaults, family.nulls)
+    if family.defaults is not None:
         try:
-            return _run(Config(found.text, family.defaults, family.nulls), family)
+            return _run(read, family)
         except MissingField:
-            pass
-    if isinstance(found.text, Mapping) and _installed("transformers"):
-        found = _completed(found)
-    elif isinstance(found.text, Mapping) and family.defaults is None:
-        raise InputError(f"config: {found.text['model_type']} leaves fields out; expected: pip install 'l2m[lm]', whose classes complete it")
-    return _run(Config(found.text), family)
+            if not _installed("transformers"):
+                raise
+    elif not _installed("transformers"):
+        model_type = found.text["model_type"]
+        raise InputError(f"config: a {model_type} config; expected: pip install 'l2m[lm]', whose classes complete it")
+    completed = _completed(found).text
+    return _run(read if completed is found.text else Config(completed), family)
 
 
 def _run(config: Config, family: Family) -> tuple[tuple[Memory, ...], Config]:
@@ -256,9 +260,10 @@ def _class_config(fields: Mapping[str, Any]) -> Any | None:
     """The `transformers` config of these fields; None where it has no class for them."""
     from transformers import CONFIG_MAPPING
 
-    if fields.get("model_type") not in CONFIG_MAPPING:
+    model_type = fields.get("model_type")
+    if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
         return None
-    config_class = CONFIG_MAPPING[fields["model_type"]]
+    config_class = CONFIG_MAPPING[model_type]
     given = {name: value for name, value in fields.items() if value is not None}
     nulls = {name: None for name in _CLASS_NULLS if name in fields and fields[name] is None}
     if nulls:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from l2m.base.checks import integers
 from l2m.base.records import Record
 from l2m.errors import InputError
 
@@ -55,7 +56,14 @@ class Memory(Record):
             raise InputError(
                 f"memory: part {self.part!r} that grows {self.growth!r}; expected one of {', '.join(PARTS)} and one of {', '.join(GROWTHS)}"
             )
-        for name, low in (("layer", 0), ("numbers", 0), ("limit", 0), ("stride", 1), ("least_numbers", 0), ("least_limit", 0)):
+        for name, low in (
+            ("layer", 0),
+            ("numbers", 0),
+            ("limit", 0),
+            ("stride", 1),
+            ("least_numbers", 0),
+            ("least_limit", 0),
+        ):
             value = getattr(self, name)
             optional = name in ("limit", "least_numbers", "least_limit")
             if not (value is None and optional) and not (type(value) is int and low <= value <= MOST_NUMBERS):
@@ -158,7 +166,9 @@ class HistoryState(Record):
         if any(memory.layer >= self.layers for memory in self.memories):
             raise InputError(f"history state: layers {self.layers!r}; expected more than the layer of any memory")
         if not (0 < self.bits <= 128 and 0 < self.cache_bits <= 128):
-            raise InputError(f"history state: {self.bits!r} and {self.cache_bits!r} bits per number; expected more than 0, at most 128")
+            raise InputError(
+                f"history state: {self.bits!r} and {self.cache_bits!r} bits per number; expected more than 0, at most 128"
+            )
 
     def at(self, length: ArrayLike) -> StateSize:
         """Size of the state after `length` tokens: an integer >= 0, or an array of them.
@@ -170,11 +180,9 @@ class HistoryState(Record):
         Raises:
             InputError: a length that is negative, not a whole number, or out of all proportion.
         """
-        lengths = np.asarray(length)
-        whole = lengths.dtype.kind in "iu" or (lengths.dtype.kind == "f" and bool(np.all(lengths == np.floor(lengths))))
-        masked = isinstance(length, np.ma.MaskedArray) and bool(np.ma.getmaskarray(length).any())
-        if not whole or masked or lengths.size == 0 or lengths.min() < 0 or lengths.max() > LONGEST_LENGTH:
-            raise InputError(f"length: {length!r}; expected whole numbers of tokens from 0 to {LONGEST_LENGTH:,}")
+        lengths = integers("length", length, high=LONGEST_LENGTH, axes=None)
+        if lengths.size == 0:
+            raise InputError(f"length: {length!r}; expected at least one")
         if float(self.numbers(lengths).max()) >= 2.0**62:
             raise InputError(f"length: {length!r}; the state would hold more than 2^62 numbers: expected fewer tokens")
         if lengths.min() == 0:

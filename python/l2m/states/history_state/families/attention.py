@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from l2m.errors import InputError
-from l2m.states.history_state.config import Config, head_dim, key_value_heads
+from l2m.states.history_state.config import Config, head_dim, key_value_heads, key_value_numbers
 from l2m.states.history_state.families.layers import every, layered, transformers_family
 from l2m.states.history_state.state import Memory, attention
 
@@ -57,12 +57,36 @@ _PLAIN = """
     minimax_m2 ministral ministral3 modernbert-decoder moshi mpt nanochat nemotron olmoe persimmon phi4_multimodal
     phimoe qwen2_moe qwen3_moe sarvam_moe seed_oss smollm3 solar_open stablelm vaultgemma xglm
 """
+# The language models within models that also see or hear.
+_TEXT_PARTS = """
+    chameleon cosmos3_edge_text ernie4_5_vl_moe_text glm4v_moe_text glm4v_text glm_ocr_text granite_docling_text
+    hunyuan_vl_text idefics kosmos_2_5_text_model kosmos_2_text_model molmo2_text paddleocr_vl_text qwen2_5_omni_text
+    qwen2_5_vl_text qwen2_vl_text qwen3_omni_moe_text qwen3_vl_moe_text qwen3_vl_text
+"""
 ENCODERS = (
-    *("bert", "bert-generation", "big_bird", "camembert", "data2vec-text", "electra", "ernie", "megatron-bert", "rembert"),
+    *(
+        "bert",
+        "bert-generation",
+        "big_bird",
+        "camembert",
+        "data2vec-text",
+        "electra",
+        "ernie",
+        "megatron-bert",
+        "rembert",
+    ),
     *("roberta", "roberta-prelayernorm", "roc_bert", "roformer", "xlm-roberta", "xlm-roberta-xl", "xmod"),
 )
 """Encoders that predict the next token only where their config says is_decoder."""
-transformers_family(*_PLAIN.split(), *ENCODERS)(transformer)
+transformers_family(*_PLAIN.split(), *_TEXT_PARTS.split(), *ENCODERS)(transformer)
+
+
+@transformers_family("mllama_text_model")
+def mllama(c: Config) -> Iterator[Memory]:
+    """Attention to the text; layers that attend to an image keep nothing of the text."""
+    for layer in range(c.num_hidden_layers):
+        if layer not in c.cross_attention_layers:
+            yield attention(layer, key_value_numbers(c))
 
 
 @transformers_family("mimo_v2_flash")
@@ -110,7 +134,7 @@ def latent_numbers(c: Config) -> int:
 
 
 @transformers_family("deepseek_v2", "deepseek_v3", defaults={"kv_lora_rank": 512, "qk_rope_head_dim": 64})
-@transformers_family("axk1", "glm4_moe_lite", "minicpm3", "youtu", "sarvam_mla")
+@transformers_family("axk1", "glm4_moe_lite", "minicpm3", "mistral4", "youtu", "sarvam_mla")
 def latent_attention(c: Config) -> Iterator[Memory]:
     """Multi-head latent attention (DeepSeek-AI 2024, arXiv 2405.04434)."""
     for layer in range(c.num_hidden_layers):

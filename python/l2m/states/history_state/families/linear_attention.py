@@ -7,6 +7,7 @@ from l2m.states.history_state.families.attention import latent_numbers
 from l2m.states.history_state.families.layers import FLOAT32, every, layered, transformers_family
 from l2m.states.history_state.state import Memory, convolution, recurrent
 
+
 def delta_rule(c: Config, layer: int) -> Iterator[Memory]:
     """Gated DeltaNet (Yang et al. 2024, arXiv 2412.06464): a matrix per value head, convolutions over q, k and v."""
     keys = c.linear_num_key_heads * c.linear_key_head_dim

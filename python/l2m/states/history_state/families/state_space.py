@@ -6,6 +6,7 @@ from l2m.states.history_state.config import Config, key_value_heads, scaled
 from l2m.states.history_state.families.layers import FLOAT32, every, layered, transformers_family
 from l2m.states.history_state.state import Memory, convolution, recurrent
 
+
 def selective_scan(layer: int, inner: int, state: int, kernel: int) -> Iterator[Memory]:
     """Mamba (Gu & Dao 2023, arXiv 2312.00752): a state of `state` numbers per channel, and a short convolution."""
     yield recurrent(layer, inner * state, bits=FLOAT32)
