@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from l2m.base.files import read_json
-from l2m.base.hub import hub_file, locate, transformers_config
+from l2m.base.hub import hub_file, locate, one_line, quiet_transformers, transformers_config
 from l2m.errors import InputError
 from l2m.states.history_state.catalogue import find
 from l2m.states.history_state.config import Config, MissingField, text_part
@@ -170,10 +170,8 @@ def _catalogued(model: Any) -> Mapping[str, Any] | None:
 
 
 def _read_named(name: str) -> Any:
-    if "\0" in name:
-        raise InputError(f"model: {name!r}; expected a folder, a file or a name on the hub")
     path = Path(name)
-    if path.is_file() and path.suffix != ".gguf":
+    if "\0" not in name and path.is_file() and path.suffix != ".gguf":
         return _read_file(path)
     found = locate("model", name)
     if found.folder is not None:
@@ -204,10 +202,6 @@ def _named(name: str, error: InputError) -> str:
     return f"{name}: {message.removeprefix('config: ')}" if message.startswith(("config: ", "memory: ")) else message
 
 
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
-
-
 # --- From the config to memories --------------------------------------------------------------------------------------
 
 
@@ -234,7 +228,7 @@ def _run(config: Config, family: Family) -> tuple[tuple[Memory, ...], Config]:
     except InputError:
         raise
     except (TypeError, ValueError, ArithmeticError, LookupError) as error:
-        raise InputError(f"config: the formula of its family cannot use it ({_line(error)})") from None
+        raise InputError(f"config: the formula of its family cannot use it ({one_line(error)})") from None
     if not any(memory.numbers and memory.limit != 0 for memory in memories):
         raise InputError("config: a model that keeps nothing; expected layers, widths and windows that hold something")
     return memories, config
@@ -266,19 +260,20 @@ def _class_config(fields: Mapping[str, Any]) -> Any | None:
     config_class = CONFIG_MAPPING[model_type]
     given = {name: value for name, value in fields.items() if value is not None}
     nulls = {name: None for name in _CLASS_NULLS if name in fields and fields[name] is None}
-    if nulls:
+    with quiet_transformers():
+        if nulls:
+            try:
+                config = config_class.from_dict({**given, **nulls})
+            except Exception:
+                pass  # a class that takes no null there: then it counts as left out
+            else:
+                types = getattr(config.get_text_config(decoder=True), "layer_types", None) or ()
+                if "sliding_window" not in nulls or "sliding_attention" not in types:
+                    return config
         try:
-            config = config_class.from_dict({**given, **nulls})
-        except Exception:
-            pass  # a class that takes no null there: then it counts as left out
-        else:
-            types = getattr(config.get_text_config(decoder=True), "layer_types", None) or ()
-            if "sliding_window" not in nulls or "sliding_attention" not in types:
-                return config
-    try:
-        return config_class.from_dict(given)
-    except Exception as error:  # validation errors of several libraries
-        raise InputError(f"config: {_line(error)}") from None
+            return config_class.from_dict(given)
+        except Exception as error:  # validation errors of several libraries
+            raise InputError(f"config: {one_line(error)}") from None
 
 
 def _measured(found: _Found, model_type: str) -> tuple[tuple[Memory, ...], Config]:
