@@ -107,7 +107,11 @@ def test_a_file_that_is_not_what_was_promised_leaves_nothing_in_the_cache(
         (folder / name).unlink()
         (folder / name).mkdir()
     else:
-        changed = {"flip": content[:-1] + bytes([content[-1] ^ 1]), "cut": content[:-3], "longer": content + bytes(100_000)}[damage]
+        changed = {
+            "flip": content[:-1] + bytes([content[-1] ^ 1]),
+            "cut": content[:-3],
+            "longer": content + bytes(100_000),
+        }[damage]
         (folder / name).write_bytes(changed)
     with pytest.raises(l2m.InputError, match=url):
         l2m.Corpus.open(url)
