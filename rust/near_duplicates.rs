@@ -1,5 +1,6 @@
 //! Near-duplicate documents: shingles, a sketch of each document, and which documents repeat a larger one.
 
+use hashbrown::HashMap;
 use rayon::prelude::*;
 
 /// Multiplier of the rolling polynomial hash (odd; from L'Ecuyer's table of multiplicative generators modulo 2^64).
@@ -8,7 +9,7 @@ const BASE: u64 = 0x27BB_2EE6_87B0_B0FD;
 const MOST_HASHES: usize = 4_000_000;
 /// Of every document at least so many hashes stay, the smallest.
 const FEWEST_HASHES: usize = 16;
-/// Of the documents that share a shingle, so many of the largest are compared with the others.
+/// Of the documents that share a shingle, so many of the largest are compared with the others; equal ones always are.
 const MOST_PARTNERS: usize = 8;
 /// Texts sketched in parallel before the bound is looked at again: their hashes are all in memory once.
 const GROUP_SYMBOLS: usize = 4 << 20;
@@ -158,11 +159,15 @@ impl Sketches {
         let owners = self.sizes.iter().zip(&rank).flat_map(|(&size, &rank)| std::iter::repeat_n(rank, size as usize));
         let mut entries: Vec<(u64, u32)> = self.hashes.iter().copied().zip(owners).collect();
         entries.par_sort_unstable();
-        let mut pairs: Vec<u64> = Vec::new();
+        // Equal documents have equal sketches, and are found by those: their shingles may all stand in larger ones too.
+        let first_equal = self.first_equal(&by_size);
+        let pair = |smaller: u32, larger: u32| (smaller as u64) << 32 | larger as u64;
+        let equal = (0..).zip(&first_equal).filter(|(rank, first)| rank != *first);
+        let mut pairs: Vec<u64> = equal.map(|(rank, &first)| pair(rank, first)).collect();
         for run in entries.chunk_by(|left, right| left.0 == right.0) {
             for (place, &(_, smaller)) in run.iter().enumerate() {
                 let partners = &run[..place.min(MOST_PARTNERS)];
-                pairs.extend(partners.iter().map(|&(_, larger)| (smaller as u64) << 32 | larger as u64));
+                pairs.extend(partners.iter().map(|&(_, larger)| pair(smaller, larger)));
             }
         }
         drop(entries);
@@ -171,8 +176,11 @@ impl Sketches {
         let mut left_out = vec![false; self.sizes.len()];
         let mut copies = Vec::new();
         for shared in pairs.chunk_by(|left, right| left == right) {
-            let (copy, original) = (by_size[(shared[0] >> 32) as usize], by_size[shared[0] as u32 as usize]);
-            let enough = shared.len() as f64 > threshold * self.sizes[copy as usize] as f64;
+            let (smaller, larger) = ((shared[0] >> 32) as usize, shared[0] as u32);
+            let (copy, original) = (by_size[smaller], by_size[larger as usize]);
+            let size = self.sizes[copy as usize] as usize;
+            let shingles = if first_equal[smaller] == larger { size } else { shared.len() };
+            let enough = shingles as f64 > threshold * size as f64;
             if enough && !left_out[copy as usize] && !left_out[original as usize] {
                 left_out[copy as usize] = true;
                 copies.push((copy, original));
@@ -180,6 +188,21 @@ impl Sketches {
         }
         copies.sort_unstable();
         copies
+    }
+
+    /// For each rank in `by_size`, the rank of the first document with the same sketch.
+    fn first_equal(&self, by_size: &[u32]) -> Vec<u32> {
+        let starts: Vec<usize> =
+            self.sizes.iter().scan(0, |end, &size| Some(std::mem::replace(end, *end + size as usize))).collect();
+        let mut first = HashMap::with_capacity(by_size.len());
+        (0..)
+            .zip(by_size)
+            .map(|(rank, &document)| {
+                let start = starts[document as usize];
+                let sketch = &self.hashes[start..start + self.sizes[document as usize] as usize];
+                *first.entry(sketch).or_insert(rank)
+            })
+            .collect()
     }
 }
 
@@ -226,10 +249,11 @@ fn halve(hashes: &mut Vec<u64>, bound: &mut u64, most: usize) {
     }
 }
 
-/// The hashes of all runs of `width` symbols, by a rolling polynomial; of fewer symbols one hash, of the whole.
+/// The hashes of all runs of `width` symbols, by a rolling polynomial; of fewer symbols one hash, of the whole, which no run
+/// of `width` symbols has.
 fn shingles<S: Copy + Into<u64>>(symbols: &[S], width: usize) -> impl Iterator<Item = u64> {
     let hash_of = |symbols: &[S], start| symbols.iter().fold(start, |hash, &symbol| push(hash, symbol.into()));
-    let short = symbols.len() <= width;
+    let short = symbols.len() < width;
     let start = if short { symbols.len() as u64 } else { 0 };
     let mut rolling = hash_of(&symbols[..width.min(symbols.len())], start);
     let leaving = BASE.wrapping_pow(width as u32);
@@ -278,7 +302,7 @@ mod tests {
         #[test]
         fn rolling_equals_cut_out(text in "[a-c \n]{12,80}é", width in 1usize..6, bound in any::<u64>()) {
             let bytes: Vec<u64> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).map(u64::from).collect();
-            prop_assume!(bytes.len() > width);
+            prop_assume!(bytes.len() >= width);
             prop_assert_eq!(shingles_of_text(&text, width, bound), obvious(&bytes, width, bound));
         }
 
@@ -329,6 +353,32 @@ mod tests {
             }
             prop_assert_eq!(sketches.find(threshold), expected.into_iter().collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn equal_documents_are_found_whatever_larger_ones_share_with_them() {
+        let ids = |seed: u32| (0..400).map(move |place| seed * 1000 + place).collect::<Vec<u32>>();
+        let copied = ids(0);
+        // Each run of 100 ids, those across its cuts included, stands in nine larger documents, which share a fourth with it.
+        let mut documents: Vec<Vec<u32>> = (0..36)
+            .map(|number| {
+                let from = (number as usize % 4) * 90;
+                [ids(number + 1), copied[from..from + 130].to_vec(), ids(number + 50)].concat()
+            })
+            .collect();
+        documents.extend([copied.clone(), copied.clone(), copied]);
+        let mut sketches = Sketches::default();
+        sketches.add_ids(&documents.iter().map(Vec::as_slice).collect::<Vec<_>>(), 12);
+        assert_eq!(sketches.find(0.5), [(37, 36), (38, 36)]);
+    }
+
+    #[test]
+    fn a_text_of_exactly_one_shingle_is_found_in_a_larger_one() {
+        let text = "exactly-forty-eight-bytes-of-text-without-spaces";
+        assert_eq!(text.len(), 48);
+        let mut sketches = Sketches::default();
+        sketches.add_texts(&[text, &text[1..], &format!("before {text} after it")], 48);
+        assert_eq!(sketches.find(0.2), [(0, 2)]);
     }
 
     #[test]
