@@ -1,18 +1,22 @@
-"""Tokenizers: bytes, characters, words, and the Hugging Face ones, all from texts to ids."""
+"""Tokenizers: bytes, characters, words, and the Hugging Face ones, all from texts to ids.
+
+A new tokenizer is a class with the members of `Encoder`, and a line of `BUILT_IN` or a case in `load_encoder`.
+"""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from l2m._core import WordTable
 from l2m.base.files import file_hash
-from l2m.base.hub import hub_file, locate
+from l2m.base.hub import hub_file, locate, one_line
 from l2m.corpora.corpus import Corpus
+from l2m.corpora.formats.streams import open_bytes
 from l2m.corpora.model_tokenizers import tokenizer_of_folder, tokenizer_of_gguf
 from l2m.errors import InputError
 
@@ -41,15 +45,16 @@ class Encoder(Protocol):
 
 
 def load_encoder(tokenizer: str | os.PathLike[str]) -> Encoder:
-    """The encoder of that name.
+    """The encoder of that name: one of `BUILT_IN`, else a Hugging Face tokenizer (see `tokenizer_file`).
 
     Raises:
-        InputError: not a known name, folder or file, or not to be had from the hub.
+        InputError: not a known name, folder or file, or one that could not be downloaded from the hub.
     """
     name = os.fspath(tokenizer)
-    if name in _BUILT_IN:
-        built_in: Encoder = _BUILT_IN[name]()
-        return built_in
+    if not name:
+        raise InputError(f"tokenizer: an empty name; expected {', '.join(BUILT_IN)}, or a Hugging Face tokenizer")
+    if name in BUILT_IN:
+        return BUILT_IN[name]()
     return HuggingFaceEncoder(name, tokenizer_file(name))
 
 
@@ -119,6 +124,14 @@ class _Ids:
         raise InputError("tokenizer: 'ids' for a source that holds text; expected token ids, or name a tokenizer")
 
 
+class _Fast(Protocol):
+    """What is used of `fastokens.Tokenizer`."""
+
+    def encode_batch_flat(
+        self, texts: list[str], *, add_special_tokens: bool, split_special_tokens: bool
+    ) -> tuple[bytes, bytes]: ...
+
+
 class HuggingFaceEncoder:
     """`fastokens` where it gives the same ids as `tokenizers` on half a megabyte (50 times the speed), else `tokenizers`."""
 
@@ -127,16 +140,19 @@ class HuggingFaceEncoder:
             from tokenizers import Tokenizer
         except ImportError:
             raise InputError(f"tokenizer: {name!r} needs the extra 'text': pip install 'l2m[text]'") from None
+        with open_bytes(str(file)):
+            pass  # a regular file, and no pointer to one
         try:
             self._reference = Tokenizer.from_file(str(file))
         except Exception as error:  # the library raises plain Exception
-            raise InputError(f"{file}: not a tokenizer.json that tokenizers can read ({error})") from None
+            raise InputError(f"{file}: not a tokenizer.json that tokenizers can read ({one_line(error)})") from None
         # Text is text: a document that spells "<|endoftext|>" holds those characters, not the control token.
         self._reference.encode_special_tokens = True
         self._reference.no_truncation()
         self._reference.no_padding()
+        self._samples = _stop_sampling(self._reference.model)
         self._file = file
-        self._fast: Any = None
+        self._fast: _Fast | None = None
         self.name = name
         self.hash = file_hash(file)
         self.encoder = "unchecked"
@@ -155,6 +171,8 @@ class HuggingFaceEncoder:
     def _choose(self, texts: list[str]) -> None:
         sample = [text[: max(_CHECKED_LETTERS // len(texts), 4096)] for text in texts[: _CHECKED_LETTERS // 4096]]
         self.encoder = "tokenizers"
+        if self._samples:  # fastokens reads the file, where sampling is on
+            return
         try:
             from fastokens import Tokenizer
 
@@ -170,16 +188,30 @@ class HuggingFaceEncoder:
             self._fast = None
 
     def _encode_fast(self, texts: list[str]) -> Encoded:
+        assert self._fast is not None
         ids, offsets = self._fast.encode_batch_flat(texts, add_special_tokens=False, split_special_tokens=True)
         return np.frombuffer(ids, "<u4"), np.frombuffer(offsets, "<u8").astype(np.int64)
 
     def _encode_reference(self, texts: list[str]) -> Encoded:
-        parts = [encoding.ids for encoding in self._reference.encode_batch_fast(texts, add_special_tokens=False)]
+        try:
+            parts = [encoding.ids for encoding in self._reference.encode_batch_fast(texts, add_special_tokens=False)]
+        except Exception as error:  # the library raises plain Exception: a word without an id, and no id for such
+            raise InputError(f"tokenizer: {self.name!r} cannot encode this text ({one_line(error)})") from None
         flat = np.fromiter((token for part in parts for token in part), np.uint32)
         return flat, _offsets(len(part) for part in parts)
 
 
-_BUILT_IN: dict[str, type[Any]] = {"bytes": _Bytes, "characters": _Characters, "words": _Words, "ids": _Ids}
+def _stop_sampling(model: object) -> bool:
+    """Switch off what gives other ids at each run (BPE's dropout, Unigram's sampling); whether any was on."""
+    was_on = False
+    for setting in ("dropout", "alpha", "nbest_size"):
+        if getattr(model, setting, None):
+            setattr(model, setting, None)
+            was_on = True
+    return was_on
+
+
+BUILT_IN: dict[str, Callable[[], Encoder]] = {"bytes": _Bytes, "characters": _Characters, "words": _Words, "ids": _Ids}
 
 
 def _offsets(lengths: Iterable[int]) -> NDArray[np.int64]:
@@ -187,7 +219,7 @@ def _offsets(lengths: Iterable[int]) -> NDArray[np.int64]:
 
 
 def spell(corpus: Corpus, folder: Path, ids: list[int]) -> list[str | None]:
-    """What the ids of a corpus stand for; None where that cannot be told from what is at hand."""
+    """What the ids of a corpus stand for; None for each where the tokenizer is not at hand."""
     name = corpus.tokenizer["name"]
     if name == "bytes":
         return [bytes([id]).decode("ascii", "backslashreplace") for id in ids]

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from l2m._core import Sketches
 from l2m.base.checks import integers, real, whole
 from l2m.base.hub import one_line
+from l2m.corpora.documents import type_words
 from l2m.errors import InputError
 
 _WIDTH = 48
@@ -52,7 +53,7 @@ def near_duplicates(
     if texts_only or not documents:
         for index, document in enumerate(documents):
             if not isinstance(document, str):
-                raise InputError(f"texts: {_found(document)} at index {index}; expected a text, as the others are")
+                raise InputError(f"texts: {type_words(document)} at index {index}; expected a text, as the others are")
             try:
                 document.encode()
             except UnicodeEncodeError as error:
@@ -62,14 +63,10 @@ def near_duplicates(
         finder.add(texts_only)
     else:
         for index, document in enumerate(documents):
-            if document is None or np.ndim(np.asarray(document, object)) == 0:
-                raise InputError(f"texts: {_found(document)} at index {index}; expected a text, or token ids")
+            if document is None or isinstance(document, (bytes, int, float)):
+                raise InputError(f"texts: {type_words(document)} at index {index}; expected a text, or token ids")
         finder.add([integers(f"texts[{i}]", ids, high=_LARGEST_ID) for i, ids in enumerate(documents)])
     return finder.find(threshold)
-
-
-def _found(value: object) -> str:
-    return "None" if value is None else f"{type(value).__name__} {str(value)[:40]!r}"
 
 
 class NearDuplicateFinder:
