@@ -39,10 +39,12 @@ def _read(
     with open_bytes(file.path) as opened:
         try:
             schema, batches, rows = open_table(opened)
+            texts = _holds_texts(schema, file.path, options.field)
+            columns = [name for name in dict.fromkeys((options.field, options.id_field)) if name in schema.names]
+        except InputError:
+            raise
         except Exception as error:  # arrow's own, OSError, and what its parsers of metadata raise
             raise InputError(f"{file.path}: not a readable {kind} file ({one_line(error)})") from None
-        texts = _holds_texts(schema, file.path, options.field)
-        columns = [name for name in dict.fromkeys((options.field, options.id_field)) if name in schema.names]
         for name in columns:
             if schema.names.count(name) > 1:
                 raise InputError(f"{file.path}: {schema.names.count(name)} columns {name!r}; expected one")

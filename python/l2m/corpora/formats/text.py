@@ -103,12 +103,15 @@ def _loads(text: str, where: str, *, repeats: bool) -> object:
         return json.loads(text, object_pairs_hook=hook, parse_int=_integer)
 
 
-def _integer(digits: str) -> int | str:
-    """An integer; its digits where Python refuses to turn so many (4,300) into one."""
+class _Digits(str):
+    """An integer of more digits than Python turns into one (4,300)."""
+
+
+def _integer(digits: str) -> int | _Digits:
     try:
         return int(digits)
     except ValueError:
-        return digits
+        return _Digits(digits)
 
 
 class _Object(dict[str, object]):
@@ -133,6 +136,8 @@ def _document(
         log.problem(f"{where}: no field {field!r}; there are {listed(value)}")
     elif isinstance(value, _Object) and value.has_twice(field):
         log.problem(f"{where}: field {field!r} twice; expected it once")
+    elif isinstance(value[field], _Digits):
+        log.problem(f"{where}: field {field!r} is an integer of {len(value[field]):,} digits; expected a string")
     elif not isinstance(value[field], str):
         log.problem(f"{where}: field {field!r} is {type_words(value[field])}; expected a string")
     else:
