@@ -119,12 +119,19 @@ def read_sealed(path: str | os.PathLike[str], *, unsealed: bool = False) -> dict
     value = read_json(path)
     if not isinstance(value, dict):
         raise InputError(f"{path}: a {type(value).__name__}; expected a JSON object")
-    checksum = value.pop("checksum", None)
-    if checksum is None and unsealed:
-        return value
-    if checksum != _hash_or_none(value):
+    return value if unsealed and "checksum" not in value else unseal(path, value)
+
+
+def unseal(path: str | os.PathLike[str], value: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON object in a file without its checksum.
+
+    Raises:
+        InputError: no checksum, or one that differs.
+    """
+    inner = {key: item for key, item in value.items() if key != "checksum"}
+    if value.get("checksum") != _hash_or_none(inner):
         raise InputError(f"{path}: damaged or edited (its checksum differs); restore it, or remove it to make it again")
-    return value
+    return inner
 
 
 def _hash_or_none(value: Any) -> str | None:

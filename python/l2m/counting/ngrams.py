@@ -19,7 +19,7 @@ from l2m.base.records import Record
 from l2m.corpora.corpus import Corpus
 from l2m.counting.tasks import cores, parse_memory, part_of
 from l2m.errors import InputError
-from l2m.statistics.entropy import Estimate, Fingerprint, entropy
+from l2m.statistics.entropy import Estimate, Fingerprint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,8 +46,8 @@ class NgramCounts(Record):
         return self.fingerprints[self._order(n) - 1]
 
     def entropy(self, n: int, estimator: str = "grassberger") -> Estimate:
-        """Joint entropy of n tokens in a row."""
-        return entropy(self.fingerprint(n), estimator)
+        """Joint entropy of n tokens in a row, in `unit`."""
+        return self.fingerprint(n).entropy(estimator)
 
     def distinct(self, n: int) -> int:
         """How many different n-grams occurred."""

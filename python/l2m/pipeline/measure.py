@@ -47,6 +47,14 @@ class Domain(Record):
     law: PowerLaw | None
     words: str
 
+    def _scaled(self, factor: float) -> dict[str, Any]:
+        return {"words": _words(self.law, self.words, factor)}
+
+
+def _words(law: PowerLaw | None, words: str, factor: float) -> str:
+    """The words about a law in nats or bits, which are `factor` times the numbers they were."""
+    return words if law is None else law.to("bits" if factor > 1 else "nats").explain()
+
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Measurement(Record):
@@ -76,6 +84,14 @@ class Measurement(Record):
     verdicts: tuple[Mapping[str, Any], ...]
     command: str
     note: str
+
+    def _scaled(self, factor: float) -> dict[str, Any]:
+        amplitude = self.summary["amplitude"]
+        return {
+            "summary": {**self.summary, "amplitude": None if amplitude is None else amplitude * factor},
+            "verdicts": tuple({**row, "threshold": row["threshold"] * factor} for row in self.verdicts),
+            "words": _words(self.law, self.words, factor),
+        }
 
 
 def measure(

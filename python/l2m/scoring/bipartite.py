@@ -14,7 +14,7 @@ direct comes out too high by a near-constant. Two corrections of the marginal's 
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -55,6 +55,11 @@ class BipartiteCurve(Record):
     """
 
     kind: ClassVar[str] = "bipartite"
+    axes: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("split", "length", "information", "stderr"), "points"),
+        "covariance": "points points", "pointwise": "windows points", "document": "windows",
+        "replicates": "groups points",
+    }
     information_fields: ClassVar[tuple[str, ...]] = ("information", "stderr", "pointwise", "replicates")
     squared_fields: ClassVar[tuple[str, ...]] = ("covariance",)
 

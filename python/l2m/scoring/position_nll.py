@@ -6,6 +6,7 @@ tokenizers are compared in bits per byte, over positions counted in bytes.
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,6 +35,10 @@ class PositionCurve(Record):
     """
 
     kind: ClassVar[str] = "position nll"
+    axes: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("first", "last", "nll", "stderr", "bits_per_byte", "bits_per_byte_stderr"), "bins"),
+        "pointwise": "windows bins", "bytes_per_token": "windows", "document": "windows", "number": "windows",
+    }
     information_fields: ClassVar[tuple[str, ...]] = ("nll", "stderr", "pointwise")
 
     first: Floats

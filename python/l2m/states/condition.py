@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from l2m.base.numbers import short
-from l2m.base.records import Record
+from l2m.base.records import Record, frame
 from l2m.errors import InputError
 from l2m.states.history_state import HistoryState, history_state
 
@@ -133,8 +133,8 @@ class Verdict(Record):
     seed: int = 0
 
     def information(self, length: float) -> Bounded:
-        """Nats the past of a text of this length holds about its future, by the law."""
-        return self._bounded(self._information(_row(length))[:, 0])
+        """What the past of a text of this length tells about its future, by the law, in `unit`."""
+        return self._bounded(self._information(_row(length))[:, 0] / (math.log(2) if self.unit == "bits" else 1.0))
 
     def held(self, length: float) -> float:
         """Numbers the state holds at total length `length`, as the empirical threshold counts them: no convolutions."""
@@ -193,7 +193,7 @@ class Verdict(Record):
             f"{state.name}: the L²M condition {_OUTCOME_WORDS[self.outcome]}.",
             f"Growth: the information grows like {law}; the state grows {growth}. "
             f"Probability that it keeps up in the limit: {self.growth_probability:.3g}.",
-            f"Longest length by {self.threshold.nats_per_number:g} nats per number ({self.threshold.source}): "
+            f"Longest length by {self.threshold.nats_per_number:g} {self.threshold.unit} per number ({self.threshold.source}): "
             f"{_tokens(self.sufficient_length)}.",
             f"Provable limit, every bit of the state used: {_tokens(self.provable_length)}.",
         ]
@@ -248,7 +248,7 @@ class Verdict(Record):
 
     @cached_property
     def _nats_per_number(self) -> Floats:
-        threshold, rows = self.threshold, len(self._parameters)
+        threshold, rows = self.threshold.to("nats"), len(self._parameters)
         nats = np.full((rows + 1, 1), threshold.nats_per_number)
         if threshold.low is not None and threshold.high is not None:
             deviates = np.random.default_rng([self.seed, 1]).standard_normal((rows, 1))
@@ -409,9 +409,7 @@ class Comparison(Record):
 
     def to_frame(self) -> Any:
         """`rows` as a pandas DataFrame."""
-        import pandas
-
-        return pandas.DataFrame(self.rows())
+        return frame(self.rows())
 
     def plot(self, axes: Any = None, *, lengths: Sequence[float] | None = None) -> Any:
         """Required state against length with its interval, each model's state as a line, crossings marked; log-log.

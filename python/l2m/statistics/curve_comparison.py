@@ -2,13 +2,13 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from l2m.base.records import Record
+from l2m.base.records import Record, frame
 from l2m.errors import InputError
 from l2m.statistics.power_law import PowerLaw, fit_power_law
 
@@ -46,6 +46,14 @@ class CurveComparison(Record):
     """
 
     kind: ClassVar[str] = "curve comparison"
+    axes: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("models", "parameters", "log_likelihood", "aicc", "aicc_weight", "bic", "bic_weight"), "models"
+        ),
+        "cross_validated": "models", "residuals": "models points", "x": "points", "y": "points",
+        **dict.fromkeys(("slope_x", "slope", "slope_stderr"), "slopes"),
+        **dict.fromkeys(("dropped", "exponent", "exponent_stderr"), "cases"),
+    }
 
     models: tuple[str, ...]
     parameters: NDArray[np.int64]
@@ -71,12 +79,21 @@ class CurveComparison(Record):
         """The model of lowest AICc."""
         return self.models[0]
 
+    def _scaled(self, factor: float) -> dict[str, Any]:
+        changes: dict[str, Any] = {"y": self.y * factor}
+        if self.settings["space"] == "log":  # log y moves by a constant, which every model takes up
+            return changes
+        shift = self.x.size * math.log(factor)  # of the log-density of all points
+        changes |= {"residuals": self.residuals * factor, "log_likelihood": self.log_likelihood - shift}
+        changes |= {"aicc": self.aicc + 2 * shift, "bic": self.bic + 2 * shift}
+        if not self.settings["weighted"]:
+            changes["cross_validated"] = self.cross_validated * factor
+        return changes
+
     def to_frame(self) -> "DataFrame":
         """pandas DataFrame, one row a model, best first."""
-        import pandas as pd
-
         names = ("parameters", "log_likelihood", "aicc", "aicc_weight", "bic", "bic_weight", "cross_validated")
-        return pd.DataFrame({name: getattr(self, name) for name in names}, index=pd.Index(self.models, name="model"))
+        return frame({name: getattr(self, name) for name in names}, ("model", self.models))
 
     def __str__(self) -> str:
         head = f"{'model':<24}{'k':>3}{'log L':>10}{'AICc':>10}{'weight':>8}{'BIC':>10}{'weight':>8}{'CV error':>11}"

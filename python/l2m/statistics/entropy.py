@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from l2m import _core
-from l2m.base.records import Record
+from l2m.base.records import Record, frame
 from l2m.errors import InputError
 
 _USES_ALPHABET = dict(_core.entropy_estimators())
@@ -53,6 +53,7 @@ class Fingerprint(Record):
     """
 
     kind: ClassVar[str] = "fingerprint"
+    axes: ClassVar[Mapping[str, str]] = {"counts": "entries", "symbols": "entries"}
 
     counts: NDArray[np.uint64]
     symbols: NDArray[np.uint64]
@@ -88,8 +89,8 @@ class Fingerprint(Record):
         return _fingerprint(np.concatenate([self.counts, other.counts]), np.concatenate([self.symbols, other.symbols]))
 
     def entropy(self, estimator: str = "grassberger", *, alphabet: int | None = None) -> Estimate:
-        """See `l2m.entropy`."""
-        return entropy(self, estimator, alphabet=alphabet)
+        """See `l2m.entropy`; in `unit`."""
+        return entropy(self, estimator, alphabet=alphabet).to(self.unit)
 
 
 def fingerprint(counts: ArrayLike | Mapping[Any, int]) -> Fingerprint:
@@ -162,6 +163,7 @@ class EntropyTable(Record):
     """
 
     kind: ClassVar[str] = "entropy table"
+    axes: ClassVar[Mapping[str, str]] = dict.fromkeys(("estimators", "value", "stderr", "warnings"), "estimators")
     information_fields: ClassVar[tuple[str, ...]] = ("value", "stderr")
 
     estimators: tuple[str, ...]
@@ -172,10 +174,8 @@ class EntropyTable(Record):
 
     def to_frame(self) -> Any:
         """pandas DataFrame, one row an estimator."""
-        import pandas as pd
-
         columns = {"value": self.value, "stderr": self.stderr, "warning": list(self.warnings)}
-        return pd.DataFrame(columns, index=pd.Index(self.estimators, name="estimator"))
+        return frame(columns, ("estimator", self.estimators))
 
     def __str__(self) -> str:
         rows = zip(self.estimators, self.value, self.stderr, self.warnings, strict=True)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -30,15 +31,6 @@ class JointEntropy(Record):
     """
 
     kind: ClassVar[str] = "joint entropy"
-    information_fields: ClassVar[tuple[str, ...]] = (
-        "entropy_x",
-        "entropy_y",
-        "entropy_xy",
-        "conditional_x",
-        "conditional_y",
-        "mutual",
-        "variation",
-    )
 
     entropy_x: Estimate
     entropy_y: Estimate
@@ -170,6 +162,9 @@ class BlockEntropies(Record):
     """
 
     kind: ClassVar[str] = "block entropies"
+    axes: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("n", "block", "block_stderr", "rate", "rate_stderr", "coverage"), "orders"
+    )
     information_fields: ClassVar[tuple[str, ...]] = ("block", "block_stderr", "rate", "rate_stderr", "excess")
 
     n: NDArray[np.int64]

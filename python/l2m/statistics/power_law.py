@@ -2,14 +2,15 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from l2m import _core
-from l2m.base.records import Record
+from l2m.base.records import Record, frame
 from l2m.errors import InputError
 from l2m.statistics.jackknife import jackknife_errors
 
@@ -39,6 +40,11 @@ class Curve(Record):
     """
 
     names: ClassVar[tuple[str, ...]] = ()
+    axes: ClassVar[Mapping[str, str]] = {
+        "x": "points", "y": "points", "stderr": "points", "covariance": "points points",
+        "best": "parameters", "errors": "parameters parameters", "refits": "groups parameters",
+        "group_weights": "groups",
+    }
 
     x: Floats
     y: Floats
@@ -135,12 +141,10 @@ class Curve(Record):
 
     def to_frame(self) -> "DataFrame":
         """pandas DataFrame of the data and the fit: x, y, stderr, fit, low, high (95 %)."""
-        import pandas as pd
-
         low, high = self.band(self.x)
         stderr = np.full(self.x.size, math.nan) if self.stderr is None else self.stderr
         columns = {"x": self.x, "y": self.y, "stderr": stderr, "fit": self.predict(self.x), "low": low, "high": high}
-        return pd.DataFrame(columns)
+        return frame(columns)
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
         """Data with errors, the curve and its 95 % band; log-log, or log x alone where some y are not positive."""
@@ -191,23 +195,20 @@ class PowerLaw(Curve):
     def _logarithmic(self) -> bool:
         return self.settings["space"] == "log" and not self.settings["offset"]
 
-    def to(self, unit: str) -> Self:
-        if unit == self.unit or unit not in ("nats", "bits"):
-            return super().to(unit)
-        factor = 1 / math.log(2) if unit == "bits" else math.log(2)
+    def _scaled(self, factor: float) -> dict[str, Any]:
         scale, only = np.array([factor, 1, factor]), np.array([1, 1, factor])
-        return dataclasses.replace(
-            self,
-            unit=unit,
-            y=self.y * factor,
-            stderr=None if self.stderr is None else self.stderr * factor,
-            covariance=None if self.covariance is None else self.covariance * factor**2,
-            best=self.best * scale,
-            errors=self.errors * np.outer(only, only),
-            refits=None if self.refits is None else self.refits * scale,
-            amplitude=self.amplitude * factor,
-            offset=self.offset * factor,
-        )
+        low, high = self.settings["offset_bounds"]
+        return {
+            "y": self.y * factor,
+            "stderr": None if self.stderr is None else self.stderr * factor,
+            "covariance": None if self.covariance is None else self.covariance * factor**2,
+            "best": self.best * scale,
+            "errors": self.errors * np.outer(only, only),
+            "refits": None if self.refits is None else self.refits * scale,
+            "amplitude": self.amplitude * factor,
+            "offset": self.offset * factor,
+            "settings": {**self.settings, "offset_bounds": (low * factor, high * factor)},
+        }
 
     def standard_error(self, name: str) -> float:
         """Of "exponent", "offset" or "amplitude" (there amplitude times the error of its logarithm)."""

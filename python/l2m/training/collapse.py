@@ -10,7 +10,7 @@ The others are drawn hollow and left out of the fit.
 import dataclasses
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -160,6 +160,7 @@ class Collapse(Record):
 
     kind: ClassVar[str] = "collapse"
     information_fields: ClassVar[tuple[str, ...]] = ("ratio", "kl")
+    axes: ClassVar[Mapping[str, str]] = dict.fromkeys(("ratio", "kl", "length", "state"), "runs")
 
     ratio: Floats
     kl: Floats

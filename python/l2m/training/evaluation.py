@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from l2m.base import checks
 from l2m.base.progress import Progress
-from l2m.base.records import Record
+from l2m.base.records import Record, frame
 
 Floats = NDArray[np.float64]
 
@@ -35,6 +36,7 @@ class KLCurve(Record):
     """
 
     kind: ClassVar[str] = "kl_curve"
+    axes: ClassVar[Mapping[str, str]] = dict.fromkeys(("position", "kl", "stderr", "entropy"), "positions")
     information_fields: ClassVar[tuple[str, ...]] = (
         *("kl", "stderr", "entropy", "mean_kl", "mean_stderr", "information", "captured", "captured_stderr"),
     )
@@ -71,10 +73,7 @@ class KLCurve(Record):
 
     def to_frame(self) -> Any:
         """A pandas DataFrame: position, kl, stderr, entropy, nll."""
-        import pandas as pd
-
-        names = ("position", "kl", "stderr", "entropy", "nll")
-        return pd.DataFrame({name: getattr(self, name) for name in names})
+        return frame({name: getattr(self, name) for name in ("position", "kl", "stderr", "entropy", "nll")})
 
     def plot(self, axes: Any = None, *, label: str | None = None, quantity: Literal["kl", "nll"] = "kl") -> Any:
         """KL or NLL by position, smoothed over positions (means within twelfths of a decade), with its 95 % band."""

@@ -6,7 +6,7 @@ core (`rust/gaussian/`).
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from l2m import _core
 from l2m.base.progress import Progress
-from l2m.base.records import Record
+from l2m.base.records import Record, frame
 from l2m.errors import InputError
 
 if TYPE_CHECKING:
@@ -530,6 +530,7 @@ class GaussianGrowth(Record):
     """
 
     kind: ClassVar[str] = "gaussian growth"
+    axes: ClassVar[Mapping[str, str]] = {"length": "lengths", "information": "lengths", "end_information": "lengths"}
     information_fields: ClassVar[tuple[str, ...]] = ("information", "end_information")
 
     length: NDArray[np.int64]
@@ -552,7 +553,7 @@ class GaussianGrowth(Record):
 
     def to_frame(self) -> Any:
         """A pandas DataFrame: length, information, end_information."""
-        return _frame(self, "length", "information", "end_information")
+        return frame({name: getattr(self, name) for name in ("length", "information", "end_information")})
 
     def plot(self, axes: Any = None, *, label: str | None = None, color: str | None = None) -> Any:
         """Information against length on log-log axes."""
@@ -581,6 +582,7 @@ class GaussianTwoPoint(Record):
     """
 
     kind: ClassVar[str] = "gaussian two-point"
+    axes: ClassVar[Mapping[str, str]] = dict.fromkeys(("distance", "correlation", "information"), "distances")
     information_fields: ClassVar[tuple[str, ...]] = ("information",)
 
     distance: NDArray[np.int64]
@@ -589,7 +591,7 @@ class GaussianTwoPoint(Record):
 
     def to_frame(self) -> Any:
         """A pandas DataFrame: distance, correlation, information."""
-        return _frame(self, "distance", "correlation", "information")
+        return frame({name: getattr(self, name) for name in ("distance", "correlation", "information")})
 
     def plot(self, axes: Any = None, *, label: str | None = None, color: str | None = None) -> Any:
         """Information against distance on log-log axes."""
@@ -602,12 +604,6 @@ def _two_point_labels(axes: Any, unit: str) -> Any:
     axes.set_xlabel("distance d")
     axes.set_ylabel(f"two-point information ({unit})")
     return axes
-
-
-def _frame(record: Record, *names: str) -> Any:
-    from pandas import DataFrame
-
-    return DataFrame({name: getattr(record, name) for name in names})
 
 
 def _plot(axes: Any, x: NDArray[Any], y: Floats, style: str, label: str, color: str | None) -> Any:
