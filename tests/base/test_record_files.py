@@ -24,6 +24,17 @@ def refused(path: Path) -> str:
     return message
 
 
+def loaded(path: Path) -> Any:
+    """The record, or None where it was refused as it should be."""
+    try:
+        return l2m.load(path)
+    except l2m.InputError as error:
+        message = str(error)
+    assert str(path) in message
+    assert "\n" not in message
+    return None
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_comes_back(kind: str, tmp_path: Path) -> None:
     record = example(_KINDS[kind])
@@ -40,10 +51,8 @@ def test_every_flipped_bit_and_every_cut_is_named(tmp_path: Path) -> None:
     generator = random.Random(0)
     for place in range(len(whole)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ (1 << generator.randrange(7))]) + whole[place + 1 :])
-        try:
-            assert l2m.load(path).to_dict() == l2m.entropy([5, 3, 2]).to_dict()  # white space
-        except l2m.InputError as error:
-            assert str(path) in str(error)
+        found = loaded(path)
+        assert found is None or found.to_dict() == l2m.entropy([5, 3, 2]).to_dict()  # white space
     for size in range(0, len(whole) - 1, 7):
         path.write_bytes(whole[:size])
         refused(path)
@@ -154,11 +163,7 @@ def test_hostile_records_with_a_true_checksum_load_or_are_refused(kind: str, tmp
         else:
             inside[last] = generator.choice(HOSTILE)
         write_sealed(tmp_path / "record.json", value)
-        try:
-            repr(l2m.load(tmp_path / "record.json"))
-        except l2m.InputError as error:
-            assert "record.json" in str(error)
-            assert "\n" not in str(error)
+        repr(loaded(tmp_path / "record.json"))
 
 
 def test_other_files_are_no_records(tmp_path: Path) -> None:
@@ -180,10 +185,7 @@ def test_other_files_are_no_records(tmp_path: Path) -> None:
     refused(path)
     deep = '{"kind": "estimate", "schema": 1, "value": 1.0, "settings": {"a": ' + "[" * 900 + "]" * 900 + "}}"
     path.write_text(deep)
-    try:
-        l2m.load(path)
-    except l2m.InputError as error:
-        assert "nested too deeply" in str(error)
+    loaded(path)
     path.write_bytes(b"\xff\xfe{}")
     refused(path)
     assert json.loads(json.dumps(l2m.entropy([1, 2]).to_dict()))["schema"] == 2

@@ -137,7 +137,7 @@ class Record:
             raise InputError(
                 f"{where}: fields {', '.join(found)}; expected {', '.join(field.name for field in fields)}"
             )
-        readers = _readers(cls)
+        readers: dict[str, Reader] = _readers(cls)  # type: ignore[arg-type]  # mypy: Self is not hashable
         built = {
             field.name: readers[field.name](value[field.name], f"{where}.{field.name}")
             for field in fields
@@ -404,7 +404,7 @@ def _record_reader(base: type[Record]) -> Reader:
     return read
 
 
-_FLOATS, _INTEGERS, _TRUTHS, _TEXTS = {int, float, str}, {int}, {bool}, {str}
+_TYPES: dict[str, set[type]] = {"f": {int, float, str}, "b": {bool}, "U": {str}, "i": {int}, "u": {int}}
 _DTYPES = {f"{order}{kind}{size}": kind for order in "<>|" for kind in "fiu" for size in "1248"} | {"|b1": "b"}
 """What an array may be; nothing is allocated for a type or shape before the list of its values is seen to fit."""
 
@@ -439,7 +439,7 @@ def _read_array(value: Any, where: str) -> np.ndarray:
         count = len(data) if isinstance(data, list) else _found(data)
         raise InputError(f"{where}: {count} values for shape {_found_list(shape)}; expected as many as the shape has")
     kind = "U" if text else _DTYPES[dtype]
-    expected = {"f": _FLOATS, "b": _TRUTHS, "U": _TEXTS}.get(kind, _INTEGERS)
+    expected = _TYPES[kind]
     types_found = set(map(type, data))
     strange = [item for item in data if type(item) not in expected][:1] if not types_found <= expected else []
     if kind == "f" and str in types_found:

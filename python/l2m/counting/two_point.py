@@ -87,7 +87,9 @@ class TwoPointCurve(Record):
         **dict.fromkeys(("distance", "information", "stderr", "raw", "null", "pairs", "distinct"), "distances"),
         **dict.fromkeys(("entropy_x", "entropy_y", "entropy_xy", "documents", "contributing"), "distances"),
         **dict.fromkeys(("within_document", "within_document_stderr", "cross_document"), "distances"),
-        "covariance": "distances distances", "replicates": "groups distances", "group_pairs": "groups distances",
+        "covariance": "distances distances",
+        "replicates": "groups distances",
+        "group_pairs": "groups distances",
     }
     information_fields: ClassVar[tuple[str, ...]] = (
         "information",

@@ -57,7 +57,9 @@ class BipartiteCurve(Record):
     kind: ClassVar[str] = "bipartite"
     axes: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("split", "length", "information", "stderr"), "points"),
-        "covariance": "points points", "pointwise": "windows points", "document": "windows",
+        "covariance": "points points",
+        "pointwise": "windows points",
+        "document": "windows",
         "replicates": "groups points",
     }
     information_fields: ClassVar[tuple[str, ...]] = ("information", "stderr", "pointwise", "replicates")

@@ -37,7 +37,10 @@ class PositionCurve(Record):
     kind: ClassVar[str] = "position nll"
     axes: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("first", "last", "nll", "stderr", "bits_per_byte", "bits_per_byte_stderr"), "bins"),
-        "pointwise": "windows bins", "bytes_per_token": "windows", "document": "windows", "number": "windows",
+        "pointwise": "windows bins",
+        "bytes_per_token": "windows",
+        "document": "windows",
+        "number": "windows",
     }
     information_fields: ClassVar[tuple[str, ...]] = ("nll", "stderr", "pointwise")
 

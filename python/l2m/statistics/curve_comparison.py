@@ -50,7 +50,10 @@ class CurveComparison(Record):
         **dict.fromkeys(
             ("models", "parameters", "log_likelihood", "aicc", "aicc_weight", "bic", "bic_weight"), "models"
         ),
-        "cross_validated": "models", "residuals": "models points", "x": "points", "y": "points",
+        "cross_validated": "models",
+        "residuals": "models points",
+        "x": "points",
+        "y": "points",
         **dict.fromkeys(("slope_x", "slope", "slope_stderr"), "slopes"),
         **dict.fromkeys(("dropped", "exponent", "exponent_stderr"), "cases"),
     }

@@ -41,8 +41,13 @@ class Curve(Record):
 
     names: ClassVar[tuple[str, ...]] = ()
     axes: ClassVar[Mapping[str, str]] = {
-        "x": "points", "y": "points", "stderr": "points", "covariance": "points points",
-        "best": "parameters", "errors": "parameters parameters", "refits": "groups parameters",
+        "x": "points",
+        "y": "points",
+        "stderr": "points",
+        "covariance": "points points",
+        "best": "parameters",
+        "errors": "parameters parameters",
+        "refits": "groups parameters",
         "group_weights": "groups",
     }
 
