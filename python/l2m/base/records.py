@@ -146,7 +146,10 @@ class Record:
         if built.get("unit", "nats") not in ("nats", "bits"):
             raise InputError(f"{where}.unit: {built['unit']!r}; expected 'nats' or 'bits'")
         cls._check_axes(built, where)
-        return cls(**built)
+        try:
+            return cls(**built)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
 
     @classmethod
     def _upgraded(cls, value: dict[str, Any]) -> dict[str, Any]:
