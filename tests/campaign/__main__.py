@@ -12,6 +12,7 @@ ran code, where it may not). Exit status 1 if any row is one of the last five.
 
 import argparse
 import contextlib
+import importlib.util
 import os
 import shutil
 import sys
@@ -54,9 +55,15 @@ def begin_shim() -> None:
 
     home = Path(tempfile.mkdtemp(prefix="campaign-home-"))
     shim = build_shim(home)
+    # A copy, so that a build while this runs does not change the library under it.
+    found = importlib.util.find_spec("l2m")
+    if found is None or not found.submodule_search_locations:
+        sys.exit("l2m is not installed here: make setup")
+    shutil.copytree(found.submodule_search_locations[0], home / "python" / "l2m", ignore=shutil.ignore_patterns("__pycache__"))
     environment = {
         **os.environ,
-        "CAMPAIGN_STARTED": str(home), "LD_PRELOAD": str(shim), "HOME": str(home), "MPLBACKEND": "agg", "MPLCONFIGDIR": str(home),
+        "CAMPAIGN_STARTED": str(home), "LD_PRELOAD": str(shim), "PYTHONPATH": str(home / "python"),
+        "HOME": str(home), "MPLBACKEND": "agg", "MPLCONFIGDIR": str(home),
         "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1",
         "HF_HOME": str(home / "hf"), "PYTHONHASHSEED": "0", "COLUMNS": "200", "TORCHINDUCTOR_CACHE_DIR": str(home / "inductor"),
     }  # fmt: skip
