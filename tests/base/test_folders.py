@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from l2m.base.files import atomic_write, read_sealed, temporary_path, write_json, write_sealed
-from l2m.base.folders import clear_temporaries, first_difference, lock, require_own, require_same
+from l2m.base.files import atomic_write, clear_temporaries, read_sealed, temporary_path, write_json, write_sealed
+from l2m.base.folders import first_difference, lock, require_own, require_same
 from l2m.errors import InputError
 
 

@@ -59,7 +59,9 @@ def begin_shim() -> None:
     found = importlib.util.find_spec("l2m")
     if found is None or not found.submodule_search_locations:
         sys.exit("l2m is not installed here: make setup")
-    shutil.copytree(found.submodule_search_locations[0], home / "python" / "l2m", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        found.submodule_search_locations[0], home / "python" / "l2m", ignore=shutil.ignore_patterns("__pycache__")
+    )
     environment = {
         **os.environ,
         "CAMPAIGN_STARTED": str(home), "LD_PRELOAD": str(shim), "PYTHONPATH": str(home / "python"),

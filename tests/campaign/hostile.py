@@ -375,7 +375,10 @@ hostile("manifest-scores", "score")(
 )
 hostile("manifest-train", "train")(_manifest("run/**/*.json", (_EVALUATE, (*_TRAIN, "--out", "run"))))
 hostile("manifest-metrics", "train")(
-    _manifest("run/metrics.jsonl", ((*_TRAIN, "--out", "run", "--json"), (*(("8" if word == "6" else word) for word in _TRAIN), "--out", "run")))
+    _manifest(
+        "run/metrics.jsonl",
+        ((*_TRAIN, "--out", "run", "--json"), (*(("8" if word == "6" else word) for word in _TRAIN), "--out", "run")),
+    )
 )
 hostile("manifest-parts", "shard2")(
     _manifest(

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -39,14 +40,24 @@ def _host() -> str:
     return blake3(socket.gethostname().encode()).hexdigest()[:8]
 
 
+_cleared: set[str] = set()
+"""Folders in which this process has looked for what killed ones left: once each, for a folder may hold many files."""
+
+
 @contextmanager
 def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary file beside `path`; on a clean exit it is synced and renamed to `path`, else removed.
 
-    A reader sees the old content or the new, never a part. After a crash the temporary file (`temporary_path`) remains until
-    `l2m.base.folders.clear_temporaries` removes it; nothing reads it.
+    A reader sees the old content or the new, never a part. After a crash the temporary file (`temporary_path`) remains; nothing
+    reads it, and the next process that writes into the folder removes it (`clear_temporaries`).
+
+    Raises:
+        OSError: of the system, with the name `path` (a sync that fails has none).
     """
     path = Path(path)
+    if (parent := os.path.abspath(path.parent)) not in _cleared:
+        _cleared.add(parent)
+        clear_temporaries(parent)
     temporary = temporary_path(path)
     try:
         with open(
@@ -56,11 +67,25 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
+    except BaseException as error:
+        with suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError) and error.filename in (None, os.fspath(temporary)):
+            error.filename, error.filename2 = os.fspath(path), None
         raise
     sync_folder(path.parent)
+
+
+def clear_temporaries(folder: str | os.PathLike[str]) -> None:
+    """Remove the temporary files and folders that killed processes of this machine left in `folder` (not deeper)."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for entry in os.scandir(folder):
+            if (match := TEMPORARY.fullmatch(entry.name)) and owner_is_gone(match):
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                else:
+                    with suppress(FileNotFoundError):
+                        os.unlink(entry.path)
 
 
 def sync_folder(folder: Path) -> None:

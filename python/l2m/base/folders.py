@@ -2,14 +2,13 @@
 
 import json
 import os
-import shutil
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from l2m.base.files import TEMPORARY, owner_is_gone
+from l2m.base.files import clear_temporaries
 from l2m.errors import InputError
 
 MANIFESTS = {
@@ -97,6 +96,7 @@ def lock(folder: str | os.PathLike[str], name: str = ".lock", *, shared: bool = 
             descriptor = None
     try:
         os.ftruncate(descriptor, 0)
+        clear_temporaries(folder)
         os.pwrite(descriptor, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode(), 0)
         yield
     finally:
@@ -105,18 +105,6 @@ def lock(folder: str | os.PathLike[str], name: str = ".lock", *, shared: bool = 
             with suppress(OSError):
                 path.unlink()
         os.close(descriptor)
-
-
-def clear_temporaries(folder: str | os.PathLike[str]) -> None:
-    """Remove the temporary files and folders that killed processes of this machine left in `folder` (not deeper)."""
-    with suppress(FileNotFoundError, NotADirectoryError):
-        for entry in os.scandir(folder):
-            if (match := TEMPORARY.fullmatch(entry.name)) and owner_is_gone(match):
-                if entry.is_dir(follow_symlinks=False):
-                    shutil.rmtree(entry.path, ignore_errors=True)
-                else:
-                    with suppress(FileNotFoundError):
-                        os.unlink(entry.path)
 
 
 def _take(descriptor: int, *, shared: bool) -> bool:

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from l2m.base import checks
-from l2m.base.files import atomic_write
-from l2m.base.folders import clear_temporaries
+from l2m.base.files import atomic_write, clear_temporaries
 from l2m.base.npy import read_npy, require_file
 from l2m.corpora.manifest import LARGEST_VOCABULARY, Manifest, read_manifest, write_manifest
 from l2m.errors import InputError

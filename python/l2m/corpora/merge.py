@@ -18,8 +18,8 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from l2m._core import WordTable
-from l2m.base.files import atomic_write, read_sealed, temporary_path, write_sealed
-from l2m.base.folders import clear_temporaries, lock, require_own, require_same
+from l2m.base.files import atomic_write, clear_temporaries, read_sealed, temporary_path, write_sealed
+from l2m.base.folders import lock, require_own, require_same
 from l2m.corpora.corpus import Corpus, token_hash
 from l2m.corpora.manifest import NAME, is_corpus, read_manifest, write_manifest
 from l2m.corpora.near_duplicates import NearDuplicateFinder

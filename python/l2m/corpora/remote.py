@@ -13,8 +13,7 @@ from typing import Any
 
 from blake3 import blake3
 
-from l2m.base.files import cache_folder, sync_folder, temporary_path
-from l2m.base.folders import clear_temporaries
+from l2m.base.files import cache_folder, clear_temporaries, sync_folder, temporary_path
 from l2m.base.optional import optional_library
 from l2m.corpora.manifest import NAME, is_corpus, read_manifest
 from l2m.errors import InputError
