@@ -38,7 +38,7 @@ def test_an_error_of_the_system_names_the_file_and_leaves_nothing(
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(files.os, call, fail)
-    with pytest.raises(OSError, match="a.json") as caught, atomic_write(tmp_path / "a.json") as file:
+    with pytest.raises(OSError, match=r"a\.json") as caught, atomic_write(tmp_path / "a.json") as file:
         file.write(b"x")
     assert caught.value.filename == str(tmp_path / "a.json")
     assert list(tmp_path.iterdir()) == []
