@@ -22,8 +22,8 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from l2m.base.files import atomic_write, json_hash, read_json, read_sealed, write_sealed
-from l2m.base.folders import clear_temporaries, require_own, require_same
+from l2m.base.files import atomic_write, clear_temporaries, json_hash, read_json, read_sealed, write_sealed
+from l2m.base.folders import require_own, require_same
 from l2m.errors import InputError
 from l2m.scoring.settings import LONGEST, MOST_CONTEXTS, MOST_SHUFFLES, Spans
 

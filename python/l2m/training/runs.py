@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from l2m.base.files import TEMPORARY
-from l2m.base.folders import clear_temporaries, lock, require_own
+from l2m.base.files import TEMPORARY, clear_temporaries
+from l2m.base.folders import lock, require_own
 from l2m.errors import InputError
 from l2m.training.build import build_model, check_memory, model_size
 from l2m.training.checkpoints import Checkpoints
