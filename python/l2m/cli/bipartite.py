@@ -41,11 +41,13 @@ def bipartite(
     json
         Print the result as one JSON object.
     """
+    from l2m.base import checks
     from l2m.cli.output import print_result
     from l2m.errors import InputError
-    from l2m.scoring import Scores
     from l2m.scoring.bipartite import every_estimate
+    from l2m.scoring.scores import Scores
 
+    checks.real("nats", nats, 0, 1e6, above=True)
     named = {"estimator": estimator, "ratio": ratio, "correction": correction}
     held = Scores.open(scores)
     curves = [
@@ -56,7 +58,7 @@ def bipartite(
     if not curves:
         asked = ", ".join(f"{name} {value}" for name, value in named.items() if value is not None)
         raise InputError(
-            f"{scores}: no passes for {asked or 'any estimate'}; score with more shuffles, contexts or ratios"
+            f"{scores}: no passes for {asked or 'any estimate'}; score with more windows, shuffles, contexts or ratios"
         )
     rows, laws = [], []
     for curve in curves:
@@ -77,6 +79,7 @@ def bipartite(
                 "exponent_if_too_high": by_shift[-nats].exponent,
                 "exponent_if_too_low": by_shift[nats].exponent,
                 "windows": curve.settings["windows"],
+                "windows_asked": curve.settings["windows"] + curve.settings["windows_incomplete"],
                 "groups": f"{len(curve.replicates)} {curve.groups}",
             }
         )
@@ -111,9 +114,14 @@ def _in_words(rows: list[dict[str, Any]], curves: list["BipartiteCurve"], nats: 
         lines.append(
             f"{name:<24} {row['amplitude']:.3g} {x}^{row['exponent']:.3f}  [{row['low']:.3f}, {row['high']:.3f}]  "
             f"{row['exponent_if_too_high']:.3f} or {row['exponent_if_too_low']:.3f}  "
-            f"({row['windows']} windows, jackknife over {row['groups']})"
+            f"({_windows(row)}, jackknife over {row['groups']})"
         )
     return "\n".join(lines)
+
+
+def _windows(row: dict[str, Any]) -> str:
+    asked = row["windows_asked"]
+    return f"{row['windows']} windows" if row["windows"] == asked else f"{row['windows']} of {asked} windows"
 
 
 def draw(curves: list["BipartiteCurve"], laws: list["PowerLaw"], path: Path) -> None:

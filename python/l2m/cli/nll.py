@@ -31,8 +31,8 @@ def nll(
     """
     from l2m.cli.output import print_result
     from l2m.errors import InputError
-    from l2m.scoring import Scores
     from l2m.scoring.position_nll import position_nll
+    from l2m.scoring.scores import Scores
 
     if not scores:
         raise InputError("SCORES: nothing named; expected folders made by l2m score")
@@ -41,7 +41,11 @@ def nll(
     axis = axis or ("tokens" if same else "bytes")
     curves = [position_nll(one, axis=axis, per_octave=per_octave) for one in held]
     differences = [curve.difference(curves[0]) for curve in curves[1:]]
-    names = [path.name for path in scores]
+    names = [path.resolve().name for path in scores]
+    if len(set(names)) < len(names):  # of different folders: records of one name would replace each other
+        names = [str(path).strip("/").replace("/", "-") for path in scores]
+    if len(set(names)) < len(names):
+        raise InputError(f"SCORES: {max(names, key=names.count)} is named twice; expected each folder once")
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         for name, curve in zip(names, curves, strict=True):

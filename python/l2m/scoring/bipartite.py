@@ -14,19 +14,24 @@ direct comes out too high by a near-constant. Two corrections of the marginal's 
 """
 
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from l2m.base import checks
 from l2m.base.records import Record
 from l2m.errors import InputError
 from l2m.scoring.scores import Scores
+from l2m.scoring.settings import LONGEST
 from l2m.statistics.jackknife import group_sums, groups_of_windows, jackknife_errors
 
 if TYPE_CHECKING:
     from l2m.statistics.power_law import PowerLaw
+
+log = logging.getLogger("l2m")
 
 Floats = NDArray[np.float64]
 ESTIMATORS = ("direct", "vclub")
@@ -207,12 +212,14 @@ def bipartite(
     Raises:
         InputError: unknown names; passes that the store does not hold for any window; fewer than 64 contexts.
     """
-    chosen = _choice("preset", preset, PRESETS) if preset else {}
+    chosen = PRESETS[checks.one_of("preset", preset, PRESETS)] if preset is not None else {}
     marginal, x = chosen.get("marginal", marginal), chosen.get("x", "length")
-    _choice("estimator", estimator, dict.fromkeys(ESTIMATORS))
-    correction = correction or "none"
-    _choice("correction", correction, dict.fromkeys(CORRECTIONS))
-    _choice("marginal", marginal, {"same": 0, "other": 0})
+    checks.one_of("estimator", estimator, ESTIMATORS)
+    correction = checks.one_of("correction", "none" if correction is None else correction, CORRECTIONS)
+    checks.one_of("marginal", marginal, ("same", "other"))
+    ratio, weight = checks.whole("ratio", ratio, 2, LONGEST), checks.real("weight", weight, 0, 1)
+    if splits is not None:
+        splits = checks.wholes("splits", splits, 1, LONGEST)
     if estimator == "vclub" and correction != "none":
         raise InputError(f"correction: {correction!r} with vclub, which has no marginal; expected none")
     wanted = (
@@ -235,6 +242,12 @@ def bipartite(
     whole = np.isfinite(first).all(1) & np.isfinite(second).all((1, 2))
     if not whole.any():
         raise InputError(f"{scores.folder}: no window has all its passes yet; score again with the same settings")
+    held, asked = int(whole.sum()), scores.windows_asked
+    if held < asked:
+        log.warning(
+            f"{scores.folder}: {held} of {asked} windows have all passes for ratio {ratio}; the estimate is of these alone. "
+            "Score again with the same settings to complete it"
+        )
     first, second, partners, document = first[whole], second[whole], partners[whole], scores.documents[whole]
     information, replicates, groups = without_each_document(first, second, document, partners)
     stderr, covariance = jackknife_errors(replicates)
@@ -247,8 +260,8 @@ def bipartite(
         "preset": preset,
         "x": x,
         **notes,
-        "windows": int(whole.sum()),
-        "windows_incomplete": int((~whole).sum()),
+        "windows": held,
+        "windows_incomplete": asked - held,
         "documents": int(np.unique(document).size),
         "noise_floor": scores.noise_floor,
         "scores": dict(scores.settings),
@@ -268,7 +281,16 @@ def bipartite(
 
 
 def every_estimate(scores: Scores, **options: Any) -> list[BipartiteCurve]:
-    """Every estimator, ratio and correction that the store has the passes for."""
+    """Every estimator, ratio and correction that the store has the passes for.
+
+    Splits whose passes are gone altogether, though a run was asked for them, are logged as a warning.
+    """
+    absent = [split for split, _ in scores.asked.spans if split not in scores.splits]
+    if absent and len(scores):
+        log.warning(
+            f"{scores.folder}: no marginal passes at the splits {absent}, which were asked for; score again with the same "
+            "settings to complete it"
+        )
     ratios = range(2, scores.length // max(1, min(scores.splits, default=1)) + 1)
     ratios_held = [r for r in ratios if sum(_holds(scores, split, r) for split in scores.splits) > 1]
     corrections = ["none", *(["ngram"] if scores.ngram_entropy else []), *(["averaged"] if scores.contexts else [])]
@@ -278,12 +300,6 @@ def every_estimate(scores: Scores, **options: Any) -> list[BipartiteCurve]:
         if scores.shuffles:
             curves.append(bipartite(scores, estimator="vclub", ratio=ratio, **options))
     return curves
-
-
-def _choice(argument: str, value: str, known: dict[str, Any]) -> Any:
-    if value not in known:
-        raise InputError(f"{argument}: {value!r}; expected one of {', '.join(known)}")
-    return known[value]
 
 
 def _holds(scores: Scores, split: int, ratio: int) -> bool:
@@ -304,8 +320,6 @@ def _marginals(
     """log q(Y), (windows, 1, points), and the documents they are of, (windows, 1)."""
     second = np.stack([_sum(scores.marginal(split)[:, : (ratio - 1) * split]) for split in points], 1)
     if correction == "ngram":
-        if not 0 <= weight <= 1:
-            raise InputError(f"weight: {weight}; expected 0 to 1")
         entropy = scores.ngram_entropy.get(ngram)
         if entropy is None:
             raise InputError(

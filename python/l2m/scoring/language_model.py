@@ -270,7 +270,7 @@ def _bytes_per_token(config: Any, itemsize: int) -> int:
 def _of_targets(logits: Any, targets: Any) -> Any:
     import torch
 
-    flat = logits.float().flatten(0, 1)
+    flat = (logits if logits.dtype == torch.float64 else logits.float()).flatten(0, 1)
     losses = torch.nn.functional.cross_entropy(flat, targets.flatten().to(flat.device), reduction="none")
     return -losses.view(targets.shape)
 

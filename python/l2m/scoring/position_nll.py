@@ -5,6 +5,7 @@ tokenizers are compared in bits per byte, over positions counted in bytes.
 """
 
 import dataclasses
+import logging
 import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from l2m.base import checks
 from l2m.base.records import Record
 from l2m.errors import InputError
 from l2m.scoring.scores import Scores
@@ -143,11 +145,14 @@ def position_nll(scores: Scores, *, axis: str = "tokens", per_octave: int | None
     """
     whole = np.isfinite(scores.conditional).all(1)
     if not whole.any():
-        raise InputError(f"{scores.folder}: no conditional pass is whole yet; score again with the same settings")
-    if axis not in ("tokens", "bytes"):
-        raise InputError(f"axis: {axis!r}; expected 'tokens' or 'bytes'")
-    if per_octave is not None and per_octave < 1:
-        raise InputError(f"per_octave: {per_octave}; expected 1 or more")
+        raise InputError(f"{scores.folder}: no conditional pass is complete yet; score again with the same settings")
+    checks.one_of("axis", axis, ("tokens", "bytes"))
+    if per_octave is not None:
+        checks.whole("per_octave", per_octave, 1, 1024)
+    if (held := int(whole.sum())) < scores.windows_asked:
+        logging.getLogger("l2m").warning(
+            f"{scores.folder}: {held} of {scores.windows_asked} windows have their conditional pass; the curve is of these alone"
+        )
     values, document = -scores.conditional[whole].astype(np.float64), scores.documents[whole]
     bytes_per_token = scores.bytes[whole] / scores.length
     if axis == "bytes" and not np.isfinite(bytes_per_token).all():

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from l2m.errors import InputError
 
 # Largest difference, in nats, that the self-test takes for rounding. A state that is lost costs whole nats; float32 over
-# 30 layers leaves 2e-5; bfloat16 keeps 8 bits, so a logit near 20 is known to 0.1.
-TOLERANCE = {"float64": 1e-6, "float32": 5e-4, "float16": 0.1, "bfloat16": 0.75}
+# 30 layers leaves 2e-5; bfloat16 keeps 8 bits, so a logit near 20 is known to 0.1. In float64 many models still compute norms
+# and scans in float32: Zamba2 of 4 layers leaves 1.4e-5.
+TOLERANCE = {"float64": 1e-4, "float32": 5e-4, "float16": 0.1, "bfloat16": 0.75}
 # Bits of a number's significand, the leading one included.
 _PRECISION = {"float64": 24, "float32": 24, "float16": 11, "bfloat16": 8}  # all are stored as float32
 
