@@ -19,6 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "helpers"))
 SMOKE_MINUTES, MINUTES = 3.5, 120.0
 
 

@@ -1,21 +1,22 @@
 """Inputs that someone made to harm: with true checksums, with code and paths that must do nothing."""
 
 import bz2
-import io
 import json
 import os
 import pickle
 import random
 import shutil
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from faults import DoesNotApply
 from jobs import _SCORE, _TRAIN, MODEL, Book, judge_refusal
-from mutations import draw_edits, edit, mutate_json
 from sandbox import Ended, Sandbox
+
+from mutations import draw_edits, edit, mutate_json
+from samples import gguf, megatron, npy, samples
 
 Hostile = Callable[[Book, Path, random.Random], tuple[str, str]]
 HOSTILE: dict[str, Hostile] = {}
@@ -108,19 +109,19 @@ def corpus_arrays(work: Path, draw: random.Random) -> Attack:
     header = b"\x93NUMPY\x01\x00v\x00{'descr': '%s', 'fortran_order': False, 'shape': (%s), }".ljust(127) + b"\n"
     how, content = draw.choice(
         [
-            ("pickled", _npy(np.array([Planted()], dtype=object))),
+            ("pickled", npy(np.array([Planted()], dtype=object))),
             ("a shape of 2^50", (header % (b"<u2", b"1125899906842624,")) + b"\0" * 64),
             ("negative shape", (header % (b"<u2", b"-5,")) + b"\0" * 64),
-            ("floats", _npy(array.astype(float))),
-            ("two dimensions", _npy(np.stack([array, array]))),
-            ("reversed", _npy(array[::-1])),
-            ("shorter by one", _npy(array[:-1])),
-            ("empty", _npy(array[:0])),
-            ("ids beyond the vocabulary", _npy(array + np.array(60_000, array.dtype))),
-            ("strings", _npy(array.astype("S8"))),
-            ("records", _npy(np.zeros(4, [("a", "<i4"), ("b", "O")] if False else [("a", "<i4"), ("b", "<f8")]))),
+            ("floats", npy(array.astype(float))),
+            ("two dimensions", npy(np.stack([array, array]))),
+            ("reversed", npy(array[::-1])),
+            ("shorter by one", npy(array[:-1])),
+            ("empty", npy(array[:0])),
+            ("ids beyond the vocabulary", npy(array + np.array(60_000, array.dtype))),
+            ("strings", npy(array.astype("S8"))),
+            ("records", npy(np.zeros(4, [("a", "<i4"), ("b", "O")] if False else [("a", "<i4"), ("b", "<f8")]))),
             ("nothing", b""),
-            ("big-endian", _npy(array.astype(array.dtype.newbyteorder(">")))),
+            ("big-endian", npy(array.astype(array.dtype.newbyteorder(">")))),
         ]
     )
     (folder / name).write_bytes(content)
@@ -130,14 +131,6 @@ def corpus_arrays(work: Path, draw: random.Random) -> Attack:
         ANY if how == "big-endian" else REFUSED if name == "offsets.npy" or how != "reversed" else ANY,
         f"{name}: {how}",
     )
-
-
-def _npy(array: Any) -> bytes:
-    import numpy as np
-
-    file = io.BytesIO()
-    np.save(file, array, allow_pickle=True)
-    return file.getvalue()
 
 
 @hostile("remote-corpus", "tokenize")
@@ -538,7 +531,7 @@ def folder_of_oddities(work: Path, draw: random.Random) -> Attack:
         argv = ["tokenize", "/dev/zero", "--out", "c"]
         may = REFUSED
     elif how == "npy-pickle":
-        (folder / "x.npy").write_bytes(_npy(__import__("numpy").array([Planted()], dtype=object)))
+        (folder / "x.npy").write_bytes(npy(__import__("numpy").array([Planted()], dtype=object)))
         may = REFUSED
     elif how == "outside-link":
         os.symlink("/proc/self/environ", folder / "environ.txt")
@@ -580,54 +573,6 @@ def planted_cache(work: Path, draw: random.Random) -> Attack:
             elif draw.random() < 0.5:
                 os.symlink("/proc/self", work / "out" / inner)
     return argv, ANY, f"{name} into {how}"
-
-
-def samples() -> Iterator[tuple[str, bytes]]:
-    """One small true file of each format: (name, bytes)."""
-    import numpy as np
-
-    texts = ["some words", "and more of them", "é and 漢字"]
-    yield "a.txt", "\n".join(texts).encode()
-    yield "a.jsonl", "".join(json.dumps({"id": str(i), "text": text}) + "\n" for i, text in enumerate(texts)).encode()
-    yield "a.npy", _npy(np.arange(40, dtype=np.uint16))
-    yield "a.bin", np.arange(64, dtype="<u2").tobytes()
-    header = np.zeros(256, "<i4")
-    header[:3] = 20240520, 1, 64
-    yield "nano.bin", header.tobytes() + np.arange(64, dtype="<u2").tobytes()
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pa.table({"id": ["a", "b", "c"], "text": texts})
-    for name, new in (("a.arrow", pa.ipc.new_stream), ("b.arrow", pa.ipc.new_file)):
-        sink = pa.BufferOutputStream()
-        with new(sink, table.schema) as writer:
-            writer.write_table(table)
-        yield name, sink.getvalue().to_pybytes()
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
-    yield "a.parquet", sink.getvalue().to_pybytes()
-    import gzip
-    import lzma
-
-    yield "a.jsonl.gz", gzip.compress(b'{"text": "one"}\n{"text": "two"}\n')
-    yield "a.txt.xz", lzma.compress(b"some text")
-    yield "a.txt.bz2", bz2.compress(b"some text")
-
-
-def megatron() -> tuple[bytes, bytes]:
-    import numpy as np
-
-    sizes = np.array([5, 9, 2], "<i4")
-    starts = np.array([0, 10, 28], "<i8")
-    index = (
-        b"MMIDIDX\0\0"
-        + struct.pack("<QB", 1, 8)
-        + struct.pack("<QQ", 3, 4)
-        + sizes.tobytes()
-        + starts.tobytes()
-        + np.arange(4, dtype="<i8").tobytes()
-    )
-    return index, np.arange(16, dtype="<u2").tobytes()
 
 
 def _fuzz(names: Callable[[str], bool]) -> Callable[[Path, random.Random], Attack]:
@@ -674,19 +619,7 @@ def fuzz_table(work: Path, draw: random.Random) -> Attack:
 
 @hostile("fuzz-gguf")
 def fuzz_gguf(work: Path, draw: random.Random) -> Attack:
-    """The head of a GGUF file."""
-
-    def string(text: str) -> bytes:
-        return struct.pack("<Q", len(text)) + text.encode()
-
-    pairs = [("general.architecture", 8, string("llama")), *((f"llama.{name}", 4, struct.pack("<I", value)) for name, value in (
-        ("block_count", 2), ("embedding_length", 16), ("feed_forward_length", 32), ("attention.head_count", 2), ("context_length", 64), ("attention.head_count_kv", 2)))]  # fmt: skip
-    data = (
-        b"GGUF"
-        + struct.pack("<IQQ", 3, 0, len(pairs))
-        + b"".join(string(name) + struct.pack("<I", kind) + value for name, kind, value in pairs)
-    )
-    (work / "x.gguf").write_bytes(edit(data, draw_edits(draw)))
+    (work / "x.gguf").write_bytes(edit(gguf(), draw_edits(draw)))
     argv = draw.choice(
         (
             ("state", "x.gguf"),
