@@ -119,13 +119,17 @@ def _drop_merged(folders: Sequence[Path], out: Path) -> bool:
     if not is_corpus(out):
         return False
     hash = read_manifest(out).hash
-    found = False
-    for job in (job for folder in folders for job in _jobs(folder)):
-        if (job / MERGED).exists() and read_sealed(job / MERGED) == {"corpus": hash}:
-            found = True
-            _remove(job)
+    jobs = [job for folder in folders for job in _jobs(folder)]
+    # Nothing is removed before all are marked: where one is not, all parts are still there, and are joined again.
+    found = bool(jobs) and all(_is_merged(job, hash) for job in jobs)
+    for job in jobs if found else ():
+        _remove(job)
     empty = all(folder.is_dir() and (folder.samefile(out) or not _visible(folder)) for folder in folders)
     return found or empty
+
+
+def _is_merged(job: Path, hash: str) -> bool:
+    return (job / MERGED).exists() and read_sealed(job / MERGED) == {"corpus": hash}
 
 
 def _visible(folder: Path) -> list[str]:
@@ -371,9 +375,9 @@ def _replaced(path: Path, whole: Whole) -> Iterator[IO[bytes] | None]:
             try:
                 yield None
                 os.replace(temporary, path)
-            except BaseException:
+            finally:
+                # There still where both are names of one file already, which is no rename.
                 temporary.unlink(missing_ok=True)
-                raise
             return
     with atomic_write(path) as file:
         yield file
