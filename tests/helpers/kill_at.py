@@ -1,8 +1,10 @@
 """Kill a merge at each of its changes of a file, and at each second one a merge that follows; then merge once more.
 
-    python tests/helpers/kill_at.py PARTS MERGED
+    python tests/helpers/kill_at.py PARTS MERGED WORK SECOND
 
-PARTS: folders of shards side by side; MERGED: the corpus they make. Prints how many changes a merge has, and what went wrong.
+PARTS: a folder with the folders of the shards; MERGED: the corpus they make; WORK: a folder to work in. SECOND: at which change
+the second merge is killed: 0 (there is none), 1, ... or "half" of the first's. Prints how many changes a merge makes, and what
+went wrong.
 """
 
 import json
@@ -27,7 +29,9 @@ def forked(shards: list[Path], out: Path, kill_at: int = 0) -> tuple[int, str]:
 
         def count(event: str, arguments: tuple[Any, ...]) -> None:
             nonlocal changes
-            if event in CHANGES or (event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")):
+            if event in CHANGES or (
+                event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
+            ):
                 changes += 1
                 if changes == kill_at:
                     os.kill(os.getpid(), signal.SIGKILL)
@@ -53,7 +57,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def main(parts: Path, merged: Path, work: Path) -> None:
+def main(parts: Path, merged: Path, work: Path, second: str) -> None:
     expected = content(merged)
     report: dict[str, Any] = {"changes": 0, "wrong": []}
 
@@ -67,20 +71,20 @@ def main(parts: Path, merged: Path, work: Path) -> None:
     assert not error, error
     report["changes"] = changes
     for at in range(1, changes + 1):
-        for again in (0, 1, at // 2 + 1):
-            shards, out = fresh()
-            if forked(shards, out, at)[1] != "killed":
-                report["wrong"].append(f"{at}: not killed")
-            if again:
-                forked(shards, out, again)
-            _, error = forked(shards, out)
-            if error:
-                report["wrong"].append(f"killed at {at}, then {again}: {error}")
-            elif content(out) != expected:
-                report["wrong"].append(f"killed at {at}, then {again}: {sorted(content(out))}")
-            elif any(content(shard) for shard in shards if shard != out):
-                report["wrong"].append(f"killed at {at}, then {again}: parts are left")
+        again = at // 2 + 1 if second == "half" else int(second)
+        shards, out = fresh()
+        if forked(shards, out, at)[1] != "killed":
+            report["wrong"].append(f"{at}: not killed")
+        if again:
+            forked(shards, out, again)
+        _, error = forked(shards, out)
+        if error:
+            report["wrong"].append(f"killed at {at}, then {again}: {error}")
+        elif content(out) != expected:
+            report["wrong"].append(f"killed at {at}, then {again}: {sorted(content(out))}")
+        elif any(content(shard) for shard in shards if shard != out):
+            report["wrong"].append(f"killed at {at}, then {again}: parts are left")
     print(json.dumps(report))
 
 
-main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
+main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])

@@ -48,13 +48,14 @@ def read_shard(shard: str | None, ray: str | None = None) -> tuple[int, int] | N
     """(index, shards) of "I/N"; None: all of the work.
 
     Raises:
-        InputError: not of that form, an index that is not below N, or a Ray cluster beside it.
+        InputError: not of that form, an index that is not below N, or a Ray cluster as well.
     """
     if shard is None:
         return None
     if ray is not None:
-        raise InputError("shard: given beside ray, which shares the work out itself; expected one of the two")
+        raise InputError("shard: given together with ray, which distributes the work itself; use one of the two")
     index, _, shards = shard.partition("/")
-    if not (index.isdecimal() and shards.isdecimal() and int(index) < int(shards)):
-        raise InputError(f"shard: {shard!r}; expected I/N with I from 0 to N - 1, for instance 0/16")
+    plain = all(word.isdecimal() and word.isascii() and len(word) < 8 for word in (index, shards))
+    if not plain or int(index) >= int(shards):
+        raise InputError(f"shard: {shard[:40]!r}; expected I/N with I from 0 to N - 1, for instance 0/16")
     return int(index), int(shards)

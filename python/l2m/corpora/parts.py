@@ -248,6 +248,8 @@ def read_record(folder: Path) -> PartRecord:
         if not holds(value[name]):
             raise InputError(f"{path}: {name} is {str(value[name])[:80]!r}; expected the record of a part")
     record = PartRecord(**value)
+    if record.tokens and record.holds is None:
+        raise InputError(f"{path}: {record.tokens:,} tokens of neither texts nor ids; expected the record of a part")
     if record.part != int(folder.name) or record.part >= record.parts:
         raise InputError(
             f"{path}: part {record.part} of {record.parts} in a folder named {folder.name}: moved or renamed"
