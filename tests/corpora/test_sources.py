@@ -3,10 +3,13 @@
 import gzip
 import json
 import lzma
+import os
 import re
+import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,8 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import l2m
-from l2m.corpora.documents import Document
-from l2m.corpora.sources import DATASETS
+from l2m.corpora.documents import Document, ReadingOptions
+from l2m.corpora.sources import DATASETS, Reader, Source, find_units
+from reading import refusal, write
 
 TEXTS = ["A first text, of one line.\n", "Zweiter Text: größer.\nTwo lines 😀\n", "x" * 100, "last"]
 IDS = ["one", "two", "three", "four"]
@@ -320,3 +324,118 @@ def test_the_command_line_reads_datasets_patterns_and_fields(tmp_path: Path) -> 
     shown = json.loads(subprocess.run(info, capture_output=True, text=True, check=True).stdout)
     assert shown["documents"] == 4
     assert shown["most_frequent"][0] == {"rank": 1, "id": ord("x"), "text": "x", "count": 102}
+
+
+def test_pipes_sockets_and_devices_are_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe.txt")
+    with socket.socket(socket.AF_UNIX) as server:
+        monkeypatch.chdir(tmp_path)  # the name of a socket is at most 107 bytes
+        server.bind("socket.jsonl")
+        (tmp_path / "zero.bin").symlink_to("/dev/zero")
+        (tmp_path / "null.npy").symlink_to("/dev/null")
+        (tmp_path / "broken.txt").symlink_to("nowhere")
+        (tmp_path / "loop.txt").symlink_to("loop.txt")
+        os.mkfifo(tmp_path / "index.idx")
+        write(tmp_path / "good.txt", "text")
+        started = time.monotonic()
+        kinds = {"pipe.txt": "a pipe", "socket.jsonl": "a socket", "zero.bin": "a device", "null.npy": "a device",
+                 "broken.txt": "a broken link to nowhere", "loop.txt": "cannot be read"}  # fmt: skip
+        for name, kind in kinds.items():
+            assert kind in refusal(tmp_path / name)
+        with pytest.raises(l2m.InputError):
+            l2m.tokenize(tmp_path)
+        corpus = l2m.tokenize(tmp_path, on_error="skip")
+        assert [document["id"] for document in corpus.documents] == ["good.txt"]
+        assert len(corpus.tokenizer["skipped"]) == len(kinds) + 1
+        assert time.monotonic() - started < 10
+
+
+def test_a_file_name_that_is_not_utf8_is_skipped(tmp_path: Path) -> None:
+    write(tmp_path / "good.txt", "text")
+    write(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt")), "more")
+    with pytest.raises(l2m.InputError, match=r"caf\\udce9\.txt: a file name that is not UTF-8"):
+        l2m.tokenize(tmp_path)
+    corpus = l2m.tokenize(tmp_path, on_error="skip", out=tmp_path / "out")
+    assert len(corpus) == len(corpus.tokenizer["skipped"]) == 1
+
+
+def test_links_to_folders_are_followed_and_none_is_read_twice(tmp_path: Path) -> None:
+    real, library = tmp_path / "real", tmp_path / "library"
+    (real / "inner").mkdir(parents=True)
+    library.mkdir()
+    write(real / "x.txt", "some words")
+    write(real / "inner" / "y.txt", "more words")
+    write(library / "z.txt", "other")
+    (library / "link").symlink_to(real)
+    (library / "again").symlink_to(library)  # a loop
+    (real / "inner" / "up").symlink_to(library)  # a longer one
+    (library / "nowhere").symlink_to("nothing")  # broken, with no suffix
+    (library / ".hidden").symlink_to(tmp_path)
+    reader = Reader(ReadingOptions(on_error="skip"))
+    ids = [document.id for unit in find_units(library) for document in reader.documents(unit)]
+    assert ids == ["link/inner/y.txt", "link/x.txt", "z.txt"]
+    assert [problem.split(": ", 1)[1] for problem in reader.log.skipped] == [
+        "a broken link to nothing; expected a file"
+    ]
+    # A folder that is there keeps its own name beside a link to it, whatever the order of the names.
+    (real / "a-link").symlink_to(real / "inner")
+    assert [unit.id for unit in find_units(real, glob="y*")] == ["inner/y.txt"]  # type: ignore[union-attr]
+
+
+def test_what_a_string_means(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write(tmp_path / "a.txt", "content")
+
+    def texts(sources: object) -> list[str]:
+        reader = Reader()
+        return [document.text for unit in find_units(sources) for document in reader.documents(unit)]  # type: ignore[arg-type]
+
+    assert texts(str(path)) == texts(path) == texts([path]) == texts([Source(str(path))]) == ["content"]
+    assert texts(f"{tmp_path}/*.txt") == texts([Source(f"{tmp_path}/*.txt")]) == ["content"]
+    plain = ["n/a", "24/7", "owner/name", "pg19", "https://example.com/page", "a.b", "/etc/*", "x\0y", "two words"]
+    assert texts(plain) == plain
+    assert texts(iter(plain)) == plain
+    assert not caplog.records
+    assert texts([str(path), "a text"]) == [str(path), "a text"]
+    assert "1 of the texts also name files" in caplog.text
+    for bad in ("", "  "):
+        with pytest.raises(l2m.InputError, match="the name"):
+            texts([Source(bad)])
+    for wrong, found in (({"a": "b"}, "dict"), (b"bytes", "bytes"), (5, "int"), (None, "NoneType"), ([None], "NoneType at index 0"),
+                         (["a", 1.5], "float at index 1"), ([b"a"], "bytes at index 0")):  # fmt: skip
+        with pytest.raises(l2m.InputError, match=found):
+            texts(wrong)
+
+
+def test_the_command_line_takes_no_word_for_a_text(tmp_path: Path) -> None:
+    write(tmp_path / "a.txt", "content")
+    for word in ("", "pipe"):
+        if word == "pipe":
+            os.mkfifo(tmp_path / word)
+        command = [sys.executable, "-m", "l2m", "tokenize", word, "--out", "out"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+        assert done.returncode == 2, word
+        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "document",
+    [Document(5, "x"), Document("a", None), Document("a", b"x"), Document("a", ids=[0.5]), Document("a", ids=[[1, 2]]),  # type: ignore[arg-type]
+     Document("a", ids=np.ma.array([1, 2], mask=[0, 1])), Document("\ud800", "x"), Document("a", ids=np.array(["x"])),
+     Document("a", ids=np.array([None, 1])), Document("a", "\ud800"), Document("a", ids=np.array([-1])),
+     Document("a", ids=np.array([2**40]))],
+)  # fmt: skip
+def test_documents_at_fault_are_refused_or_skipped(document: Document) -> None:
+    good = Document("good", ids=np.array([1, 2])) if document.ids is not None else Document("good", "text")
+    with pytest.raises(l2m.InputError) as caught:
+        l2m.tokenize([good, document])
+    assert "\n" not in str(caught.value)
+    corpus = l2m.tokenize([good, document], on_error="skip")
+    assert len(corpus) == len(corpus.tokenizer["skipped"]) == 1
+
+
+def test_iterators_of_sources_count_what_was_skipped(tmp_path: Path) -> None:
+    write(tmp_path / "bad.txt", b"\xff")
+    write(tmp_path / "good.txt", "text")
+    corpus = l2m.tokenize((path for path in sorted(tmp_path.iterdir())), on_error="skip")
+    assert len(corpus) == len(corpus.tokenizer["skipped"]) == 1

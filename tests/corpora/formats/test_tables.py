@@ -1,0 +1,108 @@
+"""Parquet and arrow: every type of column, rows at fault, damaged batches."""
+
+import struct
+from pathlib import Path
+
+import pytest
+
+import l2m
+from reading import arrow_bytes, read, read_skipping, refusal, write
+
+
+def test_texts_of_every_arrow_type_are_read(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    texts = ["one", "zw\u00f6lf", "one"]
+    for type_ in (pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())):
+        column = (
+            pa.array(texts, pa.string()).dictionary_encode()
+            if pa.types.is_dictionary(type_)
+            else pa.array(texts, type_)
+        )
+        table = pa.table({"text": column})
+        with pa.ipc.new_file(tmp_path / "a.arrow", table.schema) as writer:
+            writer.write_table(table)
+        assert [text for _, text in read(tmp_path / "a.arrow")] == texts, type_
+        pq.write_table(table, tmp_path / "a.parquet")
+        assert [text for _, text in read(tmp_path / "a.parquet")] == texts, type_
+
+
+def test_ids_of_every_arrow_type_are_read(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for value in (pa.int8(), pa.uint16(), pa.int32(), pa.uint64()):
+        for type_ in (pa.list_(value), pa.large_list(value), pa.list_(value, 2)):
+            pq.write_table(pa.table({"text": pa.array([[1, 2], [3, 4]], type_)}), tmp_path / "a.parquet")
+            corpus = l2m.tokenize(tmp_path / "a.parquet", duplicates="keep")
+            assert [corpus[0].tolist(), corpus[1].tolist()] == [[1, 2], [3, 4]]
+
+
+def test_rows_at_fault_are_skipped_by_themselves(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    raw = [b"good", b"caf\xe9", b"also good"]
+    for text, binary in ((pa.string(), pa.binary()), (pa.large_string(), pa.large_binary())):
+        bad = pa.array(raw, binary).view(text)
+        pq.write_table(pa.table({"text": bad}), tmp_path / "a.parquet")
+        assert "row 1: not UTF-8: byte 0xe9 at offset 3" in refusal(tmp_path / "a.parquet")
+        texts, skipped = read_skipping(tmp_path / "a.parquet")
+        assert (texts, len(skipped)) == (["good", "also good"], 1)
+    pq.write_table(
+        pa.table({"text": ["x", "y"], "id": pa.array([b"\xff", b"ok"], pa.binary()).view(pa.string())}),
+        tmp_path / "a.parquet",
+    )
+    assert read_skipping(tmp_path / "a.parquet")[0] == ["y"]
+    pq.write_table(pa.table({"text": [[1, 2], [3, None], None, [-4], [5]]}), tmp_path / "a.parquet")
+    assert "row 1: column 'text' has a null among its ids" in refusal(tmp_path / "a.parquet")
+    corpus = l2m.tokenize(tmp_path / "a.parquet", on_error="skip", duplicates="keep")
+    assert corpus.tokens.tolist() == [1, 2, 5]
+    assert len(corpus.tokenizer["skipped"]) == 3
+
+
+def test_columns_twice_are_refused(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for names in (["text", "text", "n"], ["text", "id", "id"]):
+        table = pa.table([pa.array(["a"]), pa.array(["b"]), pa.array(["c"])], names=names)
+        pq.write_table(table, tmp_path / "a.parquet")
+        assert "2 columns" in refusal(tmp_path / "a.parquet")
+        with pa.ipc.new_stream(tmp_path / "a.arrow", table.schema) as writer:
+            writer.write_table(table)
+        assert "2 columns" in refusal(tmp_path / "a.arrow")
+    pq.write_table(
+        pa.table([pa.array(["a"]), pa.array([1]), pa.array([2])], names=["text", "n", "n"]), tmp_path / "a.parquet"
+    )
+    assert read(tmp_path / "a.parquet") == [("a.parquet:0", "a")]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("offset", [2_000_000_000, -1, 1])
+def test_offsets_outside_the_letters_are_refused(tmp_path: Path, stream: bool, offset: int) -> None:
+    import pyarrow as pa
+
+    content = arrow_bytes(pa.array(["hello", " you", "end"]), stream=stream)
+    place = content.index(struct.pack("<4i", 0, 5, 9, 12))
+    content[place : place + 16] = struct.pack("<4i", 0, 5, offset, 12)
+    assert "broken after row 0" in refusal(write(tmp_path / "a.arrow", bytes(content)))
+
+
+def test_indices_outside_a_dictionary_are_refused(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    content = arrow_bytes(pa.array(["a", "b", "c"]).dictionary_encode(), stream=True)
+    place = content.rindex(struct.pack("<3i", 0, 1, 2))
+    content[place : place + 12] = struct.pack("<3i", 0, 1, 1_000_000)
+    assert "broken after row 0" in refusal(write(tmp_path / "a.arrow", bytes(content)))
+
+
+def test_lists_outside_their_values_are_refused(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    content = arrow_bytes(pa.array([[7, 8], [9]]), stream=True)
+    place = content.index(struct.pack("<3i", 0, 2, 3))
+    content[place : place + 12] = struct.pack("<3i", 0, 2, 30_000_000)
+    assert "broken after row 0" in refusal(write(tmp_path / "a.arrow", bytes(content)))
