@@ -2,8 +2,6 @@
 
 import json
 import re
-import unicodedata
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import l2m
-from l2m.corpora.documents import Document
 
 BOTH_WIDTHS = st.lists(st.lists(st.integers(0, 70_000), max_size=20), min_size=1, max_size=5)
 
@@ -67,99 +64,6 @@ def test_a_damaged_corpus_is_refused_by_name(tmp_path: Path, name: str, damage: 
         l2m.Corpus.open(tmp_path)
 
 
-def test_bytes_characters_and_words() -> None:
-    text = "Ein Wort, ein Wörtchen: ein Wort."
-    assert l2m.tokenize(text, "bytes").tokens.tolist() == list(text.encode())
-    assert l2m.tokenize(text, "characters").tokens.tolist() == [ord(character) for character in text]
-    words = l2m.tokenize([text, "ein Wort"], "words", duplicates="keep")
-    assert words[0].tolist() == [0, 1, 2, 3, 4, 5, 3, 1, 6]
-    assert words[1].tolist() == [3, 1]
-    assert words.vocab_size == 7
-
-
-KNOWN = st.characters(exclude_categories=["Cs", "Cn"])  # Unicode's later versions assign what is not assigned (Cn) here
-
-
-@given(st.lists(st.text(st.one_of(KNOWN, st.sampled_from("ab_ .\n\x1c\u2028é²")), max_size=40), max_size=6))
-def test_words_are_those_of_the_regular_expression(texts: list[str]) -> None:
-    from l2m._core import WordTable
-
-    ids: dict[str, int] = {}
-    expected = [[ids.setdefault(word, len(ids)) for word in re.findall(r"\w+|[^\w\s]", text)] for text in texts]
-    table = WordTable()
-    found, offsets = table.encode(texts)
-    assert [found[start:stop].tolist() for start, stop in pairwise(offsets)] == expected
-    assert table.words() == list(ids)
-
-
-def test_every_character_is_classed_as_in_the_regular_expression() -> None:
-    from l2m._core import WordTable
-
-    characters = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) not in ("Cs", "Cn")]
-    text = "".join(f"a{character}b " for character in characters)
-    table = WordTable()
-    ids, _ = table.encode([text])
-    words = table.words()
-    assert [words[id] for id in ids] == re.findall(r"\w+|[^\w\s]", text)
-
-
-def bpe_folder(folder: Path) -> Path:
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=300, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet, show_progress=False
-    )
-    tokenizer.train_from_iterator(["the cat sat on the mat with the other cat"] * 3, trainer)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    return folder
-
-
-def test_bpe_ids_are_those_of_tokenizers_and_control_tokens_are_text(tmp_path: Path) -> None:
-    from tokenizers import Tokenizer
-
-    folder = bpe_folder(tmp_path)
-    text = "the cat <|endoftext|> sat\n" * 40
-    corpus = l2m.tokenize([text, "another mat"], folder, duplicates="keep")
-    reference = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    reference.encode_special_tokens = True
-    assert corpus[0].tolist() == reference.encode(text, add_special_tokens=False).ids
-    assert 0 not in corpus[0]
-    assert corpus.tokenizer["encoder"] in ("fastokens", "tokenizers")
-    assert corpus.tokens.dtype == np.uint16
-
-
-def test_ids_come_from_tokenizers_where_fastokens_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from l2m.corpora.encoders import HuggingFaceEncoder
-
-    folder = bpe_folder(tmp_path)
-    right = l2m.tokenize("the cat sat", folder)
-    wrong = (np.array([1, 2, 3], np.uint32), np.array([0, 3]))
-    monkeypatch.setattr(HuggingFaceEncoder, "_encode_fast", lambda self, texts: wrong)
-    checked = l2m.tokenize("the cat sat", folder)
-    assert checked.tokenizer["encoder"] == "tokenizers"
-    assert checked.tokens.tolist() == right.tokens.tolist()
-
-
-def test_folders_are_read_in_order_without_hidden_and_empty_files(tmp_path: Path) -> None:
-    for name, text in [
-        ("b.txt", "second"),
-        ("a/z.txt", "first"),
-        (".hidden", "x"),
-        ("empty.txt", ""),
-        ("c.md", "third"),
-    ]:
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-    corpus = l2m.tokenize(tmp_path)
-    assert [document["id"] for document in corpus.documents] == ["a/z.txt", "b.txt", "c.md"]
-    assert [document["id"] for document in l2m.tokenize(tmp_path, glob="*.txt").documents] == ["a/z.txt", "b.txt"]
-    assert [document["bytes"] for document in corpus.documents] == [5, 6, 5]
-
-
 def test_tokenizing_twice_gives_the_same_bytes_and_other_settings_are_refused(tmp_path: Path) -> None:
     out = tmp_path / "out"
     l2m.tokenize(["one text", "another text"], "bytes", out)
@@ -175,76 +79,6 @@ def test_tokenizing_twice_gives_the_same_bytes_and_other_settings_are_refused(tm
         with pytest.raises(l2m.InputError, match=f"holds a (corpus|run) with {setting}"):
             l2m.tokenize(sources, tokenizer, out)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("absent.txt", None, "no such file"),
-        ("empty.txt", b"", "empty file"),
-        ("latin.txt", b"caf\xe9 au lait", "byte 0xe9 at offset 3"),
-    ],
-)
-def test_bad_files_are_named_and_nothing_is_written(
-    tmp_path: Path, name: str, content: bytes | None, message: str
-) -> None:
-    path = tmp_path / name
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(l2m.InputError, match=message) as caught:
-        l2m.tokenize(path, out=tmp_path / "out")
-    assert str(path) in str(caught.value)
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("name", ["tests/no-such-folder", "no-such.txt", "nobody/no-such-tokenizer"])
-def test_unknown_paths_and_tokenizers_are_errors_not_texts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_network(*arguments: object) -> None:
-        raise OSError
-
-    monkeypatch.setattr("socket.getaddrinfo", no_network)
-    with pytest.raises(l2m.InputError, match=name):
-        l2m.tokenize(name)
-    with pytest.raises(l2m.InputError, match=f"tokenizer: '{name}'"):
-        l2m.tokenize("some text", name)
-
-
-LONG = "".join(f"Sentence number {number} says something of its own. " for number in range(200))
-
-
-def test_near_copies_are_left_out_and_named() -> None:
-    changed = LONG.replace("number 7", "No. seven").replace(". ", ".\n")
-    other = "".join(f"An unrelated remark, the {number}th of them, on another matter. " for number in range(150))
-    documents = [
-        Document("copy", changed[:4000]),
-        Document("original", LONG),
-        Document("other", other),
-        Document("same", LONG),
-    ]
-    corpus = l2m.tokenize(documents)
-    assert [document["id"] for document in corpus.documents] == ["original", "other"]
-    assert corpus.tokenizer["duplicates"] == [["copy", "original"], ["same", "original"]]
-    assert len(l2m.tokenize(documents, duplicates="keep")) == 4
-
-
-@given(st.lists(st.text("ab", max_size=8), max_size=8))
-def test_texts_below_a_shingle_are_duplicates_only_if_equal(texts: list[str]) -> None:
-    first: dict[str, int] = {}
-    expected = {}
-    for index, text in enumerate(texts):
-        if text in first:
-            expected[index] = first[text]
-        first.setdefault(text, index)
-    assert l2m.near_duplicates(texts) == expected
-
-
-def test_containment_is_measured_against_one_larger_text() -> None:
-    """A text made of parts of two others shares half with each: over 0.4, below 0.6."""
-    other = "".join(f"Line {number} of the second book, unlike the first one. " for number in range(300))
-    mixed = LONG[:2000] + other[:2000]
-    texts = [LONG, other, mixed]
-    assert set(l2m.near_duplicates(texts, threshold=0.4)) == {2}
-    assert l2m.near_duplicates(texts, threshold=0.6) == {}
 
 
 def test_a_corpus_by_url_is_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -439,3 +439,52 @@ def test_iterators_of_sources_count_what_was_skipped(tmp_path: Path) -> None:
     write(tmp_path / "good.txt", "text")
     corpus = l2m.tokenize((path for path in sorted(tmp_path.iterdir())), on_error="skip")
     assert len(corpus) == len(corpus.tokenizer["skipped"]) == 1
+
+
+def test_folders_are_read_in_order_without_hidden_and_empty_files(tmp_path: Path) -> None:
+    for name, text in [
+        ("b.txt", "second"),
+        ("a/z.txt", "first"),
+        (".hidden", "x"),
+        ("empty.txt", ""),
+        ("c.md", "third"),
+    ]:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    corpus = l2m.tokenize(tmp_path)
+    assert [document["id"] for document in corpus.documents] == ["a/z.txt", "b.txt", "c.md"]
+    assert [document["id"] for document in l2m.tokenize(tmp_path, glob="*.txt").documents] == ["a/z.txt", "b.txt"]
+    assert [document["bytes"] for document in corpus.documents] == [5, 6, 5]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("absent.txt", None, "no such file"),
+        ("empty.txt", b"", "empty file"),
+        ("latin.txt", b"caf\xe9 au lait", "byte 0xe9 at offset 3"),
+    ],
+)
+def test_bad_files_are_named_and_nothing_is_written(
+    tmp_path: Path, name: str, content: bytes | None, message: str
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(l2m.InputError, match=message) as caught:
+        l2m.tokenize(path, out=tmp_path / "out")
+    assert str(path) in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["tests/no-such-folder", "no-such.txt", "nobody/no-such-tokenizer"])
+def test_unknown_paths_and_tokenizers_are_errors_not_texts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_network(*arguments: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr("socket.getaddrinfo", no_network)
+    with pytest.raises(l2m.InputError, match=name):
+        l2m.tokenize(name)
+    with pytest.raises(l2m.InputError, match=f"tokenizer: '{name}'"):
+        l2m.tokenize("some text", name)

@@ -44,12 +44,18 @@ class Encoder(Protocol):
         ...
 
 
-def load_encoder(tokenizer: str | os.PathLike[str]) -> Encoder:
+def load_encoder(tokenizer: str | os.PathLike[str] | Encoder) -> Encoder:
     """The encoder of that name: one of `BUILT_IN`, else a Hugging Face tokenizer (see `tokenizer_file`).
+
+    An encoder is given back as it is.
 
     Raises:
         InputError: not a known name, folder or file, or one that could not be downloaded from the hub.
     """
+    if not isinstance(tokenizer, (str, os.PathLike)):
+        if not callable(getattr(tokenizer, "encode", None)):
+            raise InputError(f"tokenizer: {type(tokenizer).__name__}; expected a name, a path or an encoder")
+        return tokenizer
     name = os.fspath(tokenizer)
     if not name:
         raise InputError(f"tokenizer: an empty name; expected {', '.join(BUILT_IN)}, or a Hugging Face tokenizer")

@@ -111,7 +111,7 @@ class NearDuplicateFinder:
         """
         finder = cls()
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 finder._sketches = Sketches(int(arrays["bound"]), arrays["sizes"], arrays["hashes"])
         except Exception as error:  # of zipfile, zlib and numpy: they have no common type
             raise InputError(f"{path}: not readable as sketches ({one_line(error)}); expected what l2m wrote") from None

@@ -93,7 +93,7 @@ class TokenizeJob:
 
     def encoder(self) -> Encoder:
         """The encoder, loaded where the job only names it."""
-        return load_encoder(self.tokenizer) if isinstance(self.tokenizer, str) else self.tokenizer
+        return load_encoder(self.tokenizer)
 
     def size(self, parts: Sequence[int]) -> int:
         """Bytes of the sources of these parts."""

@@ -153,7 +153,7 @@ def tokenize_job(
     """
     settings = settings or TokenizeSettings()
     checks.whole("shards", shards, 1, _MOST_SHARDS)
-    encoder = load_encoder(tokenizer) if isinstance(tokenizer, (str, os.PathLike)) else tokenizer
+    encoder = load_encoder(tokenizer)
     Reader(settings.reading)  # refuses an unknown format now, and not in each part
     require_own(out, NAME)
     if is_corpus(out):
