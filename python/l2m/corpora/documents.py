@@ -9,10 +9,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from l2m.base.checks import one_of, whole
 from l2m.errors import InputError
 
 MOST_BYTES = 2 << 30
-"""Of one document, line or value. Arrow's strings end there too, and reading it takes about eight times as much memory."""
+"""Limit of one document, line or value. Arrow's strings have the same; reading takes about eight times as much memory."""
 
 
 @dataclass(frozen=True)
@@ -93,17 +94,15 @@ class ReadingOptions:
         for name in ("field", "id_field"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise InputError(f"{name}: {getattr(self, name)!r}; expected the name of a field or column")
-        if self.on_error not in ("stop", "skip"):
-            raise InputError(f"on_error: {self.on_error!r}; expected 'stop' or 'skip'")
-        if self.dtype not in DTYPES:
-            raise InputError(f"dtype: {self.dtype!r}; expected one of {', '.join(DTYPES)}")
-        if self.separator is not None and not (type(self.separator) is int and 0 <= self.separator < 1 << 32):
-            raise InputError(f"separator: {self.separator!r}; expected a token id, 0 to 2^32 - 1")
+        one_of("on_error", self.on_error, ("stop", "skip"))
+        one_of("dtype", self.dtype, DTYPES)
+        if self.separator is not None:  # as an int of Python's, which JSON can hold
+            object.__setattr__(self, "separator", whole("separator", self.separator, 0, (1 << 32) - 1))
 
 
 @dataclass
 class ReadingLog:
-    """What a reading has met so far.
+    """What a reading has found so far.
 
     Attributes:
         on_error: as in `ReadingOptions`.
@@ -162,3 +161,8 @@ def type_words(value: object) -> str:
     if isinstance(value, int) and value.bit_length() > 128:  # Python refuses to spell one of 4,300 digits
         return f"an integer of {value.bit_length():,} bits"
     return f"{type(value).__name__} {str(value)[:40]!r}"
+
+
+def too_long(what: str) -> str:
+    """What a message says of more than `MOST_BYTES`."""
+    return f"{what} of more than {MOST_BYTES:,} bytes; expected shorter documents, for instance JSON lines"

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from l2m.base.checks import one_of
 from l2m.base.hub import one_line, require_hub
 from l2m.base.optional import optional_library
 from l2m.corpora.documents import (
+    MOST_BYTES,
     DatasetUnit,
     Document,
     FileUnit,
@@ -28,6 +30,7 @@ from l2m.corpora.documents import (
     listed,
     printable,
     regular_size,
+    too_long,
     type_words,
 )
 from l2m.corpora.formats import FORMATS, read_file
@@ -259,7 +262,7 @@ def _open_dataset(name: str, subset: str | None, split: str) -> "IterableDataset
 
 
 class Reader:
-    """Reads units as `options` say. What it met on the way is in its `log`."""
+    """Reads units as `options` say. `log` counts the bytes and lists what was skipped."""
 
     def __init__(self, options: ReadingOptions | None = None) -> None:
         """
@@ -268,8 +271,7 @@ class Reader:
         """
         self.options = options or ReadingOptions()
         self.log = ReadingLog(self.options.on_error)
-        if self.options.format != "auto" and self.options.format not in FORMATS:
-            raise InputError(f"format: {self.options.format!r}; expected one of auto, {', '.join(FORMATS)}")
+        one_of("format", self.options.format, ("auto", *FORMATS))
 
     def documents(self, unit: Unit) -> Iterator[Document]:
         """The documents of one unit, in order; without texts that are empty, each without a byte order mark.
@@ -347,7 +349,9 @@ def _fault(document: Document) -> str | None:
     if document.id != printable(document.id):
         return "half a surrogate pair in its name; expected text that UTF-8 can hold"
     if document.ids is None:
-        return None if isinstance(document.text, str) else f"its text is {type_words(document.text)}; expected a string"
+        if not isinstance(document.text, str):
+            return f"its text is {type_words(document.text)}; expected a string"
+        return too_long("a text") if len(document.text) > MOST_BYTES else None
     if np.ma.is_masked(document.ids):
         return "masked ids; expected an array without a mask"
     ids = np.asarray(document.ids)

@@ -1,5 +1,6 @@
 """Parquet and arrow: every type of column, rows at fault, damaged batches."""
 
+import os
 import struct
 from pathlib import Path
 
@@ -106,3 +107,15 @@ def test_lists_outside_their_values_are_refused(tmp_path: Path) -> None:
     place = content.index(struct.pack("<3i", 0, 2, 3))
     content[place : place + 12] = struct.pack("<3i", 0, 2, 30_000_000)
     assert "broken after row 0" in refusal(write(tmp_path / "a.arrow", bytes(content)))
+
+
+def test_a_column_that_unfolds_beyond_any_text_is_refused(tmp_path: Path) -> None:
+    """64 rows of one value of 80 MB: 6 kB of file, 5 GB as a batch."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 64), pa.array(["x" * (80 << 20)]))
+    table = pa.table({"text": column})
+    pq.write_table(table, tmp_path / "a.parquet", compression="zstd")
+    assert os.path.getsize(tmp_path / "a.parquet") < 100_000
+    assert "expected at most 1,000 times as many" in refusal(tmp_path / "a.parquet")

@@ -7,7 +7,7 @@ from typing import IO, Protocol
 
 from l2m.base.hub import one_line
 from l2m.base.optional import optional_library
-from l2m.corpora.documents import MOST_BYTES, FileUnit, ReadingLog, regular_size
+from l2m.corpora.documents import MOST_BYTES, FileUnit, ReadingLog, regular_size, too_long
 from l2m.errors import InputError
 
 COMPRESSIONS = {".gz": "gzip", ".xz": "xz", ".bz2": "bzip2", ".zst": "zstd", ".zstd": "zstd"}
@@ -23,6 +23,14 @@ _POINTERS = {
     b"version https://git-lfs.github.com/spec/": "a Git LFS pointer, not the file itself; run `git lfs pull`",
     b"/annex/objects/": "a git-annex pointer, not the file itself; run `git annex get`",
 }
+
+
+def refuse_bomb(stored: int, held: int, where: str) -> None:
+    """Raise where compressed bytes hold what no text would."""
+    if held > max(_BOMB_BYTES, _BOMB_RATIO * stored):
+        raise InputError(
+            f"{where}: {stored:,} bytes hold {held:,} or more; expected at most {_BOMB_RATIO:,} times as many"
+        )
 
 
 @contextmanager
@@ -95,10 +103,6 @@ def whole_content(file: FileUnit, log: ReadingLog) -> bytes:
             raise InputError(f"{file.path}: {too_long('one text')}")
         pieces.append(piece)
     return b"".join(pieces)
-
-
-def too_long(what: str) -> str:
-    return f"{what} of more than {MOST_BYTES:,} bytes; expected shorter documents, for instance JSON lines"
 
 
 def lines(pieces: Iterator[bytes], path: str) -> Iterator[tuple[int, bytes, bool]]:
@@ -227,11 +231,7 @@ def _decompress(file: IO[bytes], path: str, compression: str) -> Iterator[tuple[
                     f"the member that begins at byte {begins} ({one_line(error)})"
                 ) from None
             given += len(piece)
-            if given > max(_BOMB_BYTES, _BOMB_RATIO * (offset + read)):
-                raise InputError(
-                    f"{path}: {offset + read:,} bytes of {compression} data hold over {given:,}; expected at most "
-                    f"{_BOMB_RATIO:,} times as many"
-                )
+            refuse_bomb(offset + read, given, f"{path}: {compression} data")
             chunk = b""
             if member.eof:
                 chunk, member = member.unused_data, None

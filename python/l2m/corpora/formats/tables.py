@@ -8,12 +8,13 @@ import numpy as np
 from l2m.base.hub import one_line
 from l2m.base.optional import optional_library
 from l2m.corpora.documents import Document, FileUnit, ReadingLog, ReadingOptions, listed
-from l2m.corpora.formats.streams import decode, open_bytes
+from l2m.corpora.formats.streams import decode, open_bytes, refuse_bomb
 from l2m.corpora.formats.text import document_id
 from l2m.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyarrow import parquet
 
 _ROWS = 64  # of books that is 30 MB, and at 1 kB a row the cost of a batch is still hidden
 
@@ -57,6 +58,8 @@ def _read(
                     return
                 names = _checked(batch.column(options.id_field)) if options.id_field in columns else None
                 values = _checked(batch.column(options.field))
+            except InputError as error:
+                raise InputError(f"{file.path}: {error}") from None
             except Exception as error:
                 raise InputError(f"{file.path}: broken after row {number} ({one_line(error)})") from None
             for row, value in enumerate(values):
@@ -120,7 +123,16 @@ def _open_parquet(file: IO[bytes]) -> _Opened:
     from pyarrow import parquet
 
     table = parquet.ParquetFile(file, pre_buffer=False)
-    return table.schema_arrow, lambda columns: table.iter_batches(_ROWS, columns=columns), table.metadata.num_rows
+    return table.schema_arrow, lambda columns: _parquet_batches(table, columns), table.metadata.num_rows
+
+
+def _parquet_batches(table: "parquet.ParquetFile", columns: list[str]) -> "Iterator[pa.RecordBatch]":
+    for group in range(table.metadata.num_row_groups):
+        for column in map(table.metadata.row_group(group).column, range(table.metadata.num_columns)):
+            path = column.path_in_schema
+            if any(path == name or path.startswith(f"{name}.") for name in columns):
+                refuse_bomb(column.total_compressed_size, column.total_uncompressed_size, f"column {path!r}")
+    yield from table.iter_batches(_ROWS, columns=columns)
 
 
 def _open_arrow(file: IO[bytes]) -> _Opened:

@@ -14,9 +14,10 @@ from l2m.corpora.documents import (
     ReadingLog,
     ReadingOptions,
     listed,
+    too_long,
     type_words,
 )
-from l2m.corpora.formats.streams import BOM, content, decode, lines, too_long, whole_content
+from l2m.corpora.formats.streams import BOM, content, decode, lines, whole_content
 from l2m.errors import InputError
 
 
