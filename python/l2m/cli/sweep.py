@@ -91,8 +91,7 @@ def _show(rows: "list[RunResult]", folder: Path, json: bool) -> None:
     from l2m.training.collapse import explain, table
     from l2m.training.collapse_figures import save
 
-    _some(rows, folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    _ready(rows, folder)
     curve = save(rows, folder)
     result = {
         "out": str(folder),
@@ -109,15 +108,18 @@ def _show_text(points: "list[TextPoint]", folder: Path, json: bool) -> None:
     from l2m.cli.output import print_result
     from l2m.training.text_results import save, table
 
-    _some(points, folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    _ready(points, folder)
     save(points, folder)
     runs = len({(point.name, point.length) for point in points})
     print_result({"out": str(folder), "runs": runs}, json, f"{table(points)}\n-> {folder}")
 
 
-def _some(results: list[Any], folder: Path) -> None:
+def _ready(results: list[Any], folder: Path) -> None:
+    """Make the folder of the results, without what killed runs left of them."""
+    from l2m.base.folders import clear_temporaries
     from l2m.errors import InputError
 
     if not results:
         raise InputError(f"{folder}: no run is done; expected at least one")
+    folder.mkdir(parents=True, exist_ok=True)
+    clear_temporaries(folder)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from l2m.base import checks
-from l2m.base.files import TEMPORARY, file_hash, read_sealed, sync_folder, temporary_path, write_sealed
+from l2m.base.files import TEMPORARY, file_hash, read_json, read_sealed, sync_folder, temporary_path, write_sealed
 from l2m.errors import InputError
 
 FILES = ("model.safetensors", "optimizer.safetensors")
@@ -119,7 +119,7 @@ class Checkpoints:
             state = read_sealed(path, unsealed=True)
         except InputError as error:
             raise InputError(f"{error}; {self._without(step)}") from None
-        if "files" not in state:  # written by a version before 0.2
+        if "checksum" not in read_json(path):  # written by a version before 0.2
             if set(state) - {"step", "running", "processes"}:
                 raise InputError(f"{path}: its checksum is missing; {self._without(step)}")
             return state

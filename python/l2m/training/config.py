@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from l2m.base import checks
-from l2m.base.files import json_hash, read_sealed, write_sealed
+from l2m.base.files import json_hash, read_json, read_sealed, write_sealed
 from l2m.errors import InputError
 
 FREE = ("save_every", "keep", "log_every", "tensorboard")
@@ -244,6 +244,8 @@ class TrainConfig:
         """Read what `save` wrote: the config and the identity, which versions before 0.2 did not write."""
         value = read_sealed(path, unsealed=True)
         identity = value.pop("identity", {})
+        if identity and "checksum" not in read_json(path):
+            raise InputError(f"{path}: its checksum is missing; restore it, or train in another folder")
         if not isinstance(identity, dict) or not all(isinstance(item, str) for item in identity.values()):
             raise InputError(f"{path}: identity {identity!r}; expected names and hashes")
         try:

@@ -68,9 +68,9 @@ def train(
         with accelerator.main_process_first():  # one makes the folder, the others find a run of the same config in it
             run = held.enter_context(started(config, inputs, Path(out), owner=lead))
         trainer = Trainer(run, model, data, accelerator)
+        metrics = held.enter_context(trainer.metrics())
         if lead:
             log.info("%s; scan: %s; %s", trainer.describe(), scan, trainer.place())
-        metrics = held.enter_context(trainer.metrics())
         batches = held.enter_context(ahead(trainer.batches()))
         interrupted = held.enter_context(interrupts())
         trainer.model.train()
@@ -264,9 +264,13 @@ def _accelerator(device: str) -> Any:
         InputError: a numbered GPU for several processes, each of which has its own.
     """
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
 
     kind = torch.device(device)
-    if kind.index is not None and int(os.environ.get("WORLD_SIZE", 1)) > 1:
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        # accelerate keeps the device of the first training in a process, whatever the second one asks for.
+        AcceleratorState._reset_state(reset_partial_state=True)
+    elif kind.index is not None:
         raise InputError(f"device: {device!r} with several processes; expected {kind.type!r}, of which each takes one")
     if kind.type == "cuda" and kind.index is not None:
         torch.cuda.set_device(kind)

@@ -1,5 +1,6 @@
 """Running a sweep: one run after another, or side by side, each worker a process that never outlives the sweep."""
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -126,6 +127,11 @@ def _side_by_side(waiting: list[SweepRun], device: str | None, workers: int, thr
         for child in multiprocessing.active_children():
             child.terminate()  # SIGTERM, on which a training saves and ends
         pool.shutdown(wait=True, cancel_futures=True)
+        numbers.close()
+        numbers.join_thread()
+        # Their semaphores go with them. The process ends without a teardown, after which multiprocessing would warn of leaks.
+        del pool, numbers
+        gc.collect()
         if isinstance(error, BrokenExecutor):
             raise InputError(
                 "workers: a worker was killed, perhaps for lack of memory; run the same command again to resume"
