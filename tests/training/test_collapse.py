@@ -147,3 +147,49 @@ def test_captured_information_may_be_negative(tmp_path: Path) -> None:
     row = result(captured=-3.5)
     write_csv([row], tmp_path / "one.csv")
     assert read_csv(tmp_path / "one.csv")[0].captured == -3.5
+
+
+def test_in_bits_everything_moves_together() -> None:
+    """ln 2 nats are a bit: ratios and KLs scale, the curve through them still passes where it did, the threshold stays in nats."""
+    curve = collapse(rows_of(lambda ratio, *_: 0.3 * ratio**0.8, 0.02))
+    bits = curve.to("bits")
+    np.testing.assert_allclose(bits.kl, curve.kl / math.log(2))
+    np.testing.assert_allclose(bits.ratio, curve.ratio / math.log(2))
+    np.testing.assert_allclose(bits.predict(bits.ratio), curve.predict(curve.ratio) / math.log(2), rtol=1e-12)
+    assert bits.collapses == curve.collapses
+    assert bits.scatter == curve.scatter
+    assert bits.threshold(0.05).nats_per_number == pytest.approx(curve.threshold(0.05).nats_per_number, rel=1e-9)
+    np.testing.assert_allclose(bits.to("nats").coefficients, curve.coefficients, rtol=1e-9, atol=1e-12)
+    empty = collapse([])
+    assert empty.to("bits").unit == "bits"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("64,1000", "64.5,1000"), r"line 2: length: '64\.5'; expected a whole number"),
+        (("64,1000", "64,0"), "line 2: state: 0"),
+        (("64,1000", "64"), "line 2 has 18 values; expected 19"),
+        (("100,0.1", "nan,0.1"), "line 2: information: nan"),
+        (("100,0.1", "100,-1"), "line 2: kl: -1"),
+        (("True", "yes"), "line 2: counted: 'yes'; expected True or False"),
+        (("False", "yes"), "line 2: counted: 'yes'; expected True or False"),
+        (("name", "nom"), "not the results of a sweep"),
+    ],
+)
+def test_tables_with_other_numbers_are_named(change: tuple[str, str], message: str, tmp_path: Path) -> None:
+    path = tmp_path / "collapse.csv"
+    write_csv([result(counted=change[0] == "True")], path)
+    text = path.read_text()
+    assert change[0] in text
+    path.write_text(text.replace(*change))
+    with pytest.raises(InputError, match=message):
+        read_csv(path)
+
+
+def test_a_table_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\0")
+    (tmp_path / "folder.csv").mkdir()
+    for name, message in (("bytes", "not a CSV file"), ("folder", "no such file"), ("none", "no such file")):
+        with pytest.raises(InputError, match=message):
+            read_csv(tmp_path / f"{name}.csv")

@@ -153,3 +153,121 @@ def test_command_runs_shows_and_redraws(tmp_path: Path, capsys: pytest.CaptureFi
     assert (tmp_path / "nll.svg").stat().st_size > 1_000
     assert run_command("evaluate", str(tmp_path)) == 2
     torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../../escape",
+        "/tmp/escape",
+        "a/b",
+        "a\\b",
+        "",
+        ".",
+        "..",
+        " a",
+        "a\nb",
+        "a\0b",
+        "c:d",
+        "x" * 300,
+        3,
+        True,
+        ["a"],
+    ],
+)
+def test_names_are_plain_and_stay_inside(name: Any, tmp_path: Path) -> None:
+    text = f"[[model]]\nname = {json.dumps(name)}\nlength = 16\n"
+    with pytest.raises(InputError, match=r"sweep\.toml: name: .*; expected a plain name"):
+        read_sweep(write_sweep(tmp_path, text), out=tmp_path / "runs")
+
+
+@pytest.mark.parametrize(
+    "preset", ["{folder}/model", "{folder}/model/config.json", "{folder}/x/../model", "{folder}/model/."]
+)
+def test_a_preset_given_by_its_path_has_its_run_inside(preset: str, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "x").mkdir()
+    (tmp_path / "model/config.json").write_text('{"model_type": "gpt2"}')
+    text = f"[[model]]\npreset = {json.dumps(preset.format(folder=tmp_path))}\nlength = 16\nsteps = 1\n"
+    (run,) = read_sweep(write_sweep(tmp_path, text), out=tmp_path / "runs")
+    assert run.folder.parent == tmp_path / "runs"
+    assert ".." not in run.folder.name
+    assert run.config.name == run.folder.name
+
+
+def test_names_that_differ_in_capitals_alone_share_a_folder_somewhere(tmp_path: Path) -> None:
+    text = "[[model]]\nname = 'a'\nlength = 4\n[[model]]\nname = 'A'\nlength = 4\n"
+    with pytest.raises(InputError, match="two runs named A-4"):
+        read_sweep(write_sweep(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("steps = 2.7", r"steps: 2\.7; expected a whole number"),
+        ("steps = true", "steps: True; expected a whole number"),
+        ("steps = -1", "steps: -1; expected a whole number from 1"),
+        ("steps = 99999999999", "steps: 99999999999; expected a whole number from 1 to 1,000,000,000"),
+        ("steps = 'many'", "steps: 'many'"),
+        ("layers = 100000", "layers: 100000"),
+        ("width = 1000000", "width: 1000000"),
+        ("state = 0", "state: 0"),
+        ("copies = 10000000", "copies: 10000000"),
+        ("batch = 100000000", "batch: 100000000"),
+        ("seed = -1", "seed: -1"),
+        ("seed = 18446744073709551616", "seed"),
+        ("learning_rate = nan", "learning_rate: nan"),
+        ("learning_rate = inf", "learning_rate: inf"),
+        ("learning_rate = true", "learning_rate: True"),
+        ("learning_rate = '1e-3'", "learning_rate: '1e-3'"),
+        ("beta2 = 1.0", r"beta2: 1\.0"),
+        ("clip = -1", "clip: -1"),
+        ("compile = 1", "compile: 1; expected True or False"),
+        ("precision = 16", "precision: 16"),
+        ("preset = 5", "preset: 5"),
+        ("preset = ''", "preset: ''"),
+        ("preset = 'mamba-tiny\\u0000'", "not TOML|preset"),
+        ("corpus = 1.5", r"corpus: 1\.5"),
+        ("boundary = {a = 1}", "boundary: {'a': 1}"),
+        ("length = {a = 1}", "length: {'a': 1}"),
+        ("length = []", "length of 0"),
+        ("length = [[4]]", r"length: \[4\]"),
+        ("length = 1979-05-27", "length: datetime"),
+        ("x = " + "[" * 3000 + "]" * 3000, "not TOML|nested too deeply|field 'x'"),
+        ("steps = " + "9" * 5000, "not TOML|steps"),
+    ],
+)
+def test_hostile_values_are_one_line(line: str, message: str, tmp_path: Path) -> None:
+    key = line.split(" =")[0]
+    text = "[[model]]\n" + ("length = 16\n" if key != "length" else "") + line + "\n"
+    with pytest.raises(InputError, match=message) as caught:
+        read_sweep(write_sweep(tmp_path, text))
+    assert len(str(caught.value).splitlines()) == 1
+    assert "sweep.toml" in str(caught.value)
+    assert len(str(caught.value)) < 7_000
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model = 3", r"no \[\[model\]\]"),
+        ("model = [3]", "model: 3; expected a table"),
+        ("train = 3\n[[model]]", "train: 3; expected a table"),
+        ("out = 3\n[[model]]", "out: 3; expected the name of a folder"),
+        ("out = ''\n[[model]]", "out: ''"),
+        ("model = {a = 1}", r"no \[\[model\]\]"),
+        ("[[model]]\nlength = [" + "16," * 20_000 + "]", "20,000 runs; expected at most 10,000|two runs"),
+    ],
+)
+def test_hostile_files_are_one_line(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        read_sweep(write_sweep(tmp_path, text))
+
+
+def test_what_is_no_file_is_named(tmp_path: Path) -> None:
+    for path, message in ((tmp_path, "not a file"), (tmp_path / "none.toml", "no such file")):
+        with pytest.raises(InputError, match=message):
+            read_sweep(path)
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="not TOML"):
+        read_sweep(tmp_path / "bytes.toml")

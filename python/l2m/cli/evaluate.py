@@ -36,7 +36,6 @@ def evaluate(
         Print the result as one JSON object.
     """
     from l2m.base.devices import use_threads
-    from l2m.base.folders import clear_temporaries
     from l2m.cli.output import print_result
     from l2m.errors import InputError
     from l2m.training.evaluation import draw, headline, summary
@@ -54,7 +53,6 @@ def evaluate(
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
     for folder, curve in curves.items():
-        clear_temporaries(folder if out is None else out)
         curve.save(folder / "evaluation.json" if out is None else out / f"{folder.name}.json")
     if figure is not None:
         draw({folder.name: curve for folder, curve in curves.items()}, figure, quantity=quantity)

@@ -115,11 +115,9 @@ def _show_text(points: "list[TextPoint]", folder: Path, json: bool) -> None:
 
 
 def _ready(results: list[Any], folder: Path) -> None:
-    """Make the folder of the results, without what killed runs left of them."""
-    from l2m.base.folders import clear_temporaries
+    """Make the folder of the results."""
     from l2m.errors import InputError
 
     if not results:
         raise InputError(f"{folder}: no run is done; expected at least one")
     folder.mkdir(parents=True, exist_ok=True)
-    clear_temporaries(folder)

@@ -173,18 +173,14 @@ class Collapse(Record):
     pairs: int
     runs: int
 
-    def to(self, unit: str) -> "Collapse":
-        """The same in "nats" or "bits": of log KL as a polynomial of log(ratio) both sides move by the log of the factor.
-
-        Raises:
-            InputError: another unit.
-        """
-        converted = super().to(unit)
-        if converted is self or not self.has_curve:
-            return converted
-        shift = math.log(math.log(2)) * (-1 if unit == "bits" else 1)
-        moved = np.poly1d(self.coefficients)(np.poly1d([1.0, -shift])) + shift
-        return dataclasses.replace(converted, coefficients=np.array(moved.coeffs))
+    def _scaled(self, factor: float) -> dict[str, Any]:
+        """Of log KL as a polynomial of log(ratio) both sides move by the log of the factor."""
+        changes = super()._scaled(factor)
+        if self.has_curve:
+            shift = math.log(factor)
+            moved = np.poly1d(self.coefficients)(np.poly1d([1.0, -shift])) + shift
+            changes["coefficients"] = np.array(moved.coeffs)
+        return changes
 
     @property
     def has_curve(self) -> bool:

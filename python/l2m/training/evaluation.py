@@ -36,10 +36,10 @@ class KLCurve(Record):
     """
 
     kind: ClassVar[str] = "kl_curve"
-    axes: ClassVar[Mapping[str, str]] = dict.fromkeys(("position", "kl", "stderr", "entropy"), "positions")
     information_fields: ClassVar[tuple[str, ...]] = (
         *("kl", "stderr", "entropy", "mean_kl", "mean_stderr", "information", "captured", "captured_stderr"),
     )
+    axes: ClassVar[Mapping[str, str]] = dict.fromkeys(("position", "kl", "stderr", "entropy"), "positions")
 
     position: NDArray[np.int64]
     kl: Floats

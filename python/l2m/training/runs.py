@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from l2m.base.files import TEMPORARY, clear_temporaries
+from l2m.base.files import TEMPORARY
 from l2m.base.folders import lock, require_own
 from l2m.errors import InputError
 from l2m.training.build import build_model, check_memory, model_size
@@ -93,7 +93,6 @@ def started(config: TrainConfig, inputs: Inputs, folder: Path, *, owner: bool = 
     with lock(folder, _LOCK) if owner else contextlib.nullcontext():
         run = _check(config, inputs, folder)  # again: who held it until now may have changed it
         if owner:
-            clear_temporaries(folder)
             config.save(folder / CONFIG, run.identity)
             run.checkpoints.clear()
         yield run
