@@ -23,7 +23,8 @@ def test_a_corpus_that_was_made_again_is_another_run(tmp_path: Path) -> None:
     text_corpus(tmp_path / "corpus", seed=1)
     for use in (lambda: train(config, folder, device="cpu"), lambda: evaluate(folder, sequences=2, device="cpu")):
         with pytest.raises(
-            InputError, match=r"run: the corpus has changed: BLAKE3 [0-9a-f]{12}, but this run was started with"
+            InputError,
+            match=r"run: the content of the corpus has changed: BLAKE3 [0-9a-f]{12}, but this run was started with",
         ):
             use()
 
@@ -50,11 +51,11 @@ def test_a_preset_folder_that_was_edited_is_another_run(tmp_path: Path) -> None:
     content[-1] ^= 1
     weights.write_bytes(content)
     train(folders[False][0], folders[False][1], device="cpu")  # which does not read them
-    with pytest.raises(InputError, match="the pretrained weights has changed|the pretrained weights have changed"):
+    with pytest.raises(InputError, match="the content of the pretrained weights has changed"):
         train(folders[True][0], folders[True][1], device="cpu")
     shape = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps({**shape, "layer_norm_epsilon": 1e-3}))
-    with pytest.raises(InputError, match=r"config\.json of the preset has changed"):
+    with pytest.raises(InputError, match=r"the content of config\.json of the preset has changed"):
         train(folders[False][0], folders[False][1], device="cpu")
 
 

@@ -77,7 +77,7 @@ def changed_input(held: Mapping[str, str], now: Mapping[str, str]) -> str | None
     for name, mine in held.items():
         if now.get(name) != mine:
             return (
-                f"{_WORDS.get(name, name)} has changed: BLAKE3 {str(now.get(name))[:12]}, but this run was started with "
+                f"the content of {_WORDS.get(name, name)} has changed: BLAKE3 {str(now.get(name))[:12]}, but this run was started with "
                 f"{mine[:12]}"
             )
     return None

@@ -25,6 +25,8 @@ from l2m.training.config import TrainConfig, plain_name
 log = logging.getLogger("l2m")
 
 MOST_RUNS = 10_000
+_NO_NAME = str.maketrans(dict.fromkeys('/\\:*?"<>|', "-"))
+"""Characters that some file system does not take in a name."""
 LONGEST_NAME = 200
 """Bytes of a run's name: with its length it must be the name of a folder."""
 
@@ -125,14 +127,20 @@ def _read_toml(path: Path) -> dict[str, Any]:
 def _runs_of(origin: str, folder: Path, common: Mapping[str, Any], model: Mapping[str, Any]) -> list[SweepRun]:
     fields = {**common, **model}
     preset = fields.get("preset", TrainConfig.preset)
-    name = _run_name(origin, fields.pop("name", plain_name(preset) if isinstance(preset, str) else ""))
+    named = (
+        plain_name(preset) if isinstance(preset, str) else "model"
+    )  # another type is refused with the other settings
+    name = _run_name(origin, fields.pop("name", named.translate(_NO_NAME)))
     lists = {key: value for key, value in fields.items() if isinstance(value, list)}
     counts = {len(value) for value in lists.values()}
     if len(counts) > 1 or 0 in counts:
         told = ", ".join(f"{key} of {len(value)}" for key, value in lists.items())
         raise InputError(f"{origin}: model {name}: {told}; expected lists of one length")
+    count = counts.pop() if counts else 1
+    if count > MOST_RUNS:
+        raise InputError(f"{origin}: model {name}: {count:,} runs; expected at most {MOST_RUNS:,}")
     runs = []
-    for index in range(counts.pop() if counts else 1):
+    for index in range(count):
         chosen = {key: value[index] if key in lists else value for key, value in fields.items()}
         try:
             config = TrainConfig.from_dict(chosen).complete()
@@ -151,7 +159,7 @@ def _run_name(origin: str, name: Any) -> str:
     plain = isinstance(name, str) and name not in ("", ".", "..") and name.isprintable()
     if (
         not plain
-        or set(name) & set('/\\:*?"<>|')
+        or name.translate(_NO_NAME) != name
         or name != name.strip()
         or len(name.encode("utf-8", "replace")) > LONGEST_NAME
     ):
