@@ -361,7 +361,8 @@ def _sum(values: NDArray[np.float32]) -> Floats:
 
 
 def _log_mean(values: NDArray[np.float32]) -> Floats:
-    return np.asarray(np.logaddexp.reduce(values.astype(float), 1) - np.log(values.shape[1]))
+    with np.errstate(invalid="ignore"):  # rows not scored yet are nan and stay nan
+        return np.asarray(np.logaddexp.reduce(values.astype(float), 1) - np.log(values.shape[1]))
 
 
 def _next_of_another_document(documents: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -61,6 +61,7 @@ class LanguageModel:
         parameters = inspect.signature(model.forward).parameters
         self._cache_name = next((name for name in _CACHE_NAMES if name in parameters), None)
         self._base = model.base_model if getattr(model, "base_model", model) is not model else None
+        self._caches = True
         self.head_in_pieces = self._try_pieces()
 
     @classmethod
@@ -114,7 +115,7 @@ class LanguageModel:
             last = ids.new_full((len(ids), 1), self._start) if state is None else state.last
             # Copied, because a forward pass writes into the state it is given, and one X is continued by several Y.
             cache = copy.deepcopy(state.cache) if state is not None else None
-            options: dict[str, Any] = {"use_cache": True}
+            options: dict[str, Any] = {"use_cache": self._caches}
             if cache is not None and self._cache_name is not None:
                 options[self._cache_name] = cache
             inputs = torch.cat([last, ids[:, :-1]], 1)
@@ -186,14 +187,18 @@ class LanguageModel:
             # Ids beyond the head's rows have no odds.
             self.vocab_size = min(self.vocab_size, int(logits.shape[2]))
             ids = ids.clamp(max=self.vocab_size - 1)
+            try:
+                self.model(input_ids=inputs, use_cache=True, return_dict=True)
+            except Exception as error:  # of a cache that cannot hold this model's layers: it is run without one
+                _raise_if_memory(error)
+                self._caches = False
             if self._base is None:
                 return False
             plain = _of_targets(logits, ids)
             try:
                 pieces, _ = self._in_pieces(inputs, ids, {"use_cache": False}, step=_CHECKED_PIECE)
             except Exception as error:  # whatever a model's own code raises when it is called like this
-                if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
-                    raise
+                _raise_if_memory(error)
                 return False
         allowed = max(_SAME, 4 * rounding_of(self, plain.cpu().numpy()))
         return bool(float((plain - pieces).abs().max()) <= allowed)
@@ -265,6 +270,11 @@ def _bytes_per_token(config: Any, itemsize: int) -> int:
     width, layers = int(text.hidden_size), int(text.num_hidden_layers)
     inner = int(getattr(text, "intermediate_size", None) or 4 * width)
     return (2 * width * layers + 8 * width + 3 * inner) * itemsize
+
+
+def _raise_if_memory(error: Exception) -> None:
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+        raise error
 
 
 def _of_targets(logits: Any, targets: Any) -> Any:
