@@ -1,9 +1,8 @@
 """The verdict: closed forms of required states and lengths, outcomes that are known, intervals that carry over."""
 
-import json
+import dataclasses
 import math
-import subprocess
-import sys
+import re
 
 import numpy as np
 import pytest
@@ -162,20 +161,6 @@ def test_a_state_that_comes_near_the_bound() -> None:
     assert 0.99 * math.log(2) < sign_information(0.99999, 1) <= math.log(2)
 
 
-def test_compare_models(tmp_path) -> None:
-    compared = l2m.compare_models(Power(), MODELS.values(), 4096)
-    assert [verdict.state.family for verdict in compared.verdicts] == ["jamba", "llama", "mamba", "mistral"]
-    frame = compared.to_frame()
-    assert frame["state"].tolist() == [verdict.held(4096) for verdict in compared.verdicts]
-    axes = compared.plot()
-    assert len(axes.lines) == 1 + 4 + 2  # required, four models, two crossings
-    page = compared.to_html("A law.")
-    assert "http://www.w3.org" in page  # the namespace of SVG; nothing else is named by address
-    assert page.replace("http://www.w3.org", "").count("http") == 0
-    with pytest.raises(l2m.InputError, match="models: none"):
-        l2m.compare_models(Power(), [])
-
-
 def test_saved_and_loaded(tmp_path) -> None:
     law = l2m.fit_power_law([4, 8, 16, 32], [1.0, 1.71, 2.82, 4.8])
     verdict = l2m.condition(law, JAMBA, 5000)
@@ -186,47 +171,6 @@ def test_saved_and_loaded(tmp_path) -> None:
     assert loaded.explain() == verdict.explain()
 
 
-def test_condition_command(tmp_path) -> None:
-    law = l2m.fit_power_law([4, 8, 16, 32], [1.0, 1.71, 2.82, 4.8])
-    law.save(tmp_path / "law.json")
-    arguments = ["condition", str(tmp_path / "law.json"), "SmolLM2-135M", "mamba-130m", "--length", "4096"]
-    report, figure = tmp_path / "report.html", tmp_path / "figure.svg"
-    result = run_cli(*arguments, "--json", "--report", str(report), "--figure", str(figure))
-    rows = json.loads(result.stdout)["rows"]
-    assert [row["outcome"] for row in rows] == ["holds", "holds_as_series"]
-    assert rows[0]["sufficient_length"] is None  # no limit
-    assert rows[1]["required_state"] == pytest.approx(float(law.predict(4096)) / 0.06)
-    assert report.read_text().startswith("<!DOCTYPE html>")
-    assert "<svg" in figure.read_text()
-    assert run_cli(*arguments).stdout.splitlines()[1].startswith("HuggingFaceTB/SmolLM2-135M")
-    for bad, words in (
-        (["condition", str(tmp_path / "none.json"), "mamba-130m"], "no such file"),
-        (["condition", str(tmp_path / "law.json")], "nothing named"),
-        ([*arguments, "--figure", "x.gif"], "expected a name that ends in"),
-    ):
-        result = run_cli(*bad)
-        assert result.returncode == 2
-        assert words in result.stderr
-        assert result.stderr.count("\n") == 1
-
-
-def test_condition_command_reads_a_measurement(tmp_path) -> None:
-    """The folder `l2m measure` and `l2m demo` write: the law is taken from its results.json."""
-    from l2m.pipeline.measure import Measurement
-
-    law = l2m.fit_power_law([4, 8, 16, 32], [1.0, 1.71, 2.82, 4.8])
-    for held in (law, None):
-        found = Measurement("t", {}, {}, (), None, held, "words", (), "command", "")  # type: ignore[arg-type]
-        found.save(tmp_path / "results.json")
-        result = run_cli("condition", str(tmp_path), "mamba-130m", "--json")
-        if held is None:
-            assert (result.returncode, result.stdout) == (2, "")
-            assert "no law was fitted there (words)" in result.stderr
-        else:
-            (row,) = json.loads(result.stdout)["rows"]
-            assert row["sufficient_length"] == float(l2m.condition(law, "mamba-130m").sufficient_length)
-
-
 def test_a_law_of_two_groups_has_a_verdict_that_bounds_little() -> None:
     """One degree of freedom: draws overflow, and the interval says so instead of failing."""
     x = np.array([4.0, 8, 16, 32, 64])
@@ -235,10 +179,6 @@ def test_a_law_of_two_groups_has_a_verdict_that_bounds_little() -> None:
     verdict = l2m.condition(law, MAMBA_130M, 1024)
     assert verdict.required_state(1024).high > 1e6
     assert "needs" in verdict.explain()
-
-
-def run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "l2m", *arguments], capture_output=True, text=True)
 
 
 def test_what_x_counts() -> None:
@@ -261,9 +201,92 @@ def test_bad_input() -> None:
         "law: a int": lambda: l2m.condition(3, SMOLLM2),
         "length: -5": lambda: l2m.condition(Power(), SMOLLM2, -5),
         "x: 'tokens'": lambda: l2m.condition(Power(), SMOLLM2, x="tokens"),
-        "threshold: 0.0": lambda: l2m.condition(Power(), SMOLLM2, threshold=0),
+        "threshold: 0;": lambda: l2m.condition(Power(), SMOLLM2, threshold=0),
         "level: 2": lambda: l2m.condition(Power(), SMOLLM2, level=2),
     }
     for words, call in cases.items():
         with pytest.raises(l2m.InputError, match=words):
             call()
+
+
+def test_headlines() -> None:
+    headlines = {name: l2m.condition(Power(), model).headline for name, model in MODELS.items()}
+    assert headlines["attention"] == headlines["hybrid"] == "holds at every length"
+    assert re.fullmatch(r"fails beyond [\d.]+ k tokens \(95 %: [\d.]+ k to [\d.]+ [kM]\)", headlines["fixed"])
+    series = l2m.condition(Power(), MAMBA_130M, 4096).headline
+    assert series.startswith("holds as a series: large enough at 4,096 tokens, fails beyond ")
+    assert l2m.condition(Power(exponent=0.98, spread=0.04), SMOLLM2).headline.startswith(
+        "is undetermined: the state is"
+    )
+    assert l2m.condition(Power(amplitude=1e9), MAMBA_130M).headline.startswith("fails at every length")
+    assert "only beyond 1e+300" in l2m.condition(Logarithm(), MAMBA_130M).headline
+
+
+def test_a_length_beyond_the_positions_is_said() -> None:
+    gpt2 = l2m.condition(Power(), "gpt2", 131_072)
+    assert gpt2.beyond_positions
+    assert gpt2.explain().splitlines()[-1] == "The model has 1,024 positions: it cannot read 131,072 tokens."
+    for other in (l2m.condition(Power(), "gpt2", 1024), l2m.condition(Power(), MAMBA_130M, 10**7)):
+        assert not other.beyond_positions
+        assert "positions" not in other.explain()
+
+
+@pytest.mark.parametrize("value", [0, -0.06, math.nan, math.inf, True, "0.06", None])
+def test_thresholds_are_numbers_above_0(value) -> None:
+    with pytest.raises(l2m.InputError, match=r"threshold: .*expected a finite number above 0"):
+        l2m.condition(Power(), MAMBA_130M, threshold=value)
+    with pytest.raises(l2m.InputError, match="threshold"):
+        l2m.Threshold(value)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.05, None), (0.07, 0.08), (0, 0.1), (0.05, math.inf), (math.nan, 0.1)])
+def test_intervals_of_thresholds_hold_them(low, high) -> None:
+    with pytest.raises(l2m.InputError, match="threshold"):
+        l2m.Threshold(0.06, low, high)
+
+
+@pytest.mark.parametrize("length", [0, -1, math.nan, math.inf, True, "5", 1e19, 10**400])
+def test_lengths_are_numbers_of_tokens(length) -> None:
+    with pytest.raises(l2m.InputError, match="length"):
+        l2m.condition(Power(), MAMBA_130M, length)
+
+
+@dataclasses.dataclass(frozen=True)
+class Hostile(Power):
+    """A law whose numbers were edited."""
+
+    draw: object = None
+
+    def draws(self, number, seed):
+        if isinstance(self.draw, Exception):
+            raise self.draw
+        return self.draw
+
+
+@pytest.mark.parametrize(
+    "law",
+    [
+        Power(amplitude=math.nan), Power(amplitude=math.inf), Power(exponent=math.nan), Power(spread=math.nan),
+        Power(amplitude="2"), Power(exponent=None), Power(exponent=math.inf), Power(exponent=1e300),
+        Hostile(draw=np.zeros(3)), Hostile(draw=np.zeros((3, 9))), Hostile(draw="many"), Hostile(draw=None),
+        Hostile(draw=ValueError("singular")), Hostile(draw=np.linalg.LinAlgError("singular")),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_law_whose_numbers_cannot_be_used_is_one_line(law) -> None:
+    with pytest.raises(l2m.InputError, match=r"^law: ") as error, np.errstate(all="ignore"):
+        l2m.condition(law, MAMBA_130M, 1000)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"outcome": "perhaps"}, {"x": "tokens"}, {"ratio": 1.0}, {"ratio": math.nan}, {"level": 1.0}, {"seed": -1},
+        {"length": -1.0}, {"length": math.nan}, {"law": 3}, {"state": None}, {"threshold": 0.06},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_verdict_of_wrong_fields_is_refused(changes) -> None:
+    with pytest.raises(l2m.InputError):
+        dataclasses.replace(l2m.condition(Power(), MAMBA_130M), **changes)

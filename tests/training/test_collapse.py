@@ -11,7 +11,7 @@ import pytest
 
 import l2m
 from l2m.errors import InputError
-from l2m.states.condition import PAPER_THRESHOLD
+from l2m.states.threshold import PAPER_THRESHOLD
 from l2m.training.collapse import (
     RunResult,
     _fall,

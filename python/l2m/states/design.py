@@ -16,7 +16,7 @@ MOST_CANDIDATES = 10_000
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Design(Record):
-    """Candidates of a search, those that suffice first, each group by bytes.
+    """Candidates of a search: those whose state is large enough first, each group by bytes.
 
     Attributes:
         length: the target, past and future together; a state is the one after length / ratio tokens.
@@ -45,17 +45,15 @@ class Design(Record):
         best = self.best
         if best is None:
             largest = max(self.candidates, key=lambda one: float(one["state"]))
-            return f"{needs}: none of {len(self.candidates)} candidates has them; the largest holds {largest['state']:,.0f}."
+            return f"{needs}: none of {len(self.candidates)} candidates holds that many; the largest holds {largest['state']:,.0f}."
         fields = ", ".join(f"{name} {value}" for name, value in best["fields"].items())
-        beside = (
-            ""
-            if not self.full_attention_bytes
-            else f", {100 * best['bytes'] / self.full_attention_bytes:.3g} % of full attention's "
-            f"{self.full_attention_bytes:,.0f}"
-        )
+        share = ""
+        if self.full_attention_bytes:
+            percent = 100 * best["bytes"] / self.full_attention_bytes
+            share = f", {percent:.3g} % of full attention's {self.full_attention_bytes:,.0f}"
         return (
-            f"{needs}: the smallest of {len(self.candidates)} candidates that has them is {fields}, "
-            f"{best['state']:,.0f} numbers in {best['bytes']:,.0f} bytes{beside}; it grows: {best['growth']}."
+            f"{needs}: the smallest of {len(self.candidates)} candidates that holds that many is {fields}, "
+            f"{best['state']:,.0f} numbers in {best['bytes']:,.0f} bytes{share}; its growth is {best['growth']}."
         )
 
 
@@ -69,7 +67,7 @@ def design(
     cache_dtype: str | float | None = None,
     **options: Any,
 ) -> Design:
-    """Search a family of models for the smallest history state that suffices at a target length.
+    """Search a family of models for the smallest history state that is large enough at a target length.
 
     A candidate suffices if its state (attention and recurrence) holds at least the upper end of the required state's
     interval, and if its windows, where it has nothing else, reach back over the whole past.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from l2m.base import checks
 from l2m.base.records import Record
 from l2m.errors import InputError
-from l2m.states.condition import PAPER_THRESHOLD, Threshold
+from l2m.states.threshold import PAPER_THRESHOLD, Threshold
 from l2m.training.rows import read_rows, write_rows
 
 if TYPE_CHECKING:
