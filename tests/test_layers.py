@@ -29,7 +29,6 @@ BEING_CUT = "on its way out"
 EXCEPTIONS: dict[tuple[str, str], str] = {
     ("l2m.base.plots", "l2m.statistics.power_law"): BEING_CUT,
     ("l2m.statistics.power_law", "l2m.statistics.curve_comparison"): BEING_CUT,
-    ("l2m.pipeline.page", "l2m.pipeline.measure"): BEING_CUT,
 }
 """(module, module it imports) -> the reason why this import may climb or close a circle."""
 

@@ -13,9 +13,9 @@ from l2m.counting.two_point import mutual_information as mutual_information
 from l2m.counting.two_point import two_point as two_point
 from l2m.errors import InputError as InputError
 from l2m.loading import load as load
-from l2m.pipeline.measure import Domain as Domain
-from l2m.pipeline.measure import Measurement as Measurement
 from l2m.pipeline.measure import measure as measure
+from l2m.pipeline.measurement import Domain as Domain
+from l2m.pipeline.measurement import Measurement as Measurement
 from l2m.scoring import Scores as Scores
 from l2m.scoring import score as score
 from l2m.scoring.bipartite import BipartiteCurve as BipartiteCurve

@@ -35,7 +35,7 @@ def test_condition_command(tmp_path) -> None:
 
 def test_condition_command_reads_a_measurement(tmp_path) -> None:
     """The folder `l2m measure` and `l2m demo` write: the law is taken from its results.json."""
-    from l2m.pipeline.measure import Measurement
+    from l2m.pipeline.measurement import Measurement
 
     law = l2m.fit_power_law([4, 8, 16, 32], [1.0, 1.71, 2.82, 4.8])
     for held in (law, None):

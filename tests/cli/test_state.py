@@ -12,14 +12,21 @@ def run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_state_command() -> None:
-    result = run_cli("state", "SmolLM2-135M", "mamba-130m", "--lengths", "10", "1000", "--json")
+    result = run_cli("state", "SmolLM2-135M", "mamba-130m", "--lengths", "10,1000", "--json")
     rows = {row["model"]: row for row in json.loads(result.stdout)["rows"]}
     assert rows["HuggingFaceTB/SmolLM2-135M"]["numbers_1000"] == 11_520_000
     assert rows["HuggingFaceTB/SmolLM2-135M"]["bytes_10"] == 230_400
     assert rows["state-spaces/mamba-130m"]["saturation_length"] == 1
     assert run_cli("state", "SmolLM2-135M", "--format", "csv").stdout.startswith("model,family,growth,")
     assert run_cli("state", "SmolLM2-135M", "--format", "markdown").stdout.startswith("| model | family |")
-    for bad in (["state"], ["state", "/no/such/folder"], ["state", "SmolLM2-135M", "--lengths", "0"]):
+    for bad in (
+        ["state"],
+        ["state", "/no/such/folder"],
+        ["state", "SmolLM2-135M", "--lengths", "0"],
+        *(["state", "gpt2", "--lengths", bad] for bad in ("2.7", "-3", "1,,2", "1e3", "nan", "9" * 30, "10,x", "")),
+        ["state", "gpt2", "--lengths", "10", "1000"],
+        ["state", "gpt2", "--dtype", "int3"],
+    ):
         result = run_cli(*bad)
         assert (result.returncode, result.stdout) == (2, "")
         assert result.stderr.startswith("l2m: ")

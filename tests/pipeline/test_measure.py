@@ -84,7 +84,7 @@ def test_every_number_of_the_report_stands_in_the_results(measured: Path) -> Non
         if value in (None, "nan"):
             assert text == "–"
         elif value == "inf":
-            assert text == "no limit"
+            assert text == "any length"
         else:
             # The page shows at least 2 significant digits.
             assert float(text.replace(",", "")) == pytest.approx(value, rel=0.05, abs=1e-300), element["data-key"]
@@ -237,7 +237,7 @@ def test_a_folder_with_another_run_is_refused_by_the_setting_that_differs(
     before = (measured / "results.json").read_bytes()
     result = run_command(texts, tiny_model, measured, length=64)
     assert result.returncode == 2
-    assert "length 32, not 64" in result.stderr
+    assert "length = 32, not 64" in result.stderr
     assert (measured / "results.json").read_bytes() == before
     again = run_command(texts, tiny_model, measured)
     assert again.returncode == 0, again.stderr

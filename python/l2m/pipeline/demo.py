@@ -26,7 +26,7 @@ def plays() -> list[Document]:
 
 
 def standard_library() -> list[Document]:
-    """Python's own standard library, without its tests and without what is installed beside it."""
+    """Python's own standard library, without its tests and without installed packages."""
     root = Path(sysconfig.get_paths()["stdlib"])
     passed_over = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "pydoc_data"}
     files = sorted(file for file in root.rglob("*.py") if not passed_over & set(file.relative_to(root).parts[:-1]))

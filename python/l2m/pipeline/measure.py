@@ -1,24 +1,27 @@
 """The main job: text and a language model in; two laws, a verdict and a report out."""
 
-import dataclasses
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from l2m._core import __version__
-from l2m.base.files import atomic_write, read_json, write_json
+from l2m.base import checks
+from l2m.base.devices import pick_device, pick_dtype
+from l2m.base.files import atomic_write, json_hash, read_json, read_sealed, write_sealed
+from l2m.base.folders import lock, require_own, require_same
 from l2m.base.progress import progress_bar
-from l2m.base.records import Record, read_record
 from l2m.corpora.corpus import Corpus
 from l2m.corpora.sources import Sources
 from l2m.corpora.tokenize import tokenize
 from l2m.counting.two_point import TwoPointCurve, two_point
 from l2m.errors import InputError
+from l2m.pipeline.measurement import Domain, Measurement
+from l2m.pipeline.page import figures, render
 from l2m.scoring import score
 from l2m.scoring.bipartite import BipartiteCurve, bipartite
 from l2m.scoring.model_source import ModelSource, resolve_model
@@ -29,69 +32,10 @@ from l2m.states.history_state import history_state
 from l2m.statistics.power_law import PowerLaw, fit_or_reason
 
 WINDOWS = 40
-"""Windows scored in all where the user names no number: about 4 minutes with a 135M model on two cores."""
+"""Windows scored in all where the user gives no number: about 4 minutes with a 135M model on two cores."""
 
 BESIDE = ("state-spaces/mamba-130m", "mistralai/Mistral-7B-v0.1", "ai21labs/Jamba-v0.1")
-"""Models of the catalogue judged beside the scored one: a fixed state, a sliding window, a hybrid."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Domain(Record):
-    """Two-point information of one corpus: what it was made of, the curve, the law (None: `words` says why)."""
-
-    kind: ClassVar[str] = "domain"
-
-    name: str
-    corpus: Mapping[str, Any]
-    curve: TwoPointCurve
-    law: PowerLaw | None
-    words: str
-
-    def _scaled(self, factor: float) -> dict[str, Any]:
-        return {"words": _words(self.law, self.words, factor)}
-
-
-def _words(law: PowerLaw | None, words: str, factor: float) -> str:
-    """The words about a law in nats or bits, which are `factor` times the numbers they were."""
-    return words if law is None else law.to("bits" if factor > 1 else "nats").explain()
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Measurement(Record):
-    """All that `measure` found: what `results.json` holds and the report shows.
-
-    Attributes:
-        summary: the numbers people quote: alpha, beta, their 95 % intervals, the outcome for the scored model.
-        domains: two-point information; the measured text first, then the domains beside it.
-        bipartite: bipartite information of the text under the model, one value per split.
-        law: its power law, I = A L^beta (`settings["x"]` says what x is); None where there is none to fit.
-        words: the law in words, or why there is none.
-        verdicts: the L²M condition for the scored model first, then the models beside it (see `_judged` for the
-            fields); empty where no exponent within (0, 1) was resolved.
-        command: the command line that repeats the measurement.
-        note: what a reader of the error bars must know; empty where they are over documents.
-    """
-
-    kind: ClassVar[str] = "measurement"
-
-    title: str
-    summary: Mapping[str, Any]
-    model: Mapping[str, Any]
-    domains: tuple[Domain, ...]
-    bipartite: BipartiteCurve
-    law: PowerLaw | None
-    words: str
-    verdicts: tuple[Mapping[str, Any], ...]
-    command: str
-    note: str
-
-    def _scaled(self, factor: float) -> dict[str, Any]:
-        amplitude = self.summary["amplitude"]
-        return {
-            "summary": {**self.summary, "amplitude": None if amplitude is None else amplitude * factor},
-            "verdicts": tuple({**row, "threshold": row["threshold"] * factor} for row in self.verdicts),
-            "words": _words(self.law, self.words, factor),
-        }
+"""Models of the catalogue that are judged as well as the scored one: a fixed state, a sliding window, a hybrid."""
 
 
 def measure(
@@ -117,7 +61,8 @@ def measure(
 ) -> Measurement:
     """Measure the two laws of a text with a language model, judge its state, and write a report.
 
-    The same call goes on where an earlier one stopped, and gives the same `results.json`.
+    The same call resumes an earlier one that was stopped, and gives the same `results.json`. One process at a time works in
+    `out`.
 
     Args:
         texts: files, folders, texts (see `l2m.tokenize`).
@@ -127,87 +72,80 @@ def measure(
         windows: how many are scored in all: one of each document, then a second of each, and so on. Default: 40, or fewer
             where the text has no room for so many.
         distances: for the two-point information; default 1, 2, 4, ...
-        beside: names of models judged beside the scored one, as `l2m.history_state` takes them.
-        domains: name -> sources whose two-point information is measured beside the text's.
+        beside: names of other models to judge, as `l2m.history_state` takes them.
+        domains: name -> sources of other texts whose two-point information is measured too.
         command: what the report names as the command that repeats it.
 
     Raises:
         InputError: see `l2m.tokenize`, `l2m.score`; text shorter than a window; a context shorter than a window; `out`
-            holds a run with other settings.
+            belongs to another run, holds files that were changed, or is in use by another process.
     """
     out = Path(out)
+    require_own(out, "run.json")
+    length, seed = checks.whole("length", length, 1), checks.seed(seed)
+    windows = None if windows is None else checks.whole("windows", windows, 1)
+    distances = None if distances is None else checks.wholes("distances", distances, 1)
+    checks.threads(threads)
+    if device is not None:
+        pick_device(device, maps=True)
+    pick_dtype(dtype)
     source = resolve_model(model, revision=revision)
     if source.context is not None and source.context < length:
         raise InputError(f"length: {length} tokens; {model} reads at most {source.context}")
     for name in beside:
         history_state(name)  # an unknown name is found now, not after the scoring
-    with _nothing_left_behind(out):
-        corpus = _tokenized(texts, source, out / "corpus", "tokenizing", glob=glob, duplicates=duplicates)
-        lengths = np.diff(corpus.offsets)
-        longest = int(lengths.max())
-        split_spans(length, None, (2,))
-        if longest < length:
-            raise InputError(f"TEXT: the longest document has {longest:,} tokens; a window needs {length:,} (--length)")
-        for distance in distances or ():
-            if not 1 <= distance < longest:
-                raise InputError(f"distances: {distance}; expected 1 to {longest - 1:,}, below the longest document")
-        room = int((1 + (lengths - length) // (length + SENTENCE_REACH))[lengths >= length].sum())
-        if windows is not None and not 1 <= windows <= room:
-            raise InputError(f"windows: {windows}; expected 1 to {room:,}, as many as the text has room for")
-        windows = min(WINDOWS, room) if windows is None else windows
-        others = {
-            name: _tokenized(
-                sources, source, out / "domains" / str(number), f"tokenizing {name}", duplicates=duplicates
-            )
-            for number, (name, sources) in enumerate((domains or {}).items())
-        }
-        run = {
-            "model": source.hash,
-            "length": length,
-            "windows": windows,
-            "distances": None if distances is None else [int(distance) for distance in distances],
-            "corpus": corpus.hash,
-            "domains": {name: other.hash for name, other in others.items()},
-            "beside": list(beside),
-            "device": device,
-            "dtype": dtype,
-            "seed": seed,
-            "version": __version__,
-        }
-        _bind(out, run)
+    was_there = out.exists()
+    with lock(out):
+        with _nothing_left_behind(out, was_there):
+            corpus = _tokenized(texts, source, out / "corpus", "tokenizing", glob=glob, duplicates=duplicates)
+            windows = _windows_that_fit(corpus, length, windows, distances)
+            others = {
+                name: _tokenized(sources, source, _folder(out, number), f"tokenizing {name}", duplicates=duplicates)
+                for number, (name, sources) in enumerate((domains or {}).items(), 1)
+            }
+            run = {
+                "model": source.hash,
+                "length": length,
+                "windows": windows,
+                "distances": None if distances is None else list(distances),
+                "corpus": corpus.hash,
+                "domains": {name: other.hash for name, other in others.items()},
+                "beside": list(beside),
+                "device": device,
+                "dtype": dtype,
+                "seed": seed,
+                "version": __version__,
+            }
+            older = _claim(out, run)
 
-    name = title or ", ".join(document["id"] for document in corpus.documents[:3]) + (
-        "" if len(corpus) <= 3 else ", ..."
-    )
-    measured = [
-        _domain(label, other, folder / "two_point.json", distances, threads, seed)
-        for label, other, folder in [
-            (name, corpus, out),
-            *((label, other, out / "domains" / str(number)) for number, (label, other) in enumerate(others.items())),
+        names = [document["id"] for document in corpus.documents[:3]]
+        name = title or ", ".join(names) + ("" if len(corpus) <= 3 else ", ...")
+        measured = [
+            _domain(label, other, _folder(out, number), older, distances, threads, seed)
+            for number, (label, other) in enumerate([(name, corpus), *others.items()])
         ]
-    ]
-    with progress_bar(f"scoring with {source.name}", "tokens") as progress:
-        scores = score(
-            corpus, source, out=out / "scores", length=length, ratios=(2,), shuffles=0, windows=windows,
-            device=device, dtype=dtype, max_batch_tokens=max_batch_tokens, seed=seed, progress=progress,
-        )  # fmt: skip
-    curve = bipartite(scores)
-    law, words = fit_or_reason(curve)
-    verdicts = _verdicts(law, source, beside, length)
-    result = Measurement(
-        title=name,
-        summary=_summary(measured[0], law, verdicts),
-        model={"name": source.name, **scores.settings["model"], "noise_floor": scores.noise_floor},
-        domains=tuple(measured),
-        bipartite=curve,
-        law=law,
-        words=words,
-        verdicts=tuple(verdicts),
-        command=command,
-        note=_note(measured[0].curve, curve),
-        settings=run,
-    )
-    _write(out, result)
+        with progress_bar(f"scoring with {source.name}", "tokens") as progress:
+            scores = score(
+                corpus, source, out=out / "scores", length=length, ratios=(2,), shuffles=0, windows=windows,
+                device=device, dtype=dtype, max_batch_tokens=max_batch_tokens, seed=seed, progress=progress,
+            )  # fmt: skip
+        curve = bipartite(scores)
+        law, words = fit_or_reason(curve)
+        verdicts = _verdicts(law, source, beside, length)
+        result = Measurement(
+            title=name,
+            summary=_summary(measured[0], law, verdicts),
+            model={"name": source.name, **scores.settings["model"], "noise_floor": scores.noise_floor},
+            domains=tuple(measured),
+            bipartite=curve,
+            law=law,
+            words=words,
+            verdicts=tuple(verdicts),
+            command=command,
+            note=_note(measured[0].curve, curve),
+            settings=run,
+        )
+        _write(out, result)
     return result
 
 
@@ -216,10 +154,34 @@ def _tokenized(texts: Sources, source: ModelSource, out: Path, label: str, **opt
         return tokenize(texts, source.encoder(), out, progress=progress, **options)
 
 
+def _windows_that_fit(corpus: Corpus, length: int, windows: int | None, distances: Sequence[int] | None) -> int:
+    """How many windows are scored.
+
+    Raises:
+        InputError: the text has no room for so many, for a window of this length, or for one of the distances.
+    """
+    lengths = np.diff(corpus.offsets)
+    longest = int(lengths.max(initial=0))
+    split_spans(length, None, (2,))
+    if longest < length:
+        raise InputError(f"TEXT: the longest document has {longest:,} tokens; a window needs {length:,} (--length)")
+    for distance in distances or ():
+        if not 1 <= distance < longest:
+            raise InputError(f"distances: {distance}; expected 1 to {longest - 1:,}, below the longest document")
+    room = int((1 + (lengths - length) // (length + SENTENCE_REACH))[lengths >= length].sum())
+    if windows is not None and not 1 <= windows <= room:
+        raise InputError(f"windows: {windows}; expected 1 to {room:,}, as many as the text has room for")
+    return min(WINDOWS, room) if windows is None else windows
+
+
+def _folder(out: Path, number: int) -> Path:
+    """Where the n-th domain is kept; the measured text, the first, in `out` itself."""
+    return out if number == 0 else out / "domains" / str(number - 1)
+
+
 @contextmanager
-def _nothing_left_behind(out: Path) -> Iterator[None]:
+def _nothing_left_behind(out: Path, was_there: bool) -> Iterator[None]:
     """Bad input leaves no folder where none was."""
-    was_there = out.exists()
     try:
         yield
     except InputError:
@@ -228,36 +190,69 @@ def _nothing_left_behind(out: Path) -> Iterator[None]:
         raise
 
 
-def _bind(out: Path, run: Mapping[str, Any]) -> None:
-    """Make `out` the folder of this run, or refuse it where it is another's."""
+# --- What the folder keeps --------------------------------------------------------------------------------------------
+
+
+def _claim(out: Path, run: Mapping[str, Any]) -> bool:
+    """Make `out` the folder of this run; whether a version before 0.2 began it, whose files have no checksums.
+
+    Raises:
+        InputError: it belongs to another run, or run.json was changed.
+    """
     path = out / "run.json"
-    if path.exists():
-        held = read_json(path)
-        for setting in run:
-            if held.get(setting) != run[setting]:
-                raise InputError(
-                    f"out: {out} holds a run with {setting} {held.get(setting)!r}, not {run[setting]!r}; "
-                    "choose another folder, or the same settings to go on"
-                )
-    else:
-        write_json(path, run)
-
-
-def _kept(path: Path, make: Callable[[], Any]) -> Any:
-    """What `path` holds, else what `make` gives, kept there."""
     if not path.exists():
-        make().save(path)
-    return read_record(path)
+        write_sealed(path, run)
+        return False
+    held = read_sealed(path, unsealed=True)
+    require_same(out, held, run)
+    return "checksum" not in read_json(path)
+
+
+def _kept_curve(
+    folder: Path, corpus: Corpus, settings: Mapping[str, Any], older: bool, count: Callable[[], TwoPointCurve]
+) -> TwoPointCurve:
+    """The two-point curve that `folder` keeps, else the one that `count` gives, kept there.
+
+    kept.json tells this run's curve from any other. It is written first: a curve without it came from elsewhere.
+
+    Raises:
+        InputError: the curve was changed, or is not the one this run counted.
+    """
+    path, index = folder / "two_point.json", folder / "kept.json"
+    of = json_hash({"corpus": corpus.hash, **settings})
+    if not path.exists():
+        curve = count()
+        write_sealed(index, {"of": of, "curve": json_hash(curve.to_dict())})
+        curve.save(path)
+    curve = TwoPointCurve.load(path)
+    if index.exists():
+        kept = read_sealed(index)
+        ours = (kept.get("of"), kept.get("curve")) == (of, json_hash(curve.to_dict()))
+    else:
+        about = {"documents": len(corpus), "vocab_size": corpus.vocab_size, "tokenizer": corpus.tokenizer["name"]}
+        ours = older and all(curve.settings.get(name) == value for name, value in about.items())
+    if not ours:
+        raise InputError(
+            f"{path}: not the curve that this run counted; remove it to count again, or use another folder"
+        )
+    return curve
 
 
 def _domain(
-    name: str, corpus: Corpus, path: Path, distances: Sequence[int] | None, threads: int | None, seed: int
+    name: str,
+    corpus: Corpus,
+    folder: Path,
+    older: bool,
+    distances: Sequence[int] | None,
+    threads: int | None,
+    seed: int,
 ) -> Domain:
     def count() -> TwoPointCurve:
         with progress_bar(f"counting pairs of {name}", "pairs") as progress:
             return two_point(corpus, distances, threads=threads, seed=seed, progress=progress)
 
-    curve: TwoPointCurve = _kept(path, count)
+    settings = {"distances": None if distances is None else list(distances), "seed": seed}
+    curve = _kept_curve(folder, corpus, settings, older, count)
     law, words = fit_or_reason(curve)
     return Domain(name=name, corpus=_describe(corpus), curve=curve, law=law, words=words)
 
@@ -286,7 +281,7 @@ def _verdicts(law: PowerLaw | None, source: ModelSource, beside: Sequence[str], 
 def _judged(name: str, law: PowerLaw, model: Any, length: int) -> dict[str, Any]:
     """A verdict with the numbers behind it: states in numbers, lengths in tokens, [low, high] at 95 %.
 
-    `outcome` judges the model as it is at every length, `outcome_at_length` at the length measured.
+    `outcome` and `headline` judge the model as it is at every length, `outcome_at_length` at the length measured.
     """
     verdict, at_length = condition(law, model), condition(law, model, length)
 
@@ -297,9 +292,10 @@ def _judged(name: str, law: PowerLaw, model: Any, length: int) -> dict[str, Any]
         "model": name,
         "outcome": verdict.outcome,
         "outcome_at_length": at_length.outcome,
+        "headline": verdict.headline,
         "growth_exponent": verdict.state.growth_exponent,
         "growth_probability": verdict.growth_probability,
-        "state": float(verdict.state.at(length // 2).total),
+        "state": float(verdict.state.numbers(length // 2).item()),
         "required_state": bounded(verdict.required_state(length)),
         "sufficient_length": bounded(verdict.sufficient_length),
         "provable_length": bounded(verdict.provable_length),
@@ -315,8 +311,8 @@ def _note(two: TwoPointCurve, bipartite_curve: BipartiteCurve) -> str:
     if not others:
         return ""
     return (
-        f"Fewer than 8 documents: error bars are over {' and '.join(others)}, which are alike within a document; "
-        "they hold for these documents, not for others of their kind."
+        f"Fewer than 8 documents: error bars are over {' and '.join(others)}, which are alike within a document. "
+        "They hold for these documents, not for others of their kind."
     )
 
 
@@ -337,8 +333,6 @@ def _summary(domain: Domain, law: PowerLaw | None, verdicts: Sequence[Mapping[st
 
 def _write(out: Path, result: Measurement) -> None:
     """The curves, the figures, the report, and last results.json, which says that all is there."""
-    from l2m.pipeline.page import figures, render
-
     for stem, curve in [("two_point", result.domains[0].curve), ("bipartite", result.bipartite)]:
         curve.write_csv(out / f"{stem}.csv")
     drawn = figures(result)

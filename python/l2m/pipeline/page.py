@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from l2m.base import plots
-
-if TYPE_CHECKING:
-    from l2m.pipeline.measure import Measurement
+from l2m.pipeline.measurement import Measurement
 
 
-def figures(result: "Measurement") -> dict[str, str]:
-    """The figures of a measurement as SVG: "bipartite", "two_point", and "two_point_N" for the domains beside the text."""
+def figures(result: Measurement) -> dict[str, str]:
+    """The figures of a measurement as SVG: "bipartite", "two_point", and "two_point_N" for the other domains."""
     drawn = {"bipartite": plots.svg(result.bipartite.plot(plots.new_axes(), result.law).figure)}
     for number, domain in enumerate(result.domains):
         axes = domain.curve.plot(plots.new_axes(), domain.law)
@@ -19,7 +17,7 @@ def figures(result: "Measurement") -> dict[str, str]:
     return drawn
 
 
-def render(result: "Measurement", drawn: Mapping[str, str]) -> str:
+def render(result: Measurement, drawn: Mapping[str, str]) -> str:
     """The report as one HTML page: no script, no request, readable on a phone and on A4.
 
     Numbers are written by `number(key)`, which looks the key up in the saved form of `result` and marks the element with
@@ -58,7 +56,7 @@ def shown(value: Any, style: str) -> str:
     if value is None or value == "nan":
         return "–"
     if value in ("inf", "-inf"):
-        return "no limit"
+        return "any length"
     if isinstance(value, str):
         return value
     if isinstance(value, float) and abs(value) >= 1e15:

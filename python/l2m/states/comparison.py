@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from l2m.base.numbers import short
-from l2m.base.records import Record
+from l2m.base.records import Record, frame
 from l2m.errors import InputError
 from l2m.states.condition import Law, Verdict, condition
 from l2m.states.threshold import PAPER_THRESHOLD, Threshold
@@ -84,9 +84,7 @@ class Comparison(Record):
 
     def to_frame(self) -> "DataFrame":
         """`rows` as a pandas DataFrame."""
-        import pandas
-
-        return pandas.DataFrame(self.rows())
+        return frame(self.rows())
 
     def plot(self, axes: "Axes | None" = None, *, lengths: Sequence[float] | None = None) -> "Axes":
         """Required state against length with its interval, each model's state as a line, crossings marked; log-log.
@@ -95,11 +93,10 @@ class Comparison(Record):
             axes: matplotlib axes to draw into; None makes a figure.
             lengths: first and last length shown; None: 64 to 16 times the longest finite crossing.
         """
-        own = axes is None
-        if own:
-            from l2m.base.plots import new_axes
+        from l2m.base.plots import new_axes
 
-            axes = new_axes(6.8, 6)
+        own = axes is None
+        drawn: Axes = new_axes(6.8, 6) if axes is None else axes
         first = self.verdicts[0]
         crossings = [float(v.sufficient_length) for v in self.verdicts if 0 < v.sufficient_length < 1e12]
         low, high = lengths or (64.0, max([1e6, *(16 * crossing for crossing in crossings)]))
@@ -108,22 +105,22 @@ class Comparison(Record):
         tail = (1 - first.level) / 2
         if len(required) > 1:
             ends = np.quantile(required[1:], [tail, 1 - tail], axis=0)
-            axes.fill_between(grid, *ends, color="black", alpha=0.15, linewidth=0)
-        axes.loglog(grid, required[0], color="black", linewidth=2.5, label="required state")
+            drawn.fill_between(grid, *ends, color="black", alpha=0.15, linewidth=0)
+        drawn.loglog(grid, required[0], color="black", linewidth=2.5, label="required state")
         for number, verdict in enumerate(self.verdicts):
             style = {"color": f"C{number % 10}", "linestyle": ("-", "--", ":", "-.")[number // 10 % 4]}
-            axes.loglog(grid, verdict.available_curve(grid[None, :])[0], label=verdict.state.name, **style)
+            drawn.loglog(grid, verdict.available_curve(grid[None, :])[0], label=verdict.state.name, **style)
             crossing = float(verdict.sufficient_length)
             if low <= crossing <= high:
-                axes.plot(crossing, verdict.held(crossing), "o", color=style["color"])
-        axes.set_xlabel("length L, past and future (tokens)")
-        axes.set_ylabel(f"numbers in the history state after L/{first.ratio:g} tokens")
-        axes.set_xlim(low, high)
+                drawn.plot(crossing, verdict.held(crossing), "o", color=style["color"])
+        drawn.set_xlabel("length L, past and future (tokens)")
+        drawn.set_ylabel(f"numbers in the history state after L/{first.ratio:g} tokens")
+        drawn.set_xlim(low, high)
         if own:
-            axes.figure.legend(loc="outside lower center", ncols=2 if len(self.verdicts) < 12 else 3, frameon=False)
+            drawn.figure.legend(loc="outside lower center", ncols=2 if len(self.verdicts) < 12 else 3, frameon=False)
         else:
-            axes.legend()
-        return axes
+            drawn.legend()
+        return drawn
 
     def to_html(self, law: str = "") -> str:
         """One self-contained page: the figure, the table, every verdict in words; `law` describes the law."""

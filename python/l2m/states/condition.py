@@ -171,7 +171,7 @@ class Verdict(Record):
         if self.outcome == "undetermined":
             return f"is undetermined: the state is large enough {reaches}{interval}"
         beyond = f"beyond {tokens} tokens" if math.isfinite(longest) else "only beyond 1e+300 tokens"
-        if longest == 0:
+        if float(longest) == 0:
             beyond = "at every length"
         if self.outcome == "fails":
             return f"fails {beyond}{interval}"
