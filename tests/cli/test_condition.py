@@ -1,12 +1,16 @@
 """`l2m condition`: models by a saved law, a measurement, a curve."""
 
 import json
+import os
+import shlex
 import subprocess
 import sys
 
 import pytest
 
 import l2m
+from example_records import example
+from model_configs import SMOLLM2
 
 
 def test_condition_command(tmp_path) -> None:
@@ -39,7 +43,7 @@ def test_condition_command_reads_a_measurement(tmp_path) -> None:
 
     law = l2m.fit_power_law([4, 8, 16, 32], [1.0, 1.71, 2.82, 4.8])
     for held in (law, None):
-        found = Measurement("t", {}, {}, (), None, held, "words", (), "command", "")  # type: ignore[arg-type]
+        found = Measurement("t", {}, {}, (), example(l2m.BipartiteCurve), held, "words", (), "command", "")
         found.save(tmp_path / "results.json")
         result = run_cli("condition", str(tmp_path), "mamba-130m", "--json")
         if held is None:
@@ -52,3 +56,74 @@ def test_condition_command_reads_a_measurement(tmp_path) -> None:
 
 def run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "l2m", *arguments], capture_output=True, text=True)
+
+
+@pytest.fixture
+def law_file(tmp_path):
+    l2m.fit_power_law([4, 8, 16, 32], [1.0, 1.71, 2.82, 4.8]).save(tmp_path / "law.json")
+    return tmp_path / "law.json"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--threshold", "0"], ["--threshold", "-0.06"], ["--threshold", "nan"], ["--threshold", "inf"],
+        ["--threshold", "much"], ["--length", "0"], ["--length", "-5"], ["--length", "nan"], ["--length", "1e400"],
+        ["--seed", "-1"], ["--seed", "2.5"], ["--dtype", "int3"], ["131072"], ["--report", "/no/such/folder/r.html"],
+        ["--figure", "/no/such/folder/f.svg"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_bad_options_are_one_line(law_file, options: list[str]) -> None:
+    one_line(run_cli("condition", str(law_file), "mamba-130m", *options))
+
+
+def test_laws_that_were_changed_are_named(law_file, tmp_path) -> None:
+    """A digit, a field, a type, an end, another kind, no file at all: each one line that names the file."""
+    text = law_file.read_text()
+    saved = json.loads(text)
+    unsealed = {name: value for name, value in saved.items() if name != "checksum"}
+    changed = {
+        "digit": text.replace("1.71", "1.72"),
+        "cut": text[: len(text) // 2],
+        "empty": "",
+        "list": "[1, 2]",
+        "no seal": json.dumps(unsealed),
+        "old, of wrong types": json.dumps({**unsealed, "schema": 1, "x": "many"}),
+        "old, of numbers without end": json.dumps(
+            {**unsealed, "schema": 1, "x": {"dtype": "<f8", "shape": [2**60], "data": []}}
+        ),
+        "another kind": json.dumps({**unsealed, "kind": "threshold"}),
+    }
+    for name, content in changed.items():
+        path = tmp_path / "changed.json"
+        path.write_text(content)
+        result = run_cli("condition", str(path), "mamba-130m")
+        one_line(result)
+        assert "changed.json" in result.stderr, (name, result.stderr)
+
+
+def one_line(result: subprocess.CompletedProcess[str]) -> None:
+    assert (result.returncode, result.stdout) == (2, ""), result.stderr
+    assert result.stderr.startswith("l2m: ")
+    assert result.stderr.count("\n") == 1
+    assert "fault of l2m" not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["state", "condition"])
+def test_terminals_of_ascii_and_closed_pipes(law_file, command: str) -> None:
+    """No traceback where the terminal knows no superscripts, or nobody reads."""
+    named = tmp = law_file.parent / "mödel²"
+    tmp.mkdir()
+    (tmp / "config.json").write_text(json.dumps(SMOLLM2))
+    arguments = [command, *([str(law_file)] if command == "condition" else []), str(named)]
+    ascii_only = subprocess.run(
+        [sys.executable, "-m", "l2m", *arguments],
+        capture_output=True, text=True, env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert (ascii_only.returncode, ascii_only.stderr) == (0, "")
+    assert "m\\xf6del" in ascii_only.stdout
+    for redirect in (">&-", "2>&-", "| true"):
+        line = f"{sys.executable} -m l2m {' '.join(map(shlex.quote, arguments))} {redirect}"
+        closed = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
+        assert "Traceback" not in closed.stderr, (redirect, closed.stderr)

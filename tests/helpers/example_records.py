@@ -26,6 +26,7 @@ def law() -> l2m.PowerLaw:
 GIVEN: dict[str, dict[str, typing.Any]] = {
     "curve comparison": {"settings": {"space": "linear", "weighted": False}, "x": np.arange(1.0, 3)},
     "memory": {"layer": 0, "part": "attention", "growth": "fixed"},
+    "verdict": {"outcome": "fails", "x": "length", "level": 0.9, "ratio": 2.0},
     "measurement": {"summary": {"amplitude": 2.0}, "verdicts": ({"threshold": 0.06},)},
 }
 
