@@ -309,6 +309,29 @@ def threads(book: Book, job: Job, root: Path, random: random.Random) -> Verdict:
         return outcome, f"{' '.join(argv)}: {detail}"
 
 
+@fault("memory")
+def memory(book: Book, job: Job, root: Path, random: random.Random) -> Verdict:
+    """A count of three million tokens stays within 1.1 times its --memory, beside the interpreter and the mapped tokens."""
+    if job.name not in ("two-point", "ngrams"):
+        raise DoesNotApply
+    size = random.choice((48, 96, 160))
+    argv = [job.name, "SHARED/big", "--threads", str(random.choice((1, 2))), "--memory", f"{size}MiB"]
+    argv += ["--distances", "1,2,4", "--groups", "8"] if job.name == "two-point" else []
+    with Sandbox(root) as place:
+        ended = place.start_fresh(argv).wait()
+        if trouble := ended.trouble():
+            return trouble
+        if ended.code:
+            return "refused", ended.err[-300:]
+        allowed = 1.1 * (size << 20) + _INTERPRETER
+        note = f"{' '.join(argv)}: {ended.memory >> 20} MiB, allowed {int(allowed) >> 20}"
+        return ("hung" if ended.memory > allowed else "equal"), note
+
+
+_INTERPRETER = 90 << 20
+"""Python with numpy and the command line: 84 MiB after a dry run; and 6 MiB of tokens."""
+
+
 @fault("again")
 def again(book: Book, job: Job, root: Path, random: random.Random) -> Verdict:
     """The same command on what it finished: the same bytes."""

@@ -20,6 +20,8 @@ from samples import gguf, megatron, npy, samples
 
 Hostile = Callable[[Book, Path, random.Random], tuple[str, str]]
 HOSTILE: dict[str, Hostile] = {}
+STARTS: dict[str, str | None] = {}
+"""The job whose finished folder an attack changes."""
 ANY, REFUSED = "any", "refused"
 """What may come of it: a result too, where the input can be read as something true; or a refusal alone."""
 Attack = tuple[tuple[str, ...], str, str]
@@ -37,7 +39,7 @@ def hostile(name: str, start: str | None = None) -> Callable[[Callable[[Path, ra
                 outcome, detail = _judged(place, ended, may)
                 return outcome, f"{note}: {detail}"
 
-        HOSTILE[name] = case
+        HOSTILE[name], STARTS[name] = case, start
         return case
 
     return register

@@ -251,6 +251,17 @@ class Book:
             check(place.run(JOBS["tokenize"].argv), "tokenize")
             shutil.copytree(place.work / "corpus", self.folder / "shared" / "corpus")
         Sandbox.shared = self.folder / "shared"
+        self._large()
+
+    def _large(self) -> None:
+        """Three million tokens by Zipf's law, for what a few kilobytes cannot show."""
+        import numpy as np
+
+        from l2m import Corpus
+
+        weight = 1 / np.arange(1, 30_001)
+        tokens = np.random.default_rng(0).choice(30_000, size=3_000_000, p=weight / weight.sum()).astype(np.uint16)
+        Corpus(tokens, np.linspace(0, tokens.size, 65).astype(np.int64)).save(Sandbox.shared / "big")
 
     def start_of(self, job: Job) -> Path:
         return self[job.before].finished if job.before else self.inputs

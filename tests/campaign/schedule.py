@@ -52,8 +52,8 @@ class Schedule:
                 if row is None or (time.monotonic() > self.end and not self.options.only):
                     more = False
                     break
-                if row.command in JOBS:
-                    self.book[row.command]  # before the fork: made once
+                for name in self._needs(row):
+                    self.book[name]  # before the fork: made once
                 file, process = self._fork(row)
                 running[file] = (process, row, bytearray())
             ready, _, _ = select.select(list(running), [], [], 1.0)
@@ -67,6 +67,14 @@ class Schedule:
                 del running[file]
                 self._take(row, bytes(text))
         return self._report(time.monotonic() - started)
+
+    def _needs(self, row: Row) -> list[str]:
+        if row.command in JOBS:
+            return [name for name in (row.command, JOBS[row.command].then) if name]
+        from hostile import STARTS
+
+        start = STARTS[row.fault]
+        return [start] if start else []
 
     def _drawn(self):
         """Every case once a round, in an order and with seeds that follow from the seed."""
