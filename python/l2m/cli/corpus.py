@@ -28,7 +28,7 @@ def corpus(action: Literal["info"], folder: Path, *, top: int = 10, json: bool =
     from l2m.corpora.corpus import Corpus
     from l2m.corpora.encoders import spell
 
-    held = Corpus.open(folder, verify=False)
+    held = Corpus.open(folder)
     ids, counts = frequencies(held)
     order = np.argsort(-counts, kind="stable")
     lengths = np.diff(held.offsets)

@@ -339,8 +339,10 @@ def run_part(
         write_sealed(temporary / RECORD, record)
         (job.folder / MERGED).unlink(missing_ok=True)
         _put(temporary, folder)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError) and error.filename is None:  # a write to an open file, on a full disk, names none
+            error.filename = os.fspath(folder)
         raise
 
 
