@@ -1,31 +1,51 @@
 """Jobs cut into tasks whose results add: run them here, in several processes, or on several machines, and combine.
 
 The answer of a job depends neither on threads and memory nor on where and in which order its tasks ran. A folder keeps a
-run: job.json (what it takes to make the job again) and tasks/NAME.json (results with their checksum), each written whole or
-not at all.
+run: job.json (all that it takes to make the job again) and tasks/NAME.json (results with their checksum), each written whole
+or not at all. Several processes may work in one folder at once: a task that two of them do has the same result.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from time import perf_counter
+from typing import Any, Protocol, TypeVar
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
+from l2m.base import checks
 from l2m.base.files import json_hash, read_json, write_json
+from l2m.base.folders import clear_temporaries, first_difference, require_own, require_same
 from l2m.base.forecast import Forecast
 from l2m.base.progress import Progress
 from l2m.corpora.corpus import Corpus
 from l2m.errors import InputError
 
 SCHEMA = 1
-_JOBS = {"two-point": ("l2m.counting.two_point", "TwoPointJob"), "n-grams": ("l2m.counting.ngrams", "NgramsJob")}
+MOST_PARTS = 1 << 16
+
+_MANIFEST = "job.json"
+_JOBS = {"two-point": ("l2m.counting.two_point_job", "TwoPointJob"), "n-grams": ("l2m.counting.ngrams", "NgramsJob")}
 
 
-class Job(Protocol):
+class Task(Protocol):
+    """One piece of a job; equal tasks are equal pieces."""
+
+    @property
+    def name(self) -> str:
+        """Of the file that keeps the result."""
+
+
+T = TypeVar("T", bound=Task)
+Answer = TypeVar("Answer", covariant=True)
+
+
+class Job(Protocol[T, Answer]):
     """What can be run in a folder, in shards and on a cluster."""
 
     @property
@@ -34,14 +54,15 @@ class Job(Protocol):
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """The arguments, JSON-ready, that make an equal job of the same corpus; threads and memory change nothing."""
+        """What `remake` takes to make an equal job of the same corpus, JSON-ready; threads and memory change nothing."""
 
-    memory: int | None
-    """The budget in bytes."""
+    @property
+    def memory(self) -> int | None:
+        """The budget in bytes."""
 
     @property
     def least_memory(self) -> int:
-        """The smallest budget with which it can run."""
+        """The smallest budget with which the job can run."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -49,32 +70,35 @@ class Job(Protocol):
         kind of job."""
 
     @property
-    def tasks(self) -> Sequence[str]:
-        """Names of the tasks, in the order in which they are best run: the same wherever the settings are equal."""
+    def tasks(self) -> Sequence[T]:
+        """In the order in which they are best run: the same wherever the settings are equal."""
 
-    def run(self, task: str, progress: Progress | None = None) -> Any:
+    def run(self, task: T, progress: Progress | None = None) -> Any:
         """The result of one task, JSON-ready and exact."""
 
-    def run_all(self, progress: Progress | None = None) -> Any:
+    def run_all(self, progress: Progress | None = None) -> Answer:
         """The answer, from every task run here."""
 
     def forecast(self) -> Forecast:
         """What it will take."""
 
-    def combine(self, results: Mapping[str, Any]) -> Any:
+    def check(self, task: T, result: object) -> None:
+        """Refuse what cannot be the result of this task (InputError, without the file's name)."""
+
+    def combine(self, results: Mapping[T, Any]) -> Answer:
         """The answer from the results of all tasks."""
 
 
 def run_in_folder(
-    job: Job,
+    job: Job[T, Answer],
     folder: str | os.PathLike[str],
     shard: tuple[int, int] | None = None,
     progress: Progress | None = None,
     *,
     ray: str | None = None,
     cpus: int = 1,
-) -> Any | None:
-    """Run a job's tasks with their results kept in `folder`; what is there already is not run again.
+) -> Answer | None:
+    """Run a job's tasks and keep their results in `folder`; a task whose result is there already is not run again.
 
     Args:
         job: the job.
@@ -102,30 +126,49 @@ def run_in_folder(
             progress(done + number, len(mine))
     if not all(_path(folder, task).exists() for task in job.tasks):
         return None
-    return job.combine({task: _read(folder, task) for task in job.tasks})
+    return _combine(job, folder, {task: _read(job, folder, task) for task in job.tasks})
 
 
-def run_tasks(job: Job, tasks: Sequence[str], ray: str | None = None, *, cpus: int = 1) -> Iterator[tuple[str, Any]]:
-    """(task, result) of these tasks as they are done.
+def run_tasks(
+    job: Job[T, Answer], tasks: Sequence[T], ray: str | None = None, *, cpus: int = 1
+) -> Iterator[tuple[T, Any]]:
+    """(task, result) of these tasks as they finish.
 
     Args:
-        ray: address of a Ray cluster (`l2m.base.cluster.run_on_ray`), whose machines all see the corpus's folder or URL: each
-            worker maps or fetches it, and only results travel. None: this process.
+        ray: address of a Ray cluster (`l2m.base.cluster.run_on_ray`) whose machines all see the corpus's folder or URL: each
+            worker process makes the job once and maps or fetches the corpus, and only results travel. None: this process.
         cpus: cores of a task on Ray; 0: all of the smallest machine. Every worker holds the ranks of all tokens.
+
+    Raises:
+        InputError: a corpus in memory with `ray`; see also `run_on_ray`.
     """
     if ray is None:
         yield from ((task, job.run(task)) for task in tasks)
     elif job.corpus.folder is None:
         raise InputError("ray: a corpus in memory; expected a folder that l2m tokenize wrote, or --out")
     elif tasks:
-        from l2m.base.cluster import run_job_on_ray
+        from l2m.base.cluster import run_on_ray
 
         make = partial(remake, describe(job))
-        frugal = partial(make, frugal=True)
-        yield from run_job_on_ray(partial(make, memory=job.memory), tasks, ray, cpus=cpus, frugal=frugal)
+        run, again = (
+            partial(_run_task, uuid4().hex, maker)
+            for maker in (partial(make, memory=job.memory), partial(make, frugal=True))
+        )
+        yield from run_on_ray(run, tasks, ray, cpus=cpus, frugal=again)
 
 
-def describe(job: Job) -> dict[str, Any]:
+_made: dict[str, Job[Any, Any]] = {}
+
+
+def _run_task(run: str, make: Callable[[], Job[Any, Any]], task: Task) -> Any:
+    """On a worker of Ray."""
+    if run not in _made:
+        _made.clear()  # a worker that outlives one run holds one corpus, not all of them
+        _made[run] = make()
+    return _made[run].run(task)
+
+
+def describe(job: Job[Any, Any]) -> dict[str, Any]:
     """All that it takes to make the job again: the content of job.json."""
     return {
         "kind": "job", "schema": SCHEMA, "settings": dict(job.settings), "options": dict(job.options),
@@ -135,37 +178,44 @@ def describe(job: Job) -> dict[str, Any]:
 
 def remake(
     description: Mapping[str, Any], *, corpus: Corpus | None = None, memory: int | None = None, frugal: bool = False
-) -> Job:
-    """The job that was described, on the corpus where it was, or on this copy of it; `frugal`: with the least memory.
+) -> Job[Any, Any]:
+    """The job that was described, on the corpus where it was, or on this copy of it.
+
+    Args:
+        frugal: with the least memory.
 
     Raises:
-        InputError: no such corpus there, other tokens, or a version of l2m that makes another job of these options.
+        InputError: no such corpus there, other tokens, options that no job has, or a version of l2m that makes another job of
+            these options.
     """
     folder, settings = description["corpus"], description["settings"]
     if corpus is None:
         if folder is None:
-            raise InputError("corpus: the job began with one in memory; expected its folder, named with --corpus")
+            raise InputError("corpus: the job was started with one in memory; name its folder with --corpus")
         try:
             corpus = Corpus.open(folder)
         except InputError as error:
-            raise InputError(
-                f"{error}; the job's corpus is expected there: if it was moved, name it with --corpus"
-            ) from None
+            raise InputError(f"{error}; the job needs its corpus there: if it was moved, name it with --corpus") from None
+    if corpus.hash != settings.get("corpus"):
+        raise InputError(
+            f"{corpus.folder}: corpus {corpus.hash!r}, but {settings.get('corpus')!r} when the job began; "
+            "expected the same corpus"
+        )
     module, name = _JOBS[settings["job"]]
-    job: Job = getattr(import_module(module), name)(corpus, **description["options"], memory=memory)
+    kind = getattr(import_module(module), name)
+    job: Job[Any, Any] = kind.remake(corpus, description["options"], memory=memory)
     if difference := first_difference(settings, job.settings):
         name, expected, found = difference
         raise InputError(
-            f"{corpus.folder}: {name} {found!r}, but {expected!r} where the job began; expected one corpus and version of l2m"
+            f"{corpus.folder}: {name} {found!r}, but {expected!r} when the job began; "
+            "expected the same corpus and version of l2m"
         )
-    if frugal:
-        job.memory = job.least_memory
-    return job
+    return kind.remake(corpus, description["options"], memory=job.least_memory) if frugal else job  # type: ignore[no-any-return]
 
 
 def merge_folders(
     folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str], corpus: Corpus | None = None
-) -> tuple[Job, Any]:
+) -> tuple[Job[Any, Any], Any]:
     """Bring the results of all shards into `out`, which is then as if one run had written it; the job and its answer.
 
     Args:
@@ -177,32 +227,33 @@ def merge_folders(
             folder holds (named with the --shard that brings it), or a damaged result.
     """
     out, paths = Path(out), [Path(folder) for folder in folders]
-    held = [_description(path) for path in paths]
+    held = [read_description(path) for path in paths]
     for path, other in zip(paths, held, strict=True):
         if difference := first_difference(held[0]["settings"], other["settings"]):
             name, expected, found = difference
             raise InputError(f"{path}: {name} {found!r}, but {expected!r} in {paths[0]}; expected shards of one job")
     job = remake(held[0], corpus=corpus)
-    holder: dict[str, Path] = {}
+    holder: dict[Any, Path] = {}
     for path in paths:
         for task in job.tasks:
             if not _path(path, task).exists() or (path != out and _path(out, task).exists() and out in paths):
                 continue
             if task in holder:
-                raise InputError(f"{path}: task {task} is in {holder[task]} too: the same shard twice?")
+                raise InputError(f"{path}: task {task.name} is in {holder[task]} too: the same shard twice?")
             holder[task] = path
     missing = [number for number, task in enumerate(job.tasks) if task not in holder]
     if missing:
-        named = ", ".join(job.tasks[number] for number in missing[:4]) + (", ..." if len(missing) > 4 else "")
+        named = ", ".join(job.tasks[number].name for number in missing[:4]) + (", ..." if len(missing) > 4 else "")
         raise InputError(
             f"{paths[0]}: of {len(job.tasks)} tasks, missing: {named}; run again: {_shards_with(missing, len(job.tasks))}"
         )
-    results = {task: _read(path, task) for task, path in holder.items()}
+    results = {task: _read(job, path, task) for task, path in holder.items()}
+    answer = _combine(job, paths[0], results)
     claim(job, out)
     for task, path in holder.items():
         if path != out:
             _write(out, task, results[task])
-    return job, job.combine(results)
+    return job, answer
 
 
 def _shards_with(missing: Sequence[int], tasks: int) -> str:
@@ -216,45 +267,115 @@ def _shards_with(missing: Sequence[int], tasks: int) -> str:
     return ", ".join(words[:8]) + (", ..." if len(words) > 8 else "")
 
 
-def first_difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    """The first setting that differs: its name, and both values."""
-    names = [*first, *(name for name in second if name not in first)]
-    return next(
-        ((name, first.get(name), second.get(name)) for name in names if first.get(name) != second.get(name)), None
-    )
+def claim(job: Job[Any, Any], folder: Path) -> None:
+    """Make `folder` the job's.
 
-
-def claim(job: Job, folder: Path) -> None:
-    """Make `folder` the job's; refuse it where it is another's."""
-    if not (folder / "job.json").exists():
-        (folder / "tasks").mkdir(parents=True, exist_ok=True)
-        return write_json(folder / "job.json", describe(job))
-    if difference := first_difference(_description(folder)["settings"], job.settings):
-        name, held, wanted = difference
-        raise InputError(f"{folder}: holds a run with {name} = {held!r}, not {wanted!r}; expected another folder")
-    return None
+    Raises:
+        InputError: the folder holds another run; the setting that differs is named.
+    """
+    require_own(folder, _MANIFEST)
+    if holds_job(folder):
+        require_same(folder, read_description(folder)["settings"], job.settings)
+        clear_temporaries(folder)
+        clear_temporaries(folder / "tasks")
+    (folder / "tasks").mkdir(parents=True, exist_ok=True)
+    if not holds_job(folder):
+        write_json(folder / _MANIFEST, describe(job))
 
 
 def holds_job(folder: str | os.PathLike[str]) -> bool:
     """Whether `folder` keeps a run."""
-    return Path(folder, "job.json").exists()
+    return Path(folder, _MANIFEST).exists()
 
 
-def _description(folder: Path) -> dict[str, Any]:
+def read_description(folder: Path) -> dict[str, Any]:
+    """What job.json holds, checked.
+
+    Raises:
+        InputError: no such file, one of another version, or one that was edited or damaged.
+    """
+    path = folder / _MANIFEST
     if not holds_job(folder):
-        raise InputError(f"{folder}: no job.json; expected a folder that a shard wrote to")
-    held = read_json(folder / "job.json")
+        raise InputError(f"{folder}: no {_MANIFEST}; expected a folder that a shard wrote to")
+    held = read_json(path)
     if not isinstance(held, dict) or held.get("kind") != "job" or held.get("schema") != SCHEMA:
-        raise InputError(
-            f"{folder / 'job.json'}: not a job of this version of l2m; expected an empty folder or the same job's"
-        )
+        raise InputError(f"{path}: not a job of this version of l2m; use an empty folder, or one of the same job")
+    settings, options, corpus = (held.get(name) for name in ("settings", "options", "corpus"))
+    if (
+        not isinstance(settings, dict)
+        or not isinstance(options, dict)
+        or not (corpus is None or (isinstance(corpus, str) and "\0" not in corpus))
+        or settings.get("job") not in tuple(_JOBS)
+    ):
+        raise InputError(f"{path}: damaged or edited: no settings, options and corpus of a job; remove it and run the job again")
     return held
 
 
-def cores() -> int:
-    """Threads where none are named: RAYON_NUM_THREADS, else the cores this process may use."""
-    value = os.environ.get("RAYON_NUM_THREADS", "")
-    return int(value) if value.isdecimal() and int(value) else len(os.sched_getaffinity(0))
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What counting takes on one thread, timed on a few percent of a corpus.
+
+    Attributes:
+        walk: seconds in which the corpus is passed by, nothing being counted.
+        token: seconds of each first token that is counted.
+        size: bytes of the results on disk if all tokens are counted in one task.
+    """
+
+    walk: float
+    token: float
+    size: float
+
+    def seconds(self, tokens: float) -> float:
+        """Of a walk that counts so many first tokens."""
+        return self.walk + self.token * tokens
+
+    def result_bytes(self, share: float) -> float:
+        """Of a task that counts this share of all first tokens: fingerprints grow with the root of what is counted."""
+        return self.size * float(np.sqrt(share))
+
+
+def calibrate(
+    frequencies: NDArray[np.uint64], count: Callable[[int, int], Any], *, whole: int | None = None
+) -> Calibration:
+    """Time counting on this machine.
+
+    Args:
+        frequencies: how often each id occurs, in the order in which ids are cut.
+        count: the JSON-ready result over first tokens low..high, on one thread.
+        whole: None: `count` is called on three ranges of a few percent. Else once on all ids: it does a part of the work that
+            cannot be cut by ids, one in `whole`.
+    """
+    import json
+
+    def timed(low: int, high: int) -> tuple[float, int]:
+        start = perf_counter()
+        result = count(low, high)
+        return perf_counter() - start, len(json.dumps(result, indent=1))
+
+    ends = np.concatenate([[0], np.cumsum(frequencies)]).astype(np.int64)
+    total = max(1, int(ends[-1]))
+    if whole is not None:
+        took, written = timed(0, frequencies.size)
+        return Calibration(walk=0, token=took * whole / total, size=written * whole)
+    ranges = [bounds for part in range(64) if (bounds := part_of(frequencies, part, 64))[0] < bounds[1]]
+    walk, _ = timed(frequencies.size - 1, frequencies.size)
+    took, tokens, size = 0.0, 0, 0.0
+    for low, high in (ranges[0], ranges[len(ranges) // 2], ranges[-1]):
+        spent, written = timed(low, high)
+        here = int(ends[high] - ends[low])
+        took, tokens = took + max(spent - walk, 0), tokens + here
+        size += written / np.sqrt(here / total) / 3
+    return Calibration(walk=walk, token=took / tokens, size=size)
+
+
+def check_parts(parts: int) -> int:
+    """Tasks that a count is cut into."""
+    return checks.whole("parts", parts, 1, MOST_PARTS)
+
+
+def default_parts(corpus: Corpus) -> int:
+    """8; more from 5e8 tokens on, so that a task has at most 6.7e7 tokens."""
+    return min(MOST_PARTS, max(8, corpus.tokens.size >> 26))
 
 
 def part_of(frequencies: NDArray[np.uint64], part: int, parts: int) -> tuple[int, int]:
@@ -271,49 +392,36 @@ def part_of(frequencies: NDArray[np.uint64], part: int, parts: int) -> tuple[int
     return int(cuts[part]), int(cuts[part + 1])
 
 
-def parse_memory(memory: int | str | None) -> int | None:
-    """Bytes of "2GiB", "500 MB", "1e9" or a number."""
-    if memory is None or (isinstance(memory, int) and not isinstance(memory, bool)):
-        value: float | None = memory
-    else:
-        text = str(memory).strip().lower().replace(" ", "")
-        digits = text.rstrip("bkmgti")
-        unit = text[len(digits) :].removesuffix("b")
-        scale = {
-            "": 1,
-            "k": 10**3,
-            "m": 10**6,
-            "g": 10**9,
-            "t": 10**12,
-            "ki": 2**10,
-            "mi": 2**20,
-            "gi": 2**30,
-            "ti": 2**40,
-        }
-        try:
-            value = float(digits) * scale[unit]
-        except (ValueError, KeyError):
-            raise InputError(f"memory: {memory!r}; expected bytes, or a size as 2GiB or 500MB") from None
-    if value is not None and not 0 < value < 2**63:
-        raise InputError(f"memory: {memory!r}; expected a positive number of bytes")
-    return None if value is None else int(value)
+def _path(folder: Path, task: Task) -> Path:
+    return folder / "tasks" / f"{task.name}.json"
 
 
-def _path(folder: Path, task: str) -> Path:
-    return folder / "tasks" / f"{task}.json"
+def _write(folder: Path, task: Task, result: Any) -> None:
+    kept = {"schema": SCHEMA, "task": task.name, "checksum": json_hash(result), "result": result}
+    write_json(_path(folder, task), kept)
 
 
-def _write(folder: Path, task: str, result: Any) -> None:
-    write_json(_path(folder, task), {"schema": SCHEMA, "task": task, "checksum": json_hash(result), "result": result})
-
-
-def _read(folder: Path, task: str) -> Any:
+def _read(job: Job[T, Any], folder: Path, task: T) -> Any:
+    """The result of a task, its checksum and its form checked."""
     path = _path(folder, task)
     value = read_json(path)
-    if (
-        not isinstance(value, dict)
-        or value.get("task") != task
-        or json_hash(value.get("result")) != value.get("checksum")
-    ):
+    try:
+        intact = isinstance(value, dict) and json_hash(value.get("result")) == value.get("checksum")
+    except ValueError:  # NaN and infinity, which are never written
+        intact = False
+    if not intact:
         raise InputError(f"{path}: its checksum differs: damaged; remove it and run the same command again")
+    try:
+        if value.get("schema") != SCHEMA or value.get("task") != task.name:
+            raise InputError(f"the result of task {value.get('task')!r} in schema {value.get('schema')!r}")
+        job.check(task, value["result"])
+    except InputError as error:
+        raise InputError(f"{path}: not the result of this task ({error}); remove it and run the same command again") from None
     return value["result"]
+
+
+def _combine(job: Job[T, Answer], folder: Path, results: Mapping[T, Any]) -> Answer:
+    try:
+        return job.combine(results)
+    except InputError as error:
+        raise InputError(f"{folder / 'tasks'}: {error}; remove the folder and run the job again") from None

@@ -1,0 +1,291 @@
+"""The two-point curve: information between tokens at distance d, its fit and its figures."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from l2m.base.records import Record
+from l2m.counting.segments import ENOUGH_GROUPS, SUBSAMPLES
+from l2m.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from l2m.statistics.power_law import PowerLaw
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+REMAINING_ERROR = 0.1
+"""A law may miss a value by this share: what is left of the estimator's error is 11 to 16 % of the information at 1e8 pairs."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class TwoPointCurve(Record):
+    """Information between tokens at distance d, over pairs inside documents. One entry per distance; nan: no pairs there.
+
+    Attributes:
+        distance: int64, d.
+        information: raw - null. Zero in expectation for independent tokens; a value <= 0 is a legal observation. What
+            remains is a downward error proportional to the information itself, 11 to 16 % at 1e8 pairs.
+        stderr: delete-one-group jackknife over documents (delete-m_j weights, a null per replicate); sampling only.
+        covariance: (distances, distances), of the same jackknife; None without groups.
+        raw: entropy_x + entropy_y - entropy_xy.
+        null: expectation of `raw` for independent tokens with these margins; zero with null="none".
+        pairs, distinct: uint64, pairs and different pairs.
+        entropy_x, entropy_y, entropy_xy: entropies of first token, second token and pair.
+        within_document: information after the tokens were shuffled inside every document, null subtracted: what merely
+            being in one document tells. None where it was left out.
+        within_document_stderr: its jackknife standard error.
+        cross_document: information between the first token and one drawn from other documents, null subtracted: zero up to
+            noise, a check. None where it was left out.
+        documents: int64, documents that contribute pairs.
+        contributing: int64, jackknife groups that contribute pairs.
+        replicates: (groups, distances), information without each group; None without groups.
+        group_pairs: (groups, distances), pairs of each group.
+        subsample_information: (3, distances), information in an eighth, a quarter and a half of the documents, each with its own
+            null: the mean over all 8, 4, 2 parts of the corpus. It rises to `information` and shows how far that has
+            converged. nan where a part has no pairs; None where it was left out.
+        subsample_stderr: standard error of those means, from the scatter of the parts.
+        fixed: the same curve over the one set of documents that a fit uses (those that contribute at every distance
+            fitted); None where these are all documents.
+    """
+
+    kind: ClassVar[str] = "two-point"
+    information_fields: ClassVar[tuple[str, ...]] = (
+        "information",
+        "stderr",
+        "raw",
+        "null",
+        "entropy_x",
+        "entropy_y",
+        "entropy_xy",
+        "within_document",
+        "within_document_stderr",
+        "cross_document",
+        "replicates",
+        "subsample_information",
+        "subsample_stderr",
+        "fixed",
+    )
+    squared_fields: ClassVar[tuple[str, ...]] = ("covariance",)
+
+    distance: Integers
+    information: Floats
+    stderr: Floats
+    covariance: Floats | None
+    raw: Floats
+    null: Floats
+    pairs: NDArray[np.uint64]
+    distinct: NDArray[np.uint64]
+    entropy_x: Floats
+    entropy_y: Floats
+    entropy_xy: Floats
+    within_document: Floats | None
+    within_document_stderr: Floats | None
+    cross_document: Floats | None
+    documents: Integers
+    contributing: Integers
+    replicates: Floats | None
+    group_pairs: NDArray[np.uint64] | None
+    subsample_information: Floats | None = None
+    subsample_stderr: Floats | None = None
+    fixed: "TwoPointCurve | None" = None
+
+    def __len__(self) -> int:
+        """The number of distances."""
+        return self.distance.size
+
+    @property
+    def fittable(self) -> NDArray[np.bool_]:
+        """Distances that may enter a fit: enough groups contribute (without groups: any pairs), by the same documents."""
+        enough = self.pairs > 0 if self.replicates is None else self.contributing >= ENOUGH_GROUPS
+        same = self.documents == self.documents.max(initial=0) if self.replicates is not None else enough
+        return enough & same
+
+    def fit(
+        self,
+        *,
+        offset: bool | Literal["free", "bounded"] = True,
+        offset_bounds: tuple[float, float] | None = None,
+        method: Literal["ols", "wls", "gls", "robust", "nonlinear"] | None = None,
+        min_distance: int | None = None,
+        max_distance: int | None = None,
+    ) -> "PowerLaw":
+        """Fit amplitude * d**exponent + offset over the distances that one set of documents carries.
+
+        By default in linear space with weights 1/stderr^2, any sign of the offset, everything refitted in every jackknife
+        replicate. Compare the offset with `within_document`: what is left at any distance is the documents' identity.
+        `.resolved` is False, and the exponent nan, where the amplitude is within 2 standard errors of 0.
+        `.settings["distances"]` are those fitted, `.settings["missed"]` those at which the law does not describe the curve.
+
+        Args:
+            offset, offset_bounds, method: see `l2m.fit_power_law`; method None: "wls", without groups "ols". The paper's own
+                fit is offset="bounded", method="ols" of a curve with margins="corpus", null="none".
+            min_distance, max_distance: fit only these. min_distance None: the shortest distance from which the law misses no
+                value by both more than 10 % of it and more than chance allows. (In text the first few tokens, a word or a
+                phrase, follow a law of their own.) Where there is none with two distances more than parameters, and without
+                error bars: all distances.
+
+        Raises:
+            InputError: fewer distances than the law has parameters, with at least 8 contributing groups each.
+        """
+        curve = self.fixed or self
+        kept = curve.fittable & (curve.distance >= (min_distance or 1))
+        if max_distance is not None:
+            kept &= curve.distance <= max_distance
+        needed = 3 if offset else 2
+        if kept.sum() < needed:
+            raise InputError(
+                f"distances: {int(kept.sum())} at which at least {ENOUGH_GROUPS} groups of the same documents have pairs;"
+                f" expected {needed} or more for a fit"
+            )
+        starts = [0]
+        if min_distance is None and curve.replicates is not None:
+            starts = sorted(curve.distance[kept])[: max(1, int(kept.sum()) - needed - 1)]
+        laws = (
+            curve._law(kept & (curve.distance >= start), offset=offset, offset_bounds=offset_bounds, method=method)
+            for start in starts
+        )
+        first = next(laws)
+        if not first.resolved or not first.settings["missed"]:
+            return first
+        return next((law for law in laws if law.resolved and not law.settings["missed"]), first)
+
+    def _law(
+        self,
+        kept: NDArray[np.bool_],
+        *,
+        offset: bool | Literal["free", "bounded"],
+        offset_bounds: tuple[float, float] | None,
+        method: Literal["ols", "wls", "gls", "robust", "nonlinear"] | None,
+    ) -> "PowerLaw":
+        """The law fitted to these distances."""
+        from l2m.statistics.power_law import fit_power_law
+
+        distance, information = self.distance[kept], self.information[kept]
+        jackknife: dict[str, Any] = {}
+        if self.replicates is not None and self.group_pairs is not None:
+            # A group without pairs anywhere (in the fixed set) left nothing out: it is no replicate.
+            sizes = self.group_pairs[:, kept].sum(axis=1).astype(float)
+            present = sizes > 0
+            jackknife = {
+                "stderr": self.stderr[kept],
+                "covariance": self.covariance[np.ix_(kept, kept)]
+                if self.covariance is not None and method == "gls"
+                else None,
+                "replicates": self.replicates[np.ix_(present, kept)],
+                "group_weights": sizes[present] / sizes.sum(),
+            }
+        law = fit_power_law(
+            distance,
+            information,
+            offset=offset,
+            offset_bounds=offset_bounds,
+            method=method or ("wls" if jackknife else "ols"),
+            **jackknife,
+        )
+        missed: dict[int, float] = {}
+        if jackknife:
+            error = law.misfit_error(jackknife["replicates"])
+            away = law.predict(distance) - information
+            beyond = (np.abs(away) > error) & (np.abs(away) > REMAINING_ERROR * np.abs(information))
+            missed = {
+                int(d): float(part) for d, part in zip(distance[beyond], (away / information)[beyond], strict=True)
+            }
+        note = f"Fitted from d = {distance.min():,} to {distance.max():,}."
+        if missed:
+            worst = max(missed, key=lambda d: abs(missed[d]))
+            note += f" The law does not describe the curve: at d = {worst:,} it is {abs(missed[worst]):.0%} too "
+            note += "high." if missed[worst] > 0 else "low."
+        within = self.within_document
+        about = {
+            "distances": distance,
+            "documents": int(self.documents[kept].min()),
+            "groups": self.settings["groups"],
+            "within_document": None if within is None else float(within[kept].mean()),
+            "missed": missed,
+            "note": note,
+        }
+        return dataclasses.replace(law, unit=self.unit, settings={**law.settings, **about})
+
+    def plot(self, axes: "Axes | None" = None, law: "PowerLaw | None" = None) -> "Axes":
+        """Information, within-document level and, where given, a law with its 95 % band, on log-log axes.
+
+        A value <= 0 is drawn as an open triangle at the lower edge, its upper error bar kept.
+        """
+        from l2m.base.plots import draw_law, new_axes
+
+        curve = self.fixed or self
+        axes = new_axes() if axes is None else axes
+        axes.set(
+            xscale="log", yscale="log", xlabel="distance d (tokens)", ylabel=f"two-point information ({self.unit})"
+        )
+        positive = curve.information > 0
+        error = np.where(np.isfinite(curve.stderr), curve.stderr, 0)
+        lower = np.minimum(error, curve.information * (1 - 1e-3))
+        axes.errorbar(
+            curve.distance[positive],
+            curve.information[positive],
+            yerr=np.stack([lower, error])[:, positive],
+            fmt="o",
+            color="C0",
+            markersize=4,
+            capsize=2,
+            label="I(d), null subtracted" if self.settings["null"] == "exact" else "I(d)",
+        )
+        if curve.within_document is not None:
+            axes.plot(
+                curve.distance, curve.within_document, "--", color="C1", linewidth=1, label="shuffled within documents"
+            )
+        if law is not None:
+            draw_law(axes, law, "C0")
+        negative = np.isfinite(curve.information) & ~positive
+        if negative.any():
+            floor = axes.get_ylim()[0]
+            axes.plot(
+                curve.distance[negative],
+                np.full(negative.sum(), floor),
+                "v",
+                color="C0",
+                fillstyle="none",
+                label="<= 0",
+            )
+        axes.legend(frameon=False, fontsize="small")
+        return axes
+
+    def plot_subsamples(self, axes: "Axes | None" = None) -> "Axes":
+        """Information in an eighth, a quarter and a half of the documents over that in all, by distance: 1 where converged.
+
+        Raises:
+            InputError: the curve has no subsamples.
+        """
+        from matplotlib import colormaps
+
+        from l2m.base.plots import new_axes
+
+        if self.subsample_information is None or self.subsample_stderr is None:
+            raise InputError("subsamples: left out of this curve; expected one measured with subsamples=True")
+        axes = new_axes() if axes is None else axes
+        shares = np.array([1 / parts for parts in SUBSAMPLES.values()])
+        # A ratio to what is not clearly above zero says nothing.
+        clear = np.flatnonzero(self.information > 4 * np.nan_to_num(self.stderr))
+        for place, index in enumerate(clear):
+            axes.errorbar(
+                np.append(shares, 1.0) * 1.02 ** (place - clear.size / 2),  # side by side, not one above the other
+                np.append(self.subsample_information[:, index] / self.information[index], 1.0),
+                yerr=np.append(self.subsample_stderr[:, index] / self.information[index], 0.0),
+                fmt="o-",
+                color=colormaps["viridis"](place / max(1, clear.size)),
+                markersize=3,
+                linewidth=1,
+                label=f"d = {self.distance[index]:,}",
+            )
+        axes.axhline(1, color="black", linewidth=0.8)
+        axes.set_xscale("log", base=2)
+        axes.set(xlabel="share of the documents", ylabel="I(d) / I(d) in all documents")
+        axes.set_xticks([*shares, 1], ["1/8", "1/4", "1/2", "1"])
+        axes.legend(frameon=False, fontsize="x-small", ncols=2)
+        return axes
