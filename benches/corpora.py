@@ -50,15 +50,15 @@ COUNTING = """
 import l2m
 from l2m.counting.ngrams import NgramsJob
 from l2m.counting.tasks import run_in_folder
-from l2m.counting.two_point import TwoPointJob
+from l2m.counting.two_point_job import TwoPointJob
 corpus = l2m.tokenize(paths, tokenizer)
-expected = JOB(corpus).plan()
+expected = JOB(corpus).forecast()
 with tempfile.TemporaryDirectory() as out:
     start, cpu = time.perf_counter(), time.process_time()
     run_in_folder(JOB(corpus), out)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     disk = sum(path.stat().st_size for path in Path(out).rglob("*.json"))
-report(seconds, cpu, disk, predicted=expected.seconds(), predicted_tokens=expected.result_bytes)
+report(seconds, cpu, disk, predicted=expected.seconds(), predicted_tokens=expected.disk_bytes)
 """
 TOKENIZERS = """
 import numpy as np

@@ -266,8 +266,8 @@ pub enum Arrangement {
 }
 
 impl Ranked {
-    /// `spans`: (document bounds, cuts inside it) is given by `segments` in corpus coordinates, ordered by group and, inside a
-    /// group, by position; segments of one document share `limit`. Documents are laid side by side in that order.
+    /// `segments`: first tokens in corpus coordinates, ordered by group and, inside a group, by position; segments of one
+    /// document follow each other and share `limit`. Documents are laid side by side in that order.
     pub fn new<I: Id>(
         tokens: &[I],
         segments: &[Segment],

@@ -21,6 +21,7 @@
 //! - [`near_duplicates`]: sketches of documents, and which repeat a larger one
 //! - [`fingerprint`]: "how many symbols occurred n times", the currency between counting and entropies
 //! - [`pairs`], [`ngrams`]: counting, as tasks over ranges of first tokens whose results add
+//! - [`margins`]: how often each token comes first and second in a pair
 //! - [`null_model`]: the expected information of independent sequences with the observed margins
 //! - [`entropy`]: one estimator per file
 //! - [`power_law`], [`bootstrap`]: fits of curves and their intervals
@@ -33,6 +34,7 @@ pub mod entropy;
 pub mod error;
 pub mod fingerprint;
 pub mod gaussian;
+pub mod margins;
 pub mod monitor;
 pub mod near_duplicates;
 pub mod ngrams;

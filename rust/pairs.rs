@@ -13,11 +13,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use rayon::prelude::*;
 
-use crate::corpus::{Rank, Ranked, Ranks, Segment};
+use crate::corpus::{Rank, Ranked, Ranks};
 use crate::entropy::Estimator;
 use crate::fingerprint::Fingerprint;
 use crate::monitor::Monitor;
-use crate::null_model::expected_joint_entropy;
 use crate::{Error, Result};
 
 /// Counts of the pairs at one distance whose first token is in a task's range.
@@ -87,11 +86,6 @@ pub fn count(
     let firsts: u64 =
         walks.iter().flat_map(|walk| walk.pieces.iter().cloned()).map(|piece| firsts(corpus, piece)).sum();
     monitor.set_total(firsts * distances.len() as u64);
-    if let Some(&most) = corpus.first.frequencies.first()
-        && most >= u32::MAX as u64
-    {
-        return Err(Error::invalid("tokens", format!("an id that occurs {most} times"), "fewer than 2^32 - 1 times"));
-    }
     if corpus.groups > u16::MAX as usize {
         return Err(Error::invalid("groups", corpus.groups.to_string(), "at most 65535"));
     }
@@ -137,7 +131,7 @@ fn summand(estimator: Estimator) -> Result<fn(u64) -> f64> {
 }
 
 /// Alphabets of up to this many ids are counted in one table of id pairs.
-const DENSE: usize = 256;
+pub const DENSE: usize = 256;
 
 /// Most entries of a row: successors at that many distances, one of the entries being the group where there are groups.
 const WIDEST: usize = 16;
@@ -245,12 +239,6 @@ pub fn resident_bytes(corpus: &Ranked) -> u64 {
     corpus.len() as u64 * width * sequences
         + corpus.first.bytes()
         + if sequences > 1 { corpus.second().bytes() } else { 0 }
-}
-
-/// Bytes that `margins` needs on this many threads.
-pub fn margin_bytes(corpus: &Ranked, threads: usize) -> u64 {
-    let both = (corpus.first.len() + corpus.second().len()) as u64;
-    both * 8 * (corpus.groups as u64 + 4 * threads as u64)
 }
 
 /// Lists shorter than this are counted in 16 bits, and their fingerprint grows with the counters.
@@ -368,6 +356,8 @@ struct Worker<'a, T, const W: usize> {
     cursors: Vec<usize>,
     narrow: Vec<u16>,
     wide: Vec<u32>,
+    /// for lists of 2^32 rows or more; empty until there is one
+    widest: Vec<u64>,
     tallies: Vec<Tally>,
     lanes: Vec<T>,
     /// (end, group) of the runs of rows of one group in the list at hand
@@ -384,6 +374,7 @@ impl<'a, T: Rank, const W: usize> Worker<'a, T, W> {
             cursors: Vec::new(),
             narrow: vec![0; seconds + 1],
             wide: vec![0; seconds + 1],
+            widest: Vec::new(),
             tallies: distances.iter().map(|_| Tally::new(task.corpus.groups)).collect(),
             lanes: Vec::new(),
             runs: Vec::new(),
@@ -476,8 +467,11 @@ impl<'a, T: Rank, const W: usize> Worker<'a, T, W> {
                 let lane = Lane { list, lane };
                 if list.len() < LIGHT {
                     tally.add(lane, &mut self.narrow, self.task.increments, &self.runs);
-                } else {
+                } else if u32::try_from(list.len()).is_ok() {
                     tally.add(lane, &mut self.wide, self.task.increments, &self.runs);
+                } else {
+                    self.widest.resize(self.wide.len(), 0);
+                    tally.add(lane, &mut self.widest, self.task.increments, &self.runs);
                 }
                 if list.len() > LIGHT {
                     monitor.advance(0)?;
@@ -555,7 +549,7 @@ impl<T: Rank, const W: usize> Lane<'_, T, W> {
     }
 }
 
-/// A counter of 16 or 32 bits.
+/// A counter of 16, 32 or 64 bits.
 trait Counter: Copy {
     fn get(self) -> u64;
     fn up(&mut self);
@@ -575,7 +569,7 @@ macro_rules! counter {
         fn clear(&mut self) { *self = 0 }
     })* }
 }
-counter!(u16, u32);
+counter!(u16, u32, u64);
 
 struct Counters<'a, C>(&'a mut [C]);
 
@@ -673,172 +667,10 @@ impl Tally {
     }
 }
 
-/// What the margins of the pairs at one distance say, for all pairs and without each group.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Margins {
-    pub x: Fingerprint,
-    pub y: Fingerprint,
-    /// By group; their sum is the number of pairs.
-    pub pairs: Vec<u64>,
-    /// All pairs first, then without group 0, 1, ... (only where there is more than one group).
-    pub levels: Vec<MarginLevel>,
-}
-
-/// NaN where no pair is left, and where the estimator has no exact null.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct MarginLevel {
-    pub entropy_x: f64,
-    pub entropy_y: f64,
-    /// E[H_XY] under independence.
-    pub null_joint: f64,
-}
-
-/// Margins at every distance; `with_null` asks for E[H_XY].
-pub fn margins(
-    corpus: &Ranked,
-    distances: &[usize],
-    estimator: Estimator,
-    with_null: bool,
-    monitor: &Monitor,
-) -> Result<Vec<Margins>> {
-    match &corpus.ranks {
-        Ranks::Narrow(sides) => {
-            margins_of(corpus, &sides.first, sides.second(), distances, estimator, with_null, monitor)
-        }
-        Ranks::Wide(sides) => {
-            margins_of(corpus, &sides.first, sides.second(), distances, estimator, with_null, monitor)
-        }
-    }
-}
-
-fn margins_of<T: Rank>(
-    corpus: &Ranked,
-    first: &[T],
-    second: &[T],
-    distances: &[usize],
-    estimator: Estimator,
-    with_null: bool,
-    monitor: &Monitor,
-) -> Result<Vec<Margins>> {
-    let level = |x: &Fingerprint, y: &Fingerprint| -> Result<MarginLevel> {
-        monitor.advance(0)?;
-        if x.is_empty() {
-            return Ok(MarginLevel { entropy_x: f64::NAN, entropy_y: f64::NAN, null_joint: f64::NAN });
-        }
-        Ok(MarginLevel {
-            entropy_x: estimator.estimate(x, None)?.value,
-            entropy_y: estimator.estimate(y, None)?.value,
-            null_joint: if with_null { expected_joint_entropy(estimator, x, y)? } else { f64::NAN },
-        })
-    };
-    let mut segments = vec![Vec::new(); corpus.groups];
-    corpus.segments.iter().for_each(|segment| segments[segment.group].push(*segment));
-    let regardless: Vec<MarginCounts> = segments
-        .par_iter()
-        .map(|segments| MarginCounts::regardless_of_distance(corpus, first, second, segments, monitor))
-        .collect::<Result<_>>()?;
-    distances
-        .par_iter()
-        .map(|&distance| {
-            let at_distance = |group: usize| {
-                let mut counts = regardless[group].clone();
-                counts.correct(first, second, &segments[group], distance);
-                counts
-            };
-            let mut total = MarginCounts::new(corpus);
-            let mut pairs = Vec::with_capacity(corpus.groups);
-            for group in 0..corpus.groups {
-                let counts = at_distance(group);
-                pairs.push(counts.x.iter().sum());
-                total.add(&counts);
-                monitor.advance(0)?;
-            }
-            let (x, y) = (
-                Fingerprint::from_counts(total.x.iter().copied())?,
-                Fingerprint::from_counts(total.y.iter().copied())?,
-            );
-            let mut levels = vec![level(&x, &y)?];
-            if corpus.groups > 1 {
-                let replicates = (0..corpus.groups).into_par_iter().map(|group| {
-                    let part = at_distance(group);
-                    let left = |all: &[u64], part: &[u64]| {
-                        Fingerprint::from_counts(all.iter().zip(part).map(|(all, part)| all - part))
-                    };
-                    level(&left(&total.x, &part.x)?, &left(&total.y, &part.y)?)
-                });
-                levels.extend(replicates.collect::<Result<Vec<_>>>()?);
-            }
-            Ok(Margins { x, y, pairs, levels })
-        })
-        .collect()
-}
-
-#[derive(Clone)]
-struct MarginCounts {
-    x: Vec<u64>,
-    y: Vec<u64>,
-}
-
-impl MarginCounts {
-    fn new(corpus: &Ranked) -> Self {
-        Self { x: vec![0; corpus.first.len()], y: vec![0; corpus.second().len()] }
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.x.iter_mut().zip(&other.x).for_each(|(sum, count)| *sum += count);
-        self.y.iter_mut().zip(&other.y).for_each(|(sum, count)| *sum += count);
-    }
-
-    /// All tokens of the segments, as both margins at distance 0.
-    fn regardless_of_distance<T: Rank>(
-        corpus: &Ranked,
-        first: &[T],
-        second: &[T],
-        segments: &[Segment],
-        monitor: &Monitor,
-    ) -> Result<Self> {
-        let mut counts = Self::new(corpus);
-        for segment in segments {
-            for start in (segment.start..segment.end).step_by(1 << 22) {
-                let span = start..segment.end.min(start + (1 << 22));
-                change(&mut counts.x, first, span.clone(), 1);
-                change(&mut counts.y, second, span, 1);
-                monitor.advance(0)?;
-            }
-        }
-        Ok(counts)
-    }
-
-    /// From distance 0 to `distance`, at the ends of the segments: that costs d tokens a document instead of all of them.
-    fn correct<T: Rank>(&mut self, first: &[T], second: &[T], segments: &[Segment], distance: usize) {
-        for segment in segments {
-            let all = segment.start..segment.end;
-            let firsts = segment.firsts(distance);
-            change(&mut self.x, first, firsts.end..all.end, -1);
-            if firsts.is_empty() {
-                change(&mut self.y, second, all, -1);
-            } else if distance >= all.len() {
-                change(&mut self.y, second, all, -1);
-                change(&mut self.y, second, firsts.start + distance..firsts.end + distance, 1);
-            } else {
-                change(&mut self.y, second, all.start..all.start + distance, -1);
-                change(&mut self.y, second, all.end..firsts.end + distance, 1);
-            }
-        }
-    }
-}
-
-fn change<T: Rank>(counts: &mut [u64], tokens: &[T], span: Range<usize>, by: i64) {
-    for token in &tokens[span] {
-        let count = &mut counts[token.index()];
-        *count = count.wrapping_add_signed(by);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::corpus::Arrangement;
+    use crate::corpus::{Arrangement, Segment};
     use proptest::prelude::*;
 
     /// Every pair inside a document, in a map: (count, counts by group).
@@ -850,6 +682,21 @@ mod tests {
             }
         }
         counts
+    }
+
+    /// A list too long for 32 bits does not fit a test: here its counters count what those of 32 bits do.
+    #[test]
+    fn counters_of_64_bits_count_what_those_of_32_do() {
+        let list: Vec<[u16; 1]> = (0..LIGHT as u32 * 3).map(|i| [(i * i % 97 % 40) as u16]).collect();
+        let increments = Increments::new(Estimator::Grassberger.summand().unwrap());
+        let runs = [(list.len() / 3, 0), (list.len(), 1)];
+        let lane = Lane { list: &list, lane: 0 };
+        let mut tallies = [Tally::new(2), Tally::new(2)];
+        tallies[0].add(lane, &mut vec![0u32; 41], Some(&increments), &runs);
+        tallies[1].add(lane, &mut vec![0u64; 41], Some(&increments), &runs);
+        let [narrow, wide] = tallies.map(|tally| tally.finish().unwrap());
+        assert_eq!(narrow.fingerprint.total(), list.len() as u64);
+        assert_eq!(narrow, wide);
     }
 
     proptest! {

@@ -7,10 +7,11 @@ from l2m.corpora.near_duplicates import near_duplicates as near_duplicates
 from l2m.corpora.tokenize import tokenize as tokenize
 from l2m.counting.ngrams import NgramCounts as NgramCounts
 from l2m.counting.ngrams import ngrams as ngrams
-from l2m.counting.two_point import TwoPointCurve as TwoPointCurve
-from l2m.counting.two_point import TwoPointJob as TwoPointJob
 from l2m.counting.two_point import mutual_information as mutual_information
 from l2m.counting.two_point import two_point as two_point
+from l2m.counting.two_point_curve import TwoPointCurve as TwoPointCurve
+from l2m.counting.two_point_job import TwoPointJob as TwoPointJob
+from l2m.counting.two_point_job import TwoPointSettings as TwoPointSettings
 from l2m.errors import InputError as InputError
 from l2m.loading import load as load
 from l2m.pipeline.measure import measure as measure

@@ -7,6 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "DENSE",
+    "LONGEST_NGRAM",
+    "REMOVED_UNIT",
     "CurveFitter",
     "GaussianFilter",
     "GaussianLaw",
@@ -22,6 +25,13 @@ __all__ = [
 __version__: str
 
 # --- counting (pairs, n-grams, null model) ---
+
+DENSE: int
+"""Alphabets of up to this many ids are counted in one table of id pairs."""
+REMOVED_UNIT: float
+"""Unit of the integers that say by how much sum n g(n) shrinks without a group."""
+LONGEST_NGRAM: int
+"""The largest order of n-grams."""
 
 _Entries = tuple[NDArray[np.uint64], NDArray[np.uint64]]
 _Segments = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]

@@ -3,13 +3,13 @@
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 
-use super::run::{interruptible, with_threads};
+use super::run::{ONE, Threads, interruptible, with_threads};
 use crate::corpus::{Arrangement, Id, Ranked, Ranks, Segment};
 use crate::entropy::Estimator;
 use crate::fingerprint::Fingerprint;
 use crate::monitor::Monitor;
 use crate::ngrams::{Coded, Entry};
-use crate::{Error, Result, null_model, pairs};
+use crate::{Error, Result, margins, ngrams, null_model, pairs};
 
 /// Calls a generic function with the slice of whatever integer type a numpy array holds.
 macro_rules! with_ids {
@@ -32,6 +32,7 @@ fn contiguous(name: &'static str) -> Error {
 
 type Entries<'py> = (Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>);
 
+/// (distances at once, ranges of first ranks)
 type WalkOf = (usize, Vec<(usize, usize)>);
 type MarginsOf<'py> = (Entries<'py>, Entries<'py>, Vec<u64>, Vec<(f64, f64, f64)>);
 
@@ -67,7 +68,7 @@ impl PairCounter {
         groups: usize,
         arrangement: &str,
         seed: u64,
-        threads: Option<usize>,
+        threads: Option<Threads>,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let arrangement = match arrangement {
@@ -76,14 +77,16 @@ impl PairCounter {
             "cross-document" => Arrangement::CrossDocument { seed },
             other => return Err(Error::invalid("arrangement", other, "given, shuffled or cross-document").into()),
         };
-        let (start, end, limit, group) =
-            (segments.0.as_array(), segments.1.as_array(), segments.2.as_array(), segments.3.as_array());
-        let segments: Vec<Segment> = (0..start.len())
-            .map(|i| Segment {
-                start: start[i] as usize,
-                end: end[i] as usize,
-                limit: limit[i] as usize,
-                group: group[i] as usize,
+        let sides = [&segments.0, &segments.1, &segments.2, &segments.3].map(|side| side.as_array());
+        let number = sides[0].len();
+        if sides.iter().any(|side| side.len() != number || side.iter().any(|&position| position < 0)) {
+            let found = format!("arrays of lengths {:?}", sides.map(|side| side.len()));
+            return Err(Error::invalid("segments", found, "four of one length, without negative entries").into());
+        }
+        let segments: Vec<Segment> = (0..number)
+            .map(|i| {
+                let [start, end, limit, group] = sides.map(|side| side[i] as usize);
+                Segment { start, end, limit, group }
             })
             .collect();
         fn build<I: Id>(
@@ -91,7 +94,7 @@ impl PairCounter {
             segments: &[Segment],
             groups: usize,
             arrangement: Arrangement,
-            threads: Option<usize>,
+            threads: Option<Threads>,
             monitor: &Monitor,
         ) -> Result<Ranked> {
             with_threads(threads, || Ranked::new(tokens, segments, groups, arrangement, monitor))
@@ -115,7 +118,7 @@ impl PairCounter {
         x: &Bound<'_, PyAny>,
         y: &Bound<'_, PyAny>,
         groups: usize,
-        threads: Option<usize>,
+        threads: Option<Threads>,
     ) -> PyResult<Self> {
         let corpus = with_ids!(x, "x", |x| with_ids!(y, "y", |y| interruptible(py, None, |monitor| {
             with_threads(threads, || Ranked::paired(x, y, groups, monitor))
@@ -154,7 +157,7 @@ impl PairCounter {
 
     /// Bytes that stay while counting, and bytes that `margins` needs on this many threads.
     fn bytes(&self, threads: usize) -> (u64, u64) {
-        (pairs::resident_bytes(&self.corpus), pairs::margin_bytes(&self.corpus, threads))
+        (pairs::resident_bytes(&self.corpus), margins::margin_bytes(&self.corpus, threads))
     }
 
     /// Walks over the corpus: (distances at once, ranges of first ranks that a thread holds at a time).
@@ -176,7 +179,7 @@ impl PairCounter {
         high: usize,
         budget: u64,
         estimator: Option<&str>,
-        threads: Option<usize>,
+        threads: Option<Threads>,
         progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Vec<(Entries<'py>, Vec<i128>)>> {
         let estimator: Option<Estimator> = estimator.map(str::parse).transpose()?;
@@ -195,13 +198,13 @@ impl PairCounter {
         distances: Vec<usize>,
         estimator: &str,
         with_null: bool,
-        threads: Option<usize>,
+        threads: Option<Threads>,
     ) -> PyResult<Vec<MarginsOf<'py>>> {
         let estimator: Estimator = estimator.parse()?;
-        let margins = interruptible(py, None, |monitor| {
-            with_threads(threads, || pairs::margins(&self.corpus, &distances, estimator, with_null, monitor))
+        let counted = interruptible(py, None, |monitor| {
+            with_threads(threads, || margins::margins(&self.corpus, &distances, estimator, with_null, monitor))
         })?;
-        Ok(margins
+        Ok(counted
             .into_iter()
             .map(|margins| {
                 let levels =
@@ -250,9 +253,9 @@ impl NgramCounter {
         py: Python<'_>,
         tokens: &Bound<'_, PyAny>,
         offsets: PyReadonlyArray1<'_, i64>,
-        threads: Option<usize>,
+        threads: Option<Threads>,
     ) -> PyResult<Self> {
-        let offsets: Vec<usize> = offsets.as_array().iter().map(|&offset| offset as usize).collect();
+        let offsets: Vec<usize> = offsets.as_array().iter().map(|&offset| usize::try_from(offset).unwrap_or(usize::MAX)).collect();
         let corpus = with_ids!(tokens, "tokens", |ids| interruptible(py, None, |monitor| {
             with_threads(threads, || Coded::new(ids, offsets, monitor))
         })?);
@@ -301,7 +304,7 @@ impl NgramCounter {
         low: usize,
         high: usize,
         budget: u64,
-        threads: Option<usize>,
+        threads: Option<Threads>,
         progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Vec<Entries<'py>>> {
         let fingerprints = interruptible(py, progress, |monitor| {
@@ -313,7 +316,7 @@ impl NgramCounter {
     /// The table of one order over first ids low..high, sorted.
     fn table<'py>(&self, py: Python<'py>, n: usize, low: usize, high: usize) -> PyResult<TableOf<'py>> {
         let entries =
-            interruptible(py, None, |monitor| with_threads(Some(1), || self.corpus.table(n, low..high, monitor)))?;
+            interruptible(py, None, |monitor| with_threads(ONE, || self.corpus.table(n, low..high, monitor)))?;
         Ok(table(py, entries))
     }
 
@@ -325,7 +328,7 @@ impl NgramCounter {
         n: usize,
         k: usize,
         budget: u64,
-        threads: Option<usize>,
+        threads: Option<Threads>,
     ) -> PyResult<TableOf<'py>> {
         let entries = interruptible(py, None, |monitor| {
             with_threads(threads, || self.corpus.most_common(n, k, budget, monitor))
@@ -337,5 +340,8 @@ impl NgramCounter {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<NgramCounter>()?;
     module.add_class::<PairCounter>()?;
+    module.add("DENSE", pairs::DENSE)?;
+    module.add("REMOVED_UNIT", pairs::REMOVED_UNIT)?;
+    module.add("LONGEST_NGRAM", ngrams::LONGEST)?;
     module.add_function(wrap_pyfunction!(expected_joint_entropy, module)?)
 }

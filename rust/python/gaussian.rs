@@ -5,7 +5,7 @@ use std::sync::Arc;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1, PyReadwriteArray1};
 use pyo3::prelude::*;
 
-use super::run::{interruptible, with_threads};
+use super::run::{Threads, interruptible, with_threads};
 use crate::gaussian::{Boundary, Filter, Law, Real, SMALL, Shape};
 use crate::monitor::Monitor;
 use crate::{Error, Result};
@@ -66,7 +66,7 @@ impl GaussianLaw {
         &self,
         py: Python<'py>,
         distances: Vec<usize>,
-        threads: Option<usize>,
+        threads: Option<Threads>,
         progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<(Array<'py>, Array<'py>)> {
         let values = distances.len().saturating_mul(self.0.length());
@@ -88,7 +88,7 @@ impl GaussianLaw {
         head: usize,
         seed: u64,
         first: u64,
-        threads: Option<usize>,
+        threads: Option<Threads>,
         progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<()> {
         let shape = Shape { groups, channels, head };
@@ -105,7 +105,7 @@ impl GaussianLaw {
         py: Python<'py>,
         z: &Bound<'py, PyAny>,
         reverse: bool,
-        threads: Option<usize>,
+        threads: Option<Threads>,
         progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         if let Ok(z) = z.extract::<PyReadonlyArray1<'py, f32>>() {
@@ -128,7 +128,7 @@ impl GaussianLaw {
         mut mean: PyReadwriteArray1<'py, T>,
         shape: Shape,
         (seed, first): (u64, u64),
-        threads: Option<usize>,
+        threads: Option<Threads>,
         progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<()> {
         let (z, mean) = (z.as_slice_mut()?, mean.as_slice_mut()?);
@@ -140,7 +140,7 @@ impl GaussianLaw {
         py: Python<'py>,
         z: &[T],
         reverse: bool,
-        threads: Option<usize>,
+        threads: Option<Threads>,
         progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let mean = run(py, z.len(), threads, progress, |monitor| self.0.conditional_mean(z, reverse, monitor))?;
@@ -152,11 +152,11 @@ impl GaussianLaw {
 fn run<T: Send>(
     py: Python<'_>,
     values: usize,
-    threads: Option<usize>,
+    threads: Option<Threads>,
     progress: Option<&Bound<'_, PyAny>>,
     work: impl FnOnce(&Monitor) -> Result<T> + Send,
 ) -> PyResult<T> {
-    if values <= SMALL && threads != Some(0) {
+    if values <= SMALL {
         return Ok(py.detach(|| work(&Monitor::new()))?);
     }
     interruptible(py, progress, |monitor| with_threads(threads, || work(monitor)))

@@ -3,7 +3,9 @@
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
+use pyo3::Borrowed;
 use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyInt};
 
 use crate::monitor::Monitor;
 use crate::{Error, Result};
@@ -18,10 +20,13 @@ pub fn interruptible<T: Send>(
     let monitor = Monitor::new();
     let (sender, receiver) = channel::<()>();
     std::thread::scope(|scope| {
-        let worker = scope.spawn(|| {
+        let run = || {
             let _finished = sender; // dropped when the work ends, also by a panic: wakes the receiver
             work(&monitor)
-        });
+        };
+        let worker = std::thread::Builder::new().spawn_scoped(scope, run).map_err(|error| {
+            Error::invalid("threads", error.to_string(), "a system that can start one more thread")
+        })?;
         let mut interruption = None;
         // `Receiver` is not `Sync`; handing it over by value and back keeps `detach` happy.
         let mut receiver = receiver;
@@ -57,14 +62,36 @@ pub fn interruptible<T: Send>(
     })
 }
 
-/// Run `work` in a pool of `threads` threads (all cores where none is given).
-pub fn with_threads<T: Send>(threads: Option<usize>, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    if threads == Some(0) {
-        return Err(Error::invalid("threads", "0", "at least 1"));
+/// A number of threads as Python gives it: a whole number, from 1 to four for each core of this machine (64 at least).
+#[derive(Debug, Clone, Copy)]
+pub struct Threads(usize);
+
+impl FromPyObject<'_, '_> for Threads {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let most = (4 * cores).max(64);
+        let number = if given.is_instance_of::<PyInt>() && !given.is_instance_of::<PyBool>() {
+            given.extract::<usize>().ok().filter(|number| (1..=most).contains(number))
+        } else {
+            None
+        };
+        number.map(Self).ok_or_else(|| {
+            let found = given.repr().map_or_else(|_| "another object".to_owned(), |repr| repr.to_string());
+            Error::invalid("threads", found, format!("a whole number from 1 to {most}")).into()
+        })
     }
+}
+
+/// Run `work` in a pool of `threads` threads (all cores where none is given).
+pub fn with_threads<T: Send>(threads: Option<Threads>, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     rayon::ThreadPoolBuilder::new()
-        .num_threads(threads.unwrap_or(0))
+        .num_threads(threads.map_or(0, |threads| threads.0))
         .build()
         .map_err(|error| Error::invalid("threads", error.to_string(), "a number of threads this system can start"))?
         .install(work)
 }
+
+/// One thread, for work that streams.
+pub const ONE: Option<Threads> = Some(Threads(1));

@@ -157,5 +157,5 @@ def test_a_task_out_of_memory_runs_once_more_alone_and_then_stops() -> None:
     assert list(_run(with_less, str, ["a", "b"], {"num_cpus": 1, "num_gpus": 0}, len)) == [("a", "A"), ("b", "B")]
     assert with_less.last == {"a": str, "b": len}
     assert once.started == [("a", 1), ("b", 1), ("c", 1), ("b", 4)]
-    with pytest.raises(l2m.InputError, match="task 'b' is out of memory, alone on its machine too"):
+    with pytest.raises(l2m.InputError, match="task 'b' ran out of memory even alone on its machine"):
         list(_run(FewMemory({"b": 2}), str, ["a", "b", "c"], {"num_cpus": 1, "num_gpus": 0}))

@@ -47,8 +47,8 @@ def slow_remake(description: Any, **options: Any) -> Any:
     kind, run = description["settings"]["job"], job.run
     mark(f"{kind}-made@")
 
-    def slow(task: str) -> Any:
-        mark(f"{kind}@{task}")
+    def slow(task: l2m.counting.tasks.Task) -> Any:
+        mark(f"{kind}@{task.name}")
         time.sleep(0.3)
         return run(task)
 

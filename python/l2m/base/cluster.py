@@ -4,8 +4,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from l2m.errors import InputError
 
@@ -26,25 +25,25 @@ def run_on_ray(
     timeout: float = 10,
     frugal: Callable[[_Task], _Result] | None = None,
 ) -> Iterator[tuple[_Task, _Result]]:
-    """`function(task)` for every task on the machines of a Ray cluster: (task, result) as they are done.
+    """`function(task)` for every task on the machines of a Ray cluster: (task, result) as they finish.
 
-    A task whose worker or node is lost runs again elsewhere. A task whose worker was killed for want of memory runs once more,
-    alone on its machine. Tasks and results travel through Ray and should be small: what is large is read and written by
+    A task whose worker or node is lost runs again elsewhere. A task whose worker ran out of memory is run once more, alone
+    on its machine. Tasks and results travel through Ray and should be small: what is large is read and written by
     the tasks themselves, on storage that all machines share.
 
     Args:
         function: importable on every machine (a function of a module, or `functools.partial` of one).
-        tasks: what to call it with; or a function that gives this for the number of tasks the cluster can run at a time.
+        tasks: what to call it with; or a function from the number of tasks that the cluster can run at a time to the tasks.
         address: "auto" (the cluster that runs here or that RAY_ADDRESS names, else this machine), HOST:PORT of a cluster's head,
             or ray://HOST:PORT.
-        cpus, gpus: what a task uses; its threads are limited to `cpus`. 0 cores: all of the
-            smallest machine. None GPUs: one where there are any.
-        timeout: seconds in which the address must answer.
-        frugal: what runs a task that was out of memory, with less of it; None: `function` once more.
+        cpus, gpus: what a task uses; its threads are limited to `cpus`. 0 cores: all of the smallest machine. None GPUs: one,
+            if the cluster has any.
+        timeout: seconds to wait for an answer from the address.
+        frugal: runs a task that ran out of memory, using less of it; None: `function` again.
 
     Raises:
-        InputError: Ray is not installed, no answer from `address`, bad input that a task found, or a task that runs out of
-            memory alone too, or that loses its worker again and again.
+        InputError: Ray is not installed, no answer from `address`, bad input found by a task, or a task that runs out of memory
+            even alone on its machine, or that loses its worker again and again.
     """
     with _connected(address, timeout) as ray:
         cpus, gpus, room = _room(ray, cpus, gpus)
@@ -117,44 +116,6 @@ def _connect(ray: Any, address: str, timeout: float) -> bool:
     return True
 
 
-class Job(Protocol):
-    """Work cut into named tasks: what `run_job_on_ray` needs of it."""
-
-    def run(self, task: str) -> Any: ...
-
-
-def run_job_on_ray(
-    make: Callable[[], Job],
-    tasks: Sequence[str],
-    address: str,
-    *,
-    cpus: int = 1,
-    frugal: Callable[[], Job] | None = None,
-) -> Iterator[tuple[str, Any]]:
-    """`make().run(task)` for every task: (task, result) as they are done; the caller keeps and adds the results.
-
-    Args:
-        make: importable on every machine, as `functools.partial(TwoPointJob, path_of_the_corpus)`: the job is made once in every
-            worker process, which maps or fetches the corpus itself, so no token travels through Ray.
-        tasks, address, cpus: as in `run_on_ray`.
-        frugal: makes a job that needs less memory, for tasks that ran out of it; None: `make`.
-    """
-    from uuid import uuid4
-
-    run, again = (partial(_run_task, uuid4().hex, maker) for maker in (make, frugal or make))
-    return run_on_ray(run, tasks, address, cpus=cpus, frugal=again)
-
-
-_made: dict[str, Job] = {}
-
-
-def _run_task(run: str, make: Callable[[], Job], task: str) -> Any:
-    if run not in _made:
-        _made.clear()  # a worker that outlives one run holds one corpus, not all of them
-        _made[run] = make()
-    return _made[run].run(task)
-
-
 def _run(
     ray: Any,
     function: Callable[[Any], Any],
@@ -182,8 +143,8 @@ def _run(
                 except ray.exceptions.OutOfMemoryError as error:
                     if alone:
                         raise InputError(
-                            f"ray: task {task!r} is out of memory, alone on its machine too; give a smaller --memory, "
-                            f"or machines with more ({str(error).splitlines()[0]})"
+                            f"ray: task {_name(task)!r} ran out of memory even alone on its machine; use a smaller --memory, "
+                            f"or larger machines ({str(error).splitlines()[0]})"
                         ) from None
                     whole = max(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"])
                     again = call.options(**{**needs, "num_cpus": int(whole)}).remote(
@@ -195,14 +156,17 @@ def _run(
                         raise InputError(str(error.cause)) from None
                     raise
                 except ray.exceptions.RaySystemError as error:
-                    raise InputError(f"ray: task {task!r} was lost with its worker too often ({error})") from None
+                    raise InputError(f"ray: task {_name(task)!r} lost its worker too often ({error})") from None
     finally:
         for reference in running:
             ray.cancel(reference, force=True)
 
 
+def _name(task: Any) -> str:
+    return str(getattr(task, "name", task))
+
+
 def _call(function: Callable[[Any], Any], task: Any, cpus: int) -> Any:
-    os.environ["RAYON_NUM_THREADS"] = str(
-        cpus
-    )  # read by thread pools that start later: those of this worker's first task
+    # Read by thread pools that start later: those of this worker's first task.
+    os.environ["RAYON_NUM_THREADS"] = str(cpus)
     return function(task)

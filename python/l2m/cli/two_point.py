@@ -1,8 +1,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from l2m.cli.work import CountingWork
+
 if TYPE_CHECKING:
-    from l2m.counting.two_point import TwoPointCurve
+    from l2m.counting.two_point_curve import TwoPointCurve
+
+DEFAULT = CountingWork()
 
 
 def two_point(
@@ -17,16 +21,10 @@ def two_point(
     within_document: bool = True,
     cross_document: bool = False,
     subsamples: bool = False,
-    threads: int | None = None,
-    memory: str | None = None,
-    parts: int | None = None,
-    shard: str | None = None,
-    ray: str | None = None,
     min_distance: int | None = None,
     max_distance: int | None = None,
     seed: int = 0,
-    dry_run: bool = False,
-    json: bool = False,
+    work: CountingWork = DEFAULT,
 ) -> None:
     """Two-point mutual information of a corpus at every distance, with error bars and its power law.
 
@@ -35,72 +33,61 @@ def two_point(
     text
         A folder (or its URL) made by l2m tokenize; or UTF-8 files and folders of them.
     out
-        Folder for the tasks' results, two_point.json, two_point.csv and figures. The same command goes on where it
-        stopped. Without it nothing is kept.
+        Folder for the results of tasks, two_point.json, two_point.csv and figures. Run the same command again to resume.
+        Default: nothing is kept.
     tokenizer
         For text: bytes, characters, words, or a Hugging Face tokenizer.
     distances
-        Default: 1, 2, 4, ... as far as at least 8 groups of documents have pairs.
+        Such as 1,2,4. Default: 1, 2, 4, ... as far as at least 8 groups of documents have pairs.
     estimator
-        Of the entropies.
+        Of the entropies: grassberger or plug-in; any of l2m entropy with --null none and --groups 0.
     margins
         pairs: from the pairs themselves; corpus: the paper's 2 H_1 - H_d.
     null
-        exact: subtract the permutation null; none: the paper's, fit a floor instead.
+        exact: subtract the permutation null; none: subtract nothing, as the paper does, and let the fit have an offset.
     groups
         Jackknife groups of whole documents; 0: no error bars.
     within_document
-        Also measure after shuffling the tokens inside documents.
+        Also measure after shuffling the tokens inside each document.
     cross_document
-        Also pair tokens across documents, a check of the null.
+        Also pair tokens of different documents, a check of the null.
     subsamples
-        Also count halves, quarters and eighths of the documents: has I(d) converged?
-    threads
-        Default: all cores. With --ray: cores of a task, default 1, 0 all of a machine. Never changes the result.
-    memory
-        For counting, as 2GiB; with --ray, of each task. Default: what full speed needs. Never changes the result.
-    parts
-        Tasks a count is cut into: 4 times the workers, or more. Default: 8, more from 5e8 tokens on.
-    shard
-        I/N: run only these tasks; all shards may share one --out, else l2m merge joins theirs.
-    ray
-        Run on a Ray cluster whose machines all see the corpus: auto, HOST:PORT or ray://HOST:PORT.
+        Also measure halves, quarters and eighths of the documents, to see whether I(d) has converged.
     min_distance
         Of the fit. Default: the shortest from which a power law describes the curve.
     max_distance
         Of the fit.
     seed
         Of the shuffles.
-    dry_run
-        Print tasks, time, memory and disk, from counting a few percent; write nothing.
-    json
-        Print the result as one JSON object.
     """
-    from l2m.cli.inputs import read_corpus, read_shard
+    from l2m.cli.inputs import read_corpus
     from l2m.cli.output import print_result
-    from l2m.cli.work import check_out, cut, run_job, show_forecast
-    from l2m.counting.two_point import TwoPointJob
+    from l2m.cli.work import check_out, run_job, show_forecast
+    from l2m.counting.two_point_job import TwoPointJob, TwoPointSettings
 
-    own = read_shard(shard, ray)
-    check_out(out, own)
-    corpus = read_corpus(text, tokenizer, None if dry_run else out, sharded=own is not None)
-    job = TwoPointJob(
-        corpus, distances, estimator=estimator, margins=margins, null=null, groups=groups or None, within_document=within_document,
-        cross_document=cross_document, subsamples=subsamples, memory=memory, seed=seed, **cut(out, ray, threads, parts),
+    check_out(out, work)
+    settings = TwoPointSettings(
+        distances=distances, estimator=estimator, margins=margins, null=null, groups=groups or None,
+        within_document=within_document, cross_document=cross_document, subsamples=subsamples, seed=seed,
     )  # fmt: skip
-    if dry_run:
-        return show_forecast(job, own, ray, threads, json)
-    curve = run_job(job, "pairs", out, own, ray, threads)
+    corpus = read_corpus(text, tokenizer, None if work.dry_run else out, sharded=work.share is not None)
+    job = TwoPointJob(corpus, settings, **work.of_job(corpus, out))
+    if work.dry_run:
+        return show_forecast(job, work)
+    curve = run_job(job, work, out, "pairs")
     if curve is None:
-        return print_result({"out": str(out), "shard": shard, "done": False}, json, f"shard {shard} done -> {out}")
-    return show(curve, out, json, min_distance=min_distance, max_distance=max_distance)
+        result = {"out": str(out), "shard": work.shard, "done": False}
+        return print_result(result, work.json, f"shard {work.shard} done -> {out}")
+    return show(curve, out, work.json, min_distance=min_distance, max_distance=max_distance)
 
 
-def show(curve: "TwoPointCurve", out: Path | None, json: bool, **fit: Any) -> None:
-    """Print the curve and its law; keep two_point.json, .csv and figures in `out`."""
+def show(curve: "TwoPointCurve", out: Path | None, json: bool, **fit: int | None) -> None:
+    """Print the curve and its law; write two_point.json, .csv and figures to `out`."""
+    import numpy as np
+
     from l2m.cli.output import print_result
     from l2m.cli.work import keep
-    from l2m.counting.two_point import SUBSAMPLES
+    from l2m.counting.segments import SUBSAMPLES
     from l2m.statistics.power_law import fit_or_reason
 
     law, sentence = fit_or_reason(curve, **fit)
@@ -114,13 +101,19 @@ def show(curve: "TwoPointCurve", out: Path | None, json: bool, **fit: Any) -> No
         "law": None if law is None else law.to_dict(),
         "words": sentence,
     }
-    parts = [] if curve.subsample_information is None else list(curve.subsample_information)
-    rows = [
-        f"{d:>8,} {pairs:>16,} {value:>10.5f} {error:>9.5f}" + "".join(f" {part[index]:>10.5f}" for part in parts)
-        for index, (d, pairs, value, error) in enumerate(
-            zip(curve.distance, curve.pairs, curve.information, curve.stderr, strict=True)
-        )
-    ]
-    head = f"{'d':>8} {'pairs':>16} {'I (nats)':>10} {'error':>9}"
-    head += "".join(f" {f'in 1/{share}':>10}" for share in SUBSAMPLES.values()) if parts else ""
-    print_result(result, json, "\n".join([head, *rows, sentence]))
+    columns = [(f"I ({curve.unit})", curve.information), ("error", curve.stderr)]
+    if curve.fixed is not None:
+        places = np.flatnonzero(np.isin(curve.distance, curve.fixed.distance))  # in the same order
+        for name, values in (("I of fit", curve.fixed.information), ("error", curve.fixed.stderr)):
+            columns.append((name, np.full(len(curve), np.nan)))
+            columns[-1][1][places] = values
+        few, all_of_them = int(curve.fixed.documents.max()), int(curve.settings["documents"])
+        sentence = f"I of fit: over the {few:,} of {all_of_them:,} documents that have pairs at all of its distances.\n{sentence}"
+    if curve.subsample_information is not None:
+        names = (f"in 1/{share}" for share in SUBSAMPLES.values())
+        columns += zip(names, curve.subsample_information, strict=True)
+    lines = [f"{'d':>8} {'pairs':>16} " + " ".join(f"{name:>10}" for name, _ in columns)]
+    for index, (distance, pairs) in enumerate(zip(curve.distance, curve.pairs, strict=True)):
+        cells = (f"{values[index]:>10.5f}" for _, values in columns)
+        lines.append(f"{distance:>8,} {pairs:>16,} " + " ".join(cells))
+    print_result(result, json, "\n".join([*lines, sentence]))

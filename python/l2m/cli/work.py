@@ -1,17 +1,23 @@
-"""How commands run a job that is cut into tasks: here, a share of it, on a cluster; and what they keep of it."""
+"""How commands run a job that is cut into tasks: here, one shard of it, or on a cluster; and which files they keep."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from cyclopts import Parameter
 
+from l2m.base.checks import whole
 from l2m.cli.inputs import read_shard
 from l2m.errors import InputError
 
 if TYPE_CHECKING:
-    from l2m.counting.tasks import Job
+    from l2m.base.records import Record
+    from l2m.corpora.corpus import Corpus
+    from l2m.counting.tasks import Job, Task
+
+T = TypeVar("T", bound="Task")
+Answer = TypeVar("Answer")
 
 
 @Parameter(name="*")
@@ -42,92 +48,104 @@ class CountingWork(Work):
     """`Work` of the counting commands."""
 
     memory: str | None = None
-    """For counting, such as 2GiB; with --ray, of each task. Default: what full speed takes. Never changes the result."""
+    """Of the whole process, the mapped tokens apart, such as 2GiB; with --ray, of each worker. Default: what full speed takes.
+    Never changes the result."""
     parts: int | None = None
     """Tasks that a count is cut into: 4 for each worker, or more. Default: 8; more from 5e8 tokens on."""
 
+    def of_job(self, corpus: "Corpus", out: Path | None) -> "JobOptions":
+        """How a job runs: in one task if nothing is kept or shared, on one core of a Ray cluster if none are named.
 
-def cut(out: Path | None, ray: str | None, threads: int | None, parts: int | None) -> dict[str, Any]:
-    """`threads` and `parts` of a job: one task where nothing is kept or shared, a core for a task on Ray."""
-    return {
-        "threads": 1 if ray and threads is None else threads or None,
-        "parts": parts if parts or out or ray else 1,
-    }
+        `--memory` is the memory of the whole process: what it takes already, the mapped tokens apart, is not for counting.
+        """
+        from l2m.base.process import own_memory
+
+        alone = out is None and self.ray is None
+        return {
+            "threads": self.cpus or None if self.ray is not None else self.threads,
+            "memory": self.memory,
+            "reserved": own_memory(corpus.tokens),
+            "parts": 1 if self.parts is None and alone else self.parts,
+        }
+
+    @property
+    def cpus(self) -> int:
+        """Cores of a task on Ray; 0: all of a machine."""
+        return 1 if self.threads is None else whole("threads", self.threads, 0, 1 << 16)
 
 
-def run_job(
-    job: "Job",
-    unit: str,
-    out: Path | None,
-    shard: tuple[int, int] | None,
-    ray: str | None,
-    threads: int | None,
-) -> Any | None:
+class JobOptions(TypedDict):
+    """How a job runs, for the jobs of `l2m.counting`."""
+
+    threads: int | None
+    memory: str | None
+    reserved: int
+    parts: int | None
+
+
+def run_job(job: "Job[T, Answer]", work: CountingWork, out: Path | None, unit: str) -> "Answer | None":
     """The job's answer; None while other shards are still missing in `out`.
 
     Args:
         unit: of the progress in memory.
-        threads: cores of a task on Ray; None: one.
     """
     from l2m.base.progress import progress_bar
     from l2m.cli.output import only_results_on_stdout
     from l2m.counting.tasks import run_in_folder, run_tasks
 
-    cpus = 1 if threads is None else threads
     with (
-        progress_bar("counting", unit if out is None and ray is None else "tasks") as progress,
+        progress_bar("counting", unit if out is None and work.ray is None else "tasks") as progress,
         only_results_on_stdout(),
     ):
         if out is not None:
-            return run_in_folder(job, out, shard, progress, ray=ray, cpus=cpus)
-        if ray is None:
+            return run_in_folder(job, out, work.share, progress, ray=work.ray, cpus=work.cpus)
+        if work.ray is None:
             return job.run_all(progress)
-        results: dict[str, Any] = {}
-        for task, result in run_tasks(job, job.tasks, ray, cpus=cpus):
+        results: dict[Any, Any] = {}
+        for task, result in run_tasks(job, job.tasks, work.ray, cpus=work.cpus):
             results[task] = result
             if progress is not None:
                 progress(len(results), len(job.tasks))
         return job.combine(results)
 
 
-def show_forecast(job: "Job", shard: tuple[int, int] | None, ray: str | None, threads: int | None, json: bool) -> None:
+def show_forecast(job: "Job[Any, Any]", work: CountingWork) -> None:
     """Print what a run will take: here, in this shard, or on a Ray cluster."""
     from l2m.cli.output import only_results_on_stdout, print_result
 
     forecast, workers, where = job.forecast(), 1, "here"
-    if ray is not None:
+    if work.ray is not None:
         from l2m.base.cluster import workers_on_ray
 
         with only_results_on_stdout():
-            workers = workers_on_ray(ray, cpus=1 if threads is None else threads)
+            workers = workers_on_ray(work.ray, cpus=work.cpus)
         where = f"on {workers} workers"
-    elif shard is not None:
-        where = f"in shard {shard[0]}/{shard[1]}"
+    elif work.shard is not None:
+        where = f"in shard {work.shard}"
     [(unit, amount)] = forecast.work.items()
     words = (
-        f"{len(forecast.tasks)} tasks, {amount:,} {unit}: about {forecast.seconds(workers, shard):,.1f} s {where}, "
-        f"{forecast.threads} threads each; memory beside the mapped tokens {(forecast.memory_bytes or 0) / 2**30:.2f} GiB a "
-        f"worker, --memory {_ceil_mib(forecast.least_memory_bytes or 0)}MiB at the least (slower); "
-        f"disk {(forecast.disk_bytes or 0) / 2**20:.1f} MiB"
+        f"{len(forecast.tasks)} tasks, {amount:,} {unit}: about {forecast.seconds(workers, work.share):,.1f} s {where} on "
+        f"{forecast.threads} threads; memory {_mib(forecast.memory_bytes)} MiB a worker, mapped tokens apart; --memory "
+        f"{_mib(forecast.least_memory_bytes)}MiB or more, less being slower; disk {_mib(forecast.disk_bytes)} MiB"
     )
-    if ray is not None and len(forecast.tasks) < 4 * workers:
-        words += (
-            f"; --parts {-(-4 * workers * job.options['parts'] // len(forecast.tasks))} would keep all workers busy"
-        )
-    print_result(forecast.to_dict(workers, shard), json, words)
+    if work.ray is not None and len(forecast.tasks) < 4 * workers:
+        parts = -(-4 * workers * job.options["parts"] // len(forecast.tasks))
+        words += f"; use --parts {parts} to keep all workers busy"
+    print_result(forecast.to_dict(workers, work.share), work.json, words)
 
 
-def _ceil_mib(size: int) -> int:
-    return -(-size // 2**20)
+def _mib(size: int | None) -> str:
+    return f"{-(-(size or 0) // 2**20)}"
 
 
-def check_out(out: Path | None, shard: tuple[int, int] | None) -> None:
-    if shard is not None and out is None:
+def check_out(out: Path | None, work: Work) -> None:
+    """Refuse a shard that has no folder for its results."""
+    if work.share is not None and out is None:
         raise InputError("out: not named; expected the folder in which a shard keeps its results")
 
 
-def keep(answer: Any, out: Path, name: str, figures: Mapping[str, Callable[[Any], Any]]) -> None:
-    """NAME.csv, the figures (by name, what draws each on axes) where matplotlib is installed, and NAME.json last."""
+def keep(answer: "Record", out: Path, name: str, figures: Mapping[str, Callable[[Any], Any]]) -> None:
+    """Write NAME.csv, the figures (name: what draws it on axes) if matplotlib is installed, and NAME.json last."""
     from importlib.util import find_spec
 
     from l2m.base import plots

@@ -113,7 +113,11 @@ def check_margins(result: object, distances: int, groups: int) -> None:
         if not isinstance(rows, list) or len(rows) != (1 + groups if groups > 1 else 1):
             raise InputError("levels: other rows than one for all pairs and one for each group")
         for row in rows:
-            if not isinstance(row, list) or len(row) != 3 or not all(item is None or type(item) is float for item in row):
+            if (
+                not isinstance(row, list)
+                or len(row) != 3
+                or not all(item is None or type(item) is float for item in row)
+            ):
                 raise InputError("levels: a row that is not three numbers")
 
 

@@ -1,6 +1,7 @@
 """Results of counting tasks as they are kept: plain JSON, checked before anything is built from it."""
 
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ def check_entries(counts: object, symbols: object) -> None:
     check_numbers("symbols", symbols, low=1)
     assert isinstance(counts, list)
     assert isinstance(symbols, list)
-    if len(counts) != len(symbols) or any(later <= earlier for earlier, later in zip(counts, counts[1:], strict=False)):
+    if len(counts) != len(symbols) or any(later <= earlier for earlier, later in pairwise(counts)):
         raise InputError("counts: not ascending, or not as many as symbols")
     if sum(count * number for count, number in zip(counts, symbols, strict=True)) >= 1 << 63:
         raise InputError("counts: a sum of 2^63 or more")

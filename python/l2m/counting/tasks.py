@@ -22,6 +22,7 @@ from l2m.base import checks
 from l2m.base.files import json_hash, read_json, write_json
 from l2m.base.folders import clear_temporaries, first_difference, require_own, require_same
 from l2m.base.forecast import Forecast
+from l2m.base.process import own_memory
 from l2m.base.progress import Progress
 from l2m.corpora.corpus import Corpus
 from l2m.errors import InputError
@@ -59,6 +60,10 @@ class Job(Protocol[T, Answer]):
     @property
     def memory(self) -> int | None:
         """The budget in bytes."""
+
+    @property
+    def reserved(self) -> int:
+        """Bytes of the budget that other things in this process take; 0 if the budget is for counting alone."""
 
     @property
     def least_memory(self) -> int:
@@ -152,7 +157,10 @@ def run_tasks(
         make = partial(remake, describe(job))
         run, again = (
             partial(_run_task, uuid4().hex, maker)
-            for maker in (partial(make, memory=job.memory), partial(make, frugal=True))
+            for maker in (
+                partial(make, memory=job.memory, whole_process=job.reserved > 0),
+                partial(make, frugal=True, whole_process=job.reserved > 0),
+            )
         )
         yield from run_on_ray(run, tasks, ray, cpus=cpus, frugal=again)
 
@@ -177,11 +185,17 @@ def describe(job: Job[Any, Any]) -> dict[str, Any]:
 
 
 def remake(
-    description: Mapping[str, Any], *, corpus: Corpus | None = None, memory: int | None = None, frugal: bool = False
+    description: Mapping[str, Any],
+    *,
+    corpus: Corpus | None = None,
+    memory: int | None = None,
+    whole_process: bool = False,
+    frugal: bool = False,
 ) -> Job[Any, Any]:
     """The job that was described, on the corpus where it was, or on this copy of it.
 
     Args:
+        memory: in bytes, of the whole process with `whole_process`.
         frugal: with the least memory.
 
     Raises:
@@ -195,7 +209,9 @@ def remake(
         try:
             corpus = Corpus.open(folder)
         except InputError as error:
-            raise InputError(f"{error}; the job needs its corpus there: if it was moved, name it with --corpus") from None
+            raise InputError(
+                f"{error}; the job needs its corpus there: if it was moved, name it with --corpus"
+            ) from None
     if corpus.hash != settings.get("corpus"):
         raise InputError(
             f"{corpus.folder}: corpus {corpus.hash!r}, but {settings.get('corpus')!r} when the job began; "
@@ -203,14 +219,17 @@ def remake(
         )
     module, name = _JOBS[settings["job"]]
     kind = getattr(import_module(module), name)
-    job: Job[Any, Any] = kind.remake(corpus, description["options"], memory=memory)
+    reserved = own_memory(corpus.tokens) if whole_process else 0
+    job: Job[Any, Any] = kind.remake(corpus, description["options"], memory=memory, reserved=reserved)
     if difference := first_difference(settings, job.settings):
         name, expected, found = difference
         raise InputError(
             f"{corpus.folder}: {name} {found!r}, but {expected!r} when the job began; "
             "expected the same corpus and version of l2m"
         )
-    return kind.remake(corpus, description["options"], memory=job.least_memory) if frugal else job  # type: ignore[no-any-return]
+    if frugal:
+        job = kind.remake(corpus, description["options"], memory=job.least_memory, reserved=reserved)
+    return job
 
 
 def merge_folders(
@@ -307,7 +326,9 @@ def read_description(folder: Path) -> dict[str, Any]:
         or not (corpus is None or (isinstance(corpus, str) and "\0" not in corpus))
         or settings.get("job") not in tuple(_JOBS)
     ):
-        raise InputError(f"{path}: damaged or edited: no settings, options and corpus of a job; remove it and run the job again")
+        raise InputError(
+            f"{path}: damaged or edited: no settings, options and corpus of a job; remove it and run the job again"
+        )
     return held
 
 
@@ -416,7 +437,9 @@ def _read(job: Job[T, Any], folder: Path, task: T) -> Any:
             raise InputError(f"the result of task {value.get('task')!r} in schema {value.get('schema')!r}")
         job.check(task, value["result"])
     except InputError as error:
-        raise InputError(f"{path}: not the result of this task ({error}); remove it and run the same command again") from None
+        raise InputError(
+            f"{path}: not the result of this task ({error}); remove it and run the same command again"
+        ) from None
     return value["result"]
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from l2m.base import checks
 from l2m.base.records import Record
 from l2m.counting.segments import ENOUGH_GROUPS, SUBSAMPLES
 from l2m.errors import InputError
@@ -28,29 +29,29 @@ class TwoPointCurve(Record):
 
     Attributes:
         distance: int64, d.
-        information: raw - null. Zero in expectation for independent tokens; a value <= 0 is a legal observation. What
-            remains is a downward error proportional to the information itself, 11 to 16 % at 1e8 pairs.
-        stderr: delete-one-group jackknife over documents (delete-m_j weights, a null per replicate); sampling only.
+        information: raw - null. Zero in expectation for independent tokens, so single values may be negative. It remains too
+            small in proportion to itself, by 11 to 16 % at 1e8 pairs.
+        stderr: delete-one-group jackknife over documents (delete-m_j weights, a null per replicate); sampling error only.
         covariance: (distances, distances), of the same jackknife; None without groups.
         raw: entropy_x + entropy_y - entropy_xy.
         null: expectation of `raw` for independent tokens with these margins; zero with null="none".
         pairs, distinct: uint64, pairs and different pairs.
         entropy_x, entropy_y, entropy_xy: entropies of first token, second token and pair.
-        within_document: information after the tokens were shuffled inside every document, null subtracted: what merely
-            being in one document tells. None where it was left out.
+        within_document: information after shuffling the tokens inside every document, null subtracted: what two tokens share
+            merely because they are in the same document. None if it was not measured.
         within_document_stderr: its jackknife standard error.
-        cross_document: information between the first token and one drawn from other documents, null subtracted: zero up to
-            noise, a check. None where it was left out.
+        cross_document: information between the first token and one drawn from other documents, null subtracted. A check: zero
+            up to noise. None if it was not measured.
         documents: int64, documents that contribute pairs.
         contributing: int64, jackknife groups that contribute pairs.
         replicates: (groups, distances), information without each group; None without groups.
         group_pairs: (groups, distances), pairs of each group.
         subsample_information: (3, distances), information in an eighth, a quarter and a half of the documents, each with its own
-            null: the mean over all 8, 4, 2 parts of the corpus. It rises to `information` and shows how far that has
-            converged. nan where a part has no pairs; None where it was left out.
+            null: the mean over all 8, 4, 2 parts of the corpus. It rises towards `information` and shows how far that has
+            converged. nan if a part has no pairs; None if it was not measured.
         subsample_stderr: standard error of those means, from the scatter of the parts.
         fixed: the same curve over the one set of documents that a fit uses (those that contribute at every distance
-            fitted); None where these are all documents.
+            fitted); None if these are all documents.
     """
 
     kind: ClassVar[str] = "two-point"
@@ -100,7 +101,7 @@ class TwoPointCurve(Record):
 
     @property
     def fittable(self) -> NDArray[np.bool_]:
-        """Distances that may enter a fit: enough groups contribute (without groups: any pairs), by the same documents."""
+        """(distances,) Which may enter a fit: enough groups have pairs there (without groups: any pairs), of the same documents."""
         enough = self.pairs > 0 if self.replicates is None else self.contributing >= ENOUGH_GROUPS
         same = self.documents == self.documents.max(initial=0) if self.replicates is not None else enough
         return enough & same
@@ -114,34 +115,36 @@ class TwoPointCurve(Record):
         min_distance: int | None = None,
         max_distance: int | None = None,
     ) -> "PowerLaw":
-        """Fit amplitude * d**exponent + offset over the distances that one set of documents carries.
+        """Fit amplitude * d**exponent + offset over distances at which the same documents have pairs: to the curve `fixed`, if
+        there is one, else to this curve.
 
-        By default in linear space with weights 1/stderr^2, any sign of the offset, everything refitted in every jackknife
+        By default in linear space with weights 1/stderr^2, an offset of any sign, everything refitted in every jackknife
         replicate. Compare the offset with `within_document`: what is left at any distance is the documents' identity.
-        `.resolved` is False, and the exponent nan, where the amplitude is within 2 standard errors of 0.
-        `.settings["distances"]` are those fitted, `.settings["missed"]` those at which the law does not describe the curve.
+        `.resolved` is False, and the exponent nan, if the amplitude is within 2 standard errors of 0.
+        `.settings["distances"]` are those fitted, `.settings["documents"]` the number of documents with pairs at all of them, and
+        `.settings["missed"]` the distances at which the law does not describe the curve.
 
         Args:
             offset, offset_bounds, method: see `l2m.fit_power_law`; method None: "wls", without groups "ols". The paper's own
                 fit is offset="bounded", method="ols" of a curve with margins="corpus", null="none".
             min_distance, max_distance: fit only these. min_distance None: the shortest distance from which the law misses no
                 value by both more than 10 % of it and more than chance allows. (In text the first few tokens, a word or a
-                phrase, follow a law of their own.) Where there is none with two distances more than parameters, and without
-                error bars: all distances.
+                phrase, follow a law of their own.) All distances if no start leaves two distances more than parameters, or
+                without error bars.
 
         Raises:
             InputError: fewer distances than the law has parameters, with at least 8 contributing groups each.
         """
+        for name, bound in (("min_distance", min_distance), ("max_distance", max_distance)):
+            if bound is not None:
+                checks.whole(name, bound, 1)
         curve = self.fixed or self
         kept = curve.fittable & (curve.distance >= (min_distance or 1))
         if max_distance is not None:
             kept &= curve.distance <= max_distance
         needed = 3 if offset else 2
         if kept.sum() < needed:
-            raise InputError(
-                f"distances: {int(kept.sum())} at which at least {ENOUGH_GROUPS} groups of the same documents have pairs;"
-                f" expected {needed} or more for a fit"
-            )
+            raise InputError(f"distances: {_few(int(kept.sum()))} pairs in {_whom(curve)}; a fit needs {needed}")
         starts = [0]
         if min_distance is None and curve.replicates is not None:
             starts = sorted(curve.distance[kept])[: max(1, int(kept.sum()) - needed - 1)]
@@ -212,41 +215,37 @@ class TwoPointCurve(Record):
         return dataclasses.replace(law, unit=self.unit, settings={**law.settings, **about})
 
     def plot(self, axes: "Axes | None" = None, law: "PowerLaw | None" = None) -> "Axes":
-        """Information, within-document level and, where given, a law with its 95 % band, on log-log axes.
+        """The curve on log-log axes: information, the level within documents and, if given, a law with its 95 % band.
 
-        A value <= 0 is drawn as an open triangle at the lower edge, its upper error bar kept.
+        Filled points are `information`, over all documents. If a fit uses fewer documents (`fixed`), their information is drawn
+        in open squares: these are the points that the law is fitted to. A value <= 0 is an open triangle at the lower edge.
         """
         from l2m.base.plots import draw_law, new_axes
 
-        curve = self.fixed or self
         axes = new_axes() if axes is None else axes
         axes.set(
             xscale="log", yscale="log", xlabel="distance d (tokens)", ylabel=f"two-point information ({self.unit})"
         )
-        positive = curve.information > 0
-        error = np.where(np.isfinite(curve.stderr), curve.stderr, 0)
-        lower = np.minimum(error, curve.information * (1 - 1e-3))
-        axes.errorbar(
-            curve.distance[positive],
-            curve.information[positive],
-            yerr=np.stack([lower, error])[:, positive],
-            fmt="o",
-            color="C0",
-            markersize=4,
-            capsize=2,
-            label="I(d), null subtracted" if self.settings["null"] == "exact" else "I(d)",
-        )
-        if curve.within_document is not None:
+        name = "I(d), null subtracted" if self.settings["null"] == "exact" else "I(d)"
+        if self.fixed is None:
+            self._draw_points(axes, name, fmt="o", color="C0", markersize=4)
+        else:
+            self._draw_points(axes, f"{name}: all documents", fmt="o", color="C0", markersize=4)
+            self.fixed._draw_points(
+                axes, f"{name}: {self.fixed.documents.max():,} documents of the fit",
+                fmt="s", color="C2", markersize=6, fillstyle="none",
+            )  # fmt: skip
+        if self.within_document is not None:
             axes.plot(
-                curve.distance, curve.within_document, "--", color="C1", linewidth=1, label="shuffled within documents"
+                self.distance, self.within_document, "--", color="C1", linewidth=1, label="shuffled within documents"
             )
         if law is not None:
-            draw_law(axes, law, "C0")
-        negative = np.isfinite(curve.information) & ~positive
+            draw_law(axes, law, "C0" if self.fixed is None else "C2")
+        negative = np.isfinite(self.information) & (self.information <= 0)
         if negative.any():
             floor = axes.get_ylim()[0]
             axes.plot(
-                curve.distance[negative],
+                self.distance[negative],
                 np.full(negative.sum(), floor),
                 "v",
                 color="C0",
@@ -256,8 +255,22 @@ class TwoPointCurve(Record):
         axes.legend(frameon=False, fontsize="small")
         return axes
 
+    def _draw_points(self, axes: "Axes", label: str, **style: Any) -> None:
+        """The values above zero with their error bars."""
+        positive = self.information > 0
+        error = np.where(np.isfinite(self.stderr), self.stderr, 0)
+        lower = np.minimum(error, self.information * (1 - 1e-3))
+        axes.errorbar(
+            self.distance[positive],
+            self.information[positive],
+            yerr=np.stack([lower, error])[:, positive],
+            capsize=2,
+            label=label,
+            **style,
+        )
+
     def plot_subsamples(self, axes: "Axes | None" = None) -> "Axes":
-        """Information in an eighth, a quarter and a half of the documents over that in all, by distance: 1 where converged.
+        """Information in an eighth, a quarter and a half of the documents, divided by that in all, by distance: 1 when converged.
 
         Raises:
             InputError: the curve has no subsamples.
@@ -267,11 +280,13 @@ class TwoPointCurve(Record):
         from l2m.base.plots import new_axes
 
         if self.subsample_information is None or self.subsample_stderr is None:
-            raise InputError("subsamples: left out of this curve; expected one measured with subsamples=True")
+            raise InputError("subsamples: not measured in this curve; expected one measured with subsamples=True")
         axes = new_axes() if axes is None else axes
         shares = np.array([1 / parts for parts in SUBSAMPLES.values()])
         # A ratio to what is not clearly above zero says nothing.
         clear = np.flatnonzero(self.information > 4 * np.nan_to_num(self.stderr))
+        if not clear.size:
+            axes.set_title("no distance has information clearly above zero", fontsize="small")
         for place, index in enumerate(clear):
             axes.errorbar(
                 np.append(shares, 1.0) * 1.02 ** (place - clear.size / 2),  # side by side, not one above the other
@@ -287,5 +302,14 @@ class TwoPointCurve(Record):
         axes.set_xscale("log", base=2)
         axes.set(xlabel="share of the documents", ylabel="I(d) / I(d) in all documents")
         axes.set_xticks([*shares, 1], ["1/8", "1/4", "1/2", "1"])
-        axes.legend(frameon=False, fontsize="x-small", ncols=2)
+        if clear.size:
+            axes.legend(frameon=False, fontsize="x-small", ncols=2)
         return axes
+
+
+def _few(number: int) -> str:
+    return "none has" if number == 0 else f"only {number} {'has' if number == 1 else 'have'}"
+
+
+def _whom(curve: TwoPointCurve) -> str:
+    return f"at least {ENOUGH_GROUPS} groups of the same documents" if curve.replicates is not None else "this range"

@@ -18,7 +18,8 @@ from l2m.base.progress import progress_bar
 from l2m.corpora.corpus import Corpus
 from l2m.corpora.sources import Sources
 from l2m.corpora.tokenize import tokenize
-from l2m.counting.two_point import TwoPointCurve, two_point
+from l2m.counting.two_point import two_point
+from l2m.counting.two_point_curve import TwoPointCurve
 from l2m.errors import InputError
 from l2m.pipeline.measurement import Domain, Measurement
 from l2m.pipeline.page import figures, render

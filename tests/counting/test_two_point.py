@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import l2m
+from markov import markov, markov_information
 
 documents_of_ids = st.lists(
     st.lists(st.integers(0, 5), max_size=30).map(lambda ids: np.array(ids, np.int64)), min_size=1, max_size=12
@@ -30,31 +31,6 @@ def reference_information(documents, distance, estimator="grassberger"):
         y[b] += count
     entropy = [l2m.entropy(list(table.values()), estimator).value for table in (x, y, pairs)]
     return entropy[0] + entropy[1] - entropy[2], sum(pairs.values()), len(pairs)
-
-
-def markov(transition, length, seed):
-    """A stationary chain of `length` tokens."""
-    random = np.random.default_rng(seed)
-    cumulative = np.cumsum(transition, axis=1)
-    uniform = random.random(length)
-    tokens = np.empty(length, np.int64)
-    state = random.choice(len(transition), p=stationary(transition))
-    for i in range(length):
-        tokens[i] = state
-        state = int(np.searchsorted(cumulative[state], uniform[i]))
-    return np.minimum(tokens, len(transition) - 1)
-
-
-def stationary(transition):
-    values, vectors = np.linalg.eig(np.array(transition).T)
-    vector = np.real(vectors[:, np.argmax(np.real(values))])
-    return vector / vector.sum()
-
-
-def markov_information(transition, distance):
-    """I(X_i; X_{i+d}) = sum_ab pi_a P^d_ab log(P^d_ab / pi_b)."""
-    law, power = stationary(transition), np.linalg.matrix_power(np.array(transition), distance)
-    return float((law[:, None] * power * np.log(power / law[None, :])).sum())
 
 
 @settings(max_examples=150, deadline=None)
@@ -251,175 +227,6 @@ def test_bad_arguments_are_named(arguments, message):
 def test_bad_tokens_are_named(tokens):
     with pytest.raises(l2m.InputError):
         l2m.two_point(np.array(tokens))
-
-
-@settings(max_examples=100, deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 3)), min_size=1, max_size=200),
-    st.sampled_from([np.int8, np.int16, np.int32, np.int64]),
-    st.sampled_from([np.uint8, np.uint16, np.uint32, np.uint64]),
-)
-def test_mutual_information_of_two_arrays(pairs, first, second):
-    x, y = (np.array(side) for side in zip(*pairs, strict=True))
-    tables = (np.unique(x, return_counts=True)[1], np.unique(y, return_counts=True)[1], list(Counter(pairs).values()))
-    entropy = [l2m.entropy(table).value for table in tables]
-    estimate = l2m.mutual_information(x.astype(first), y.astype(second), null="none")
-    assert estimate.value == pytest.approx(entropy[0] + entropy[1] - entropy[2], abs=1e-12)
-    # Labels are names: other names, far apart or negative, change nothing.
-    renamed = l2m.mutual_information(x * 10**15, -y, null="none")
-    assert (renamed.value, renamed.stderr) == pytest.approx((estimate.value, estimate.stderr), abs=1e-12, nan_ok=True)
-
-
-def test_mutual_information_subtracts_what_scikit_learn_expects():
-    from sklearn.metrics import mutual_info_score
-    from sklearn.metrics.cluster import contingency_matrix, expected_mutual_information
-
-    random = np.random.default_rng(8)
-    x, y = random.integers(0, 12, 300), random.integers(0, 9, 300)
-    expected = expected_mutual_information(contingency_matrix(x, y, sparse=True), 300)
-    estimate = l2m.mutual_information(x, y, estimator="plug-in")
-    assert estimate.settings["null_level"] == pytest.approx(expected, abs=1e-10)
-    assert estimate.value == pytest.approx(mutual_info_score(x, y) - expected, abs=1e-10)
-
-
-def test_mutual_information_refuses_what_is_not_two_lists_of_labels():
-    for x, y in (([1.0], [1]), ([1, 2], [1]), ([], []), ([[1]], [1]), (["a"], ["b"])):
-        with pytest.raises(l2m.InputError):
-            l2m.mutual_information(x, y)
-
-
-def test_a_memory_budget_does_not_change_the_bytes_and_one_too_small_says_what_is_needed(tmp_path):
-    documents = list(np.random.default_rng(9).integers(0, 600, (20, 10_000)))
-    l2m.two_point(documents).save(tmp_path / "free")
-    for memory in ("4MiB", "8MiB"):
-        l2m.two_point(documents, memory=memory).save(tmp_path / memory)
-        assert (tmp_path / memory).read_bytes() == (tmp_path / "free").read_bytes()
-    with pytest.raises(l2m.InputError, match=r"memory: 1,000 bytes; this corpus needs at least [\d,]+ bytes"):
-        l2m.two_point(documents, memory=1000)
-
-
-@pytest.mark.parametrize("ids", [60, 400])
-def test_tasks_in_folders_add_to_the_same_bytes(tmp_path, ids):
-    """Shards run apart and in any order; a damaged result and another job's folder are named."""
-    from l2m.counting.tasks import merge_folders, run_in_folder
-
-    documents = list(np.random.default_rng(10).integers(0, ids, (12, 500)))
-    job = l2m.TwoPointJob(documents, [1, 2, 4], parts=3)
-    assert run_in_folder(job, tmp_path / "b", (1, 2)) is None
-    assert run_in_folder(l2m.TwoPointJob(documents, [1, 2, 4], parts=3, threads=1), tmp_path / "a", (0, 2)) is None
-    _, merged = merge_folders([tmp_path / "a", tmp_path / "b"], tmp_path / "c", job.corpus)
-    merged.save(tmp_path / "shards")
-    run_in_folder(job, tmp_path / "whole").save(tmp_path / "whole.json")
-    l2m.two_point(documents, [1, 2, 4]).save(tmp_path / "direct")
-    assert len({(tmp_path / name).read_bytes() for name in ("shards", "whole.json", "direct")}) == 1
-    with pytest.raises(l2m.InputError, match="seed"):
-        run_in_folder(l2m.TwoPointJob(documents, [1, 2, 4], parts=3, seed=1), tmp_path / "a")
-    damaged = next((tmp_path / "a" / "tasks").iterdir())
-    damaged.write_text(damaged.read_text().replace("[", "[1,", 1))
-    with pytest.raises(l2m.InputError, match="damaged"):
-        merge_folders([tmp_path / "a", tmp_path / "b"], tmp_path / "d", job.corpus)
-    with pytest.raises(l2m.InputError, match=r"missing: all-given-margins, .*--shard 0/2$"):
-        merge_folders([tmp_path / "b"], tmp_path / "d", job.corpus)
-    with pytest.raises(l2m.InputError, match="--corpus"):
-        merge_folders([tmp_path / "b"], tmp_path / "d")
-
-
-def test_subsamples_are_the_curves_of_parts_of_the_documents(tmp_path):
-    """Eighths, quarters and halves hold every document once, and each row is the mean over its parts."""
-    random = np.random.default_rng(11)
-    documents = [
-        markov([[0.9, 0.1], [0.2, 0.8]], length, seed) for seed, length in enumerate(random.integers(50, 400, 40))
-    ]
-    curve = l2m.two_point(documents, [1, 4], subsamples=True)
-    offsets = np.cumsum([0, *map(len, documents)])
-    for row, (name, parts) in enumerate({"eighth": 8, "quarter": 4, "half": 2}.items()):
-        cuts = [l2m.TwoPointJob(documents, [1, 4], subsamples=True).cuts[f"{name}{part}"] for part in range(parts)]
-        held = [np.searchsorted(offsets, cut.segments[0]) for cut in cuts]
-        assert sorted(np.concatenate(held).tolist()) == list(range(40))
-        alone = [l2m.two_point([documents[i] for i in some], [1, 4], groups=None).information for some in held]
-        np.testing.assert_allclose(curve.subsample_information[row], np.mean(alone, axis=0), atol=1e-12)
-        scatter = np.std(alone, axis=0, ddof=1) / math.sqrt(parts)
-        np.testing.assert_allclose(curve.subsample_stderr[row], scatter, atol=1e-12)
-    curve.save(tmp_path / "curve.json")
-    again = l2m.load(tmp_path / "curve.json").to("bits")
-    np.testing.assert_allclose(again.subsample_information * math.log(2), curve.subsample_information)
-    assert curve.plot_subsamples().get_ylabel()
-    with pytest.raises(l2m.InputError, match="subsamples"):
-        l2m.two_point(documents, [1, 4]).plot_subsamples()
-    with pytest.raises(l2m.InputError, match="subsamples: a corpus of 5 tokens"):
-        l2m.two_point([0, 1, 0, 1, 1], [1], subsamples=True)
-
-
-def measured(information, noise, seed=0):
-    """A curve as if measured: replicates with errors that all distances share, and small ones of their own."""
-    import dataclasses
-
-    random = np.random.default_rng(seed)
-    size, groups = len(information), 32
-    curve = l2m.two_point(list(random.integers(0, 3, (groups, 600))), [1 << k for k in range(size)])
-    shared = random.standard_normal((groups, 1)) * 20 * noise + random.standard_normal((groups, size)) * noise
-    errors = (shared - shared.mean(axis=0)) / math.sqrt(groups)
-    stderr = np.sqrt((groups - 1) / groups * (errors**2).sum(axis=0))
-    values = information + random.standard_normal(size) * noise
-    return dataclasses.replace(curve, information=values, stderr=stderr, replicates=values + errors, fixed=None)
-
-
-def test_a_fit_starts_where_one_law_describes_the_curve():
-    distance = 2.0 ** np.arange(10)
-    law = 0.2 * distance**-0.6 + 0.01
-    whole = measured(law, 1e-5).fit()
-    assert whole.settings["distances"][0] == 1
-    assert whole.exponent == pytest.approx(-0.6, abs=0.01)
-    phrase = np.where(distance < 8, 1.5 * distance**-1.5, 0)
-    curve = measured(law + phrase, 1e-5)
-    fitted = curve.fit()
-    assert fitted.settings["distances"].tolist() == distance[3:].tolist()
-    assert fitted.settings["missed"] == {}
-    assert fitted.exponent == pytest.approx(-0.6, abs=0.01)
-    assert "Fitted from d = 8 to 512." in fitted.explain()
-    all_of_it = curve.fit(min_distance=1)
-    assert all_of_it.settings["distances"].size == 10
-    assert "does not describe the curve" in all_of_it.explain()
-    # No law anywhere: all distances, and it says so.
-    waves = measured(0.05 + 0.04 * np.sin(np.arange(10) * 2.0), 1e-5).fit()
-    assert waves.settings["distances"].size == 10
-    assert waves.settings["missed"]
-
-
-PEAK = """
-import json, re, sys
-import numpy as np
-import l2m
-
-def status(name):
-    return int(re.search(name + r":\\s+(\\d+) kB", open("/proc/self/status").read()).group(1)) << 10
-
-corpus = l2m.Corpus.open(sys.argv[1])
-distances = [1 << k for k in range(14)]
-l2m.two_point(l2m.Corpus(corpus.tokens[:200_000], [0, 100_000, 200_000]), distances)  # code and threads, once
-corpus.tokens.sum()  # the mapped file is in memory
-for budget in map(int, sys.argv[2:]):
-    before = status("VmRSS")
-    open("/proc/self/clear_refs", "w").write("5")
-    l2m.two_point(corpus, distances, memory=budget, threads=2, within_document=False)
-    print(status("VmHWM") - before)
-"""
-
-
-@pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="peak memory is read from Linux's /proc")
-def test_memory_stays_within_a_tenth_of_the_budget(tmp_path):
-    """Peak resident memory beside the mapped tokens, near the smallest budget and at that of full speed."""
-    import subprocess
-    import sys
-
-    size = 16_000_000
-    tokens = np.minimum(np.random.default_rng(12).zipf(1.3, size), 30_000).astype(np.uint16)
-    l2m.Corpus(tokens, np.arange(0, size + 1, 100_000), 30_001).save(tmp_path / "corpus")
-    budgets = [6 * size, 12 * size]
-    command = [sys.executable, "-c", PEAK, str(tmp_path / "corpus"), *map(str, budgets)]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    for budget, peak in zip(budgets, map(int, printed.split()), strict=True):
-        assert peak <= 1.1 * budget
 
 
 def test_ctrl_c_ends_the_counting_in_rust_within_a_second():

@@ -14,6 +14,7 @@ import pytest
 
 import l2m
 from l2m.cli import main
+from l2m.counting.ngrams import NgramsJob
 from texts import some_texts
 
 
@@ -176,7 +177,7 @@ def test_the_library_and_the_command_count_the_same(
 def test_the_three_ways_of_the_readme_give_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
     """The laptop's line, and the job array's with the script of docs/corpora.md as SLURM would run it; Ray's is the first with
     --ray, in test_cluster.py."""
-    pages = Path(__file__).parent.parent
+    pages = Path(__file__).parents[2]
     lines = {line.removeprefix("$ ").split("  ")[0] for line in (pages / "README.md").read_text().splitlines()}
     assert {"l2m two-point corpus --out results", "l2m two-point corpus --out results --ray auto"} <= lines
     [script] = [
@@ -213,7 +214,7 @@ def test_dry_run_writes_nothing_and_json_is_one_object(
 ) -> None:
     # Each command times a few milliseconds for its forecast: only seconds out of one and the same can be compared.
     forecasts: dict[type, object] = {}
-    for job in (l2m.TwoPointJob, l2m.ngrams.__globals__["NgramsJob"]):
+    for job in (l2m.TwoPointJob, NgramsJob):
         forecast = job.forecast
         monkeypatch.setattr(job, "forecast", lambda self, of=forecast: forecasts.setdefault(type(self), of(self)))
     for command in ("two-point", "ngrams"):
@@ -237,46 +238,6 @@ def test_ngrams_of_text_are_those_of_a_dictionary(tmp_path: Path, capsys: pytest
         assert (order["total"], order["distinct"]) == (sum(counted.values()), len(counted))
         best = sorted(counted.items(), key=lambda item: (-item[1], item[0]))[:2]
         assert order["most_common"] == [[list(ids), count] for ids, count in best]
-
-
-def test_a_forecast_names_every_task_and_its_budget_suffices() -> None:
-    documents = list(np.random.default_rng(3).zipf(1.3, (20, 5000)) % 5000)
-    for job in (l2m.TwoPointJob(documents, [1, 2], subsamples=True), l2m.ngrams.__globals__["NgramsJob"](documents)):
-        forecast = job.forecast()
-        assert list(forecast.tasks) == list(job.tasks)
-        assert forecast.seconds(4) <= forecast.seconds(2) <= forecast.seconds(1)
-        results = {task: job.run(task) for task in job.tasks}
-        written = len(json.dumps(results, indent=1))
-        assert written / 3 < forecast.disk_bytes < 3 * written
-        assert forecast.prepare < forecast.seconds(shard=(1, 4)) < forecast.seconds()
-        corpus = l2m.Corpus(documents)
-        frugal = type(job)(corpus, **job.options, threads=1, memory=forecast.least_memory_bytes)
-        assert frugal.run(job.tasks[1]) == results[job.tasks[1]]
-        with pytest.raises(l2m.InputError, match=f"needs at least {forecast.least_memory_bytes:,} bytes"):
-            type(job)(corpus, **job.options, threads=1, memory=forecast.least_memory_bytes - 1).run(job.tasks[1])
-
-
-def test_a_worker_refuses_another_corpus_in_the_same_place(tmp_path: Path) -> None:
-    from l2m.counting.tasks import describe, remake, run_tasks
-
-    l2m.Corpus(np.arange(100) % 7).save(tmp_path / "corpus")
-    job = l2m.TwoPointJob(l2m.load(tmp_path / "corpus"), [1, 3], groups=4, within_document=False)
-    description = json.loads(json.dumps(describe(job)))
-    again = remake(description)
-    assert again.tasks == job.tasks
-    assert again.run(job.tasks[0]) == job.run(job.tasks[0])
-    frugal = remake(description, frugal=True)  # what runs a task that was out of memory
-    assert frugal.memory == job.forecast().least_memory_bytes
-    assert frugal.run(job.tasks[1]) == job.run(job.tasks[1])
-    l2m.Corpus(np.arange(100) % 8).save(tmp_path / "corpus")
-    with pytest.raises(l2m.InputError, match=f"{tmp_path}/corpus: corpus '.*, but '.* where the job began"):
-        remake(description)
-    shutil.rmtree(tmp_path / "corpus")
-    with pytest.raises(l2m.InputError, match="no such file; the job's corpus is expected there"):
-        remake(description)
-    in_memory = l2m.TwoPointJob(l2m.Corpus(np.arange(100) % 7), [1, 3], groups=4, within_document=False)
-    with pytest.raises(l2m.InputError, match="ray: a corpus in memory"):
-        list(run_tasks(in_memory, in_memory.tasks, "auto"))
 
 
 @pytest.mark.parametrize(

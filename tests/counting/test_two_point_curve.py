@@ -1,0 +1,43 @@
+"""The fit of a curve and its figures."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+import l2m
+
+
+def measured(information, noise, seed=0):
+    """A curve as if measured: replicates with errors that all distances share, and small ones of their own."""
+    random = np.random.default_rng(seed)
+    size, groups = len(information), 32
+    curve = l2m.two_point(list(random.integers(0, 3, (groups, 600))), [1 << k for k in range(size)])
+    shared = random.standard_normal((groups, 1)) * 20 * noise + random.standard_normal((groups, size)) * noise
+    errors = (shared - shared.mean(axis=0)) / math.sqrt(groups)
+    stderr = np.sqrt((groups - 1) / groups * (errors**2).sum(axis=0))
+    values = information + random.standard_normal(size) * noise
+    return dataclasses.replace(curve, information=values, stderr=stderr, replicates=values + errors, fixed=None)
+
+
+def test_a_fit_starts_where_one_law_describes_the_curve():
+    distance = 2.0 ** np.arange(10)
+    law = 0.2 * distance**-0.6 + 0.01
+    whole = measured(law, 1e-5).fit()
+    assert whole.settings["distances"][0] == 1
+    assert whole.exponent == pytest.approx(-0.6, abs=0.01)
+    phrase = np.where(distance < 8, 1.5 * distance**-1.5, 0)
+    curve = measured(law + phrase, 1e-5)
+    fitted = curve.fit()
+    assert fitted.settings["distances"].tolist() == distance[3:].tolist()
+    assert fitted.settings["missed"] == {}
+    assert fitted.exponent == pytest.approx(-0.6, abs=0.01)
+    assert "Fitted from d = 8 to 512." in fitted.explain()
+    all_of_it = curve.fit(min_distance=1)
+    assert all_of_it.settings["distances"].size == 10
+    assert "does not describe the curve" in all_of_it.explain()
+    # No law anywhere: all distances, and it says so.
+    waves = measured(0.05 + 0.04 * np.sin(np.arange(10) * 2.0), 1e-5).fit()
+    assert waves.settings["distances"].size == 10
+    assert waves.settings["missed"]
