@@ -28,7 +28,7 @@ class Work:
     threads: int | None = None
     """Threads. Default: all cores; with --ray, cores of a task: 1. Never changes the result."""
     shard: str | None = None
-    """I/N: do only the I-th of N shares of the work, I from 0."""
+    """I/N, such as 0/16: run only the I-th of N shares, I from 0. Shards may share one --out; else join them with l2m merge."""
     ray: str | None = None
     """Run on a Ray cluster whose machines all see the files: auto, HOST:PORT or ray://HOST:PORT."""
     dry_run: bool = False
@@ -48,8 +48,7 @@ class CountingWork(Work):
     """`Work` of the counting commands."""
 
     memory: str | None = None
-    """Of the whole process, the mapped tokens apart, such as 2GiB; with --ray, of each worker. Default: what full speed takes.
-    Never changes the result."""
+    """Of the process, mapped tokens apart, such as 2GiB; with --ray, of each worker. Default: full speed. Never changes the result."""
     parts: int | None = None
     """Tasks that a count is cut into: 4 for each worker, or more. Default: 8; more from 5e8 tokens on."""
 
