@@ -43,3 +43,39 @@ def test_mutual_information_refuses_what_is_not_two_lists_of_labels():
     for x, y in (([1.0], [1]), ([1, 2], [1]), ([], []), ([[1]], [1]), (["a"], ["b"])):
         with pytest.raises(l2m.InputError):
             l2m.mutual_information(x, y)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.ma.array([1, 2, 3], mask=[0, 1, 0]),
+        [1, None, 2],
+        [1.5, 2.5, 3.5],
+        [1, 2**64, 3],
+        np.array([[1, 2, 3]]),
+        np.array(["a", "b", "c"]),
+        np.array([1, 2, float("nan")]),
+    ],
+)
+def test_what_hides_a_value_or_is_none_is_refused(x):
+    for pair in ((x, [1, 2, 3]), ([1, 2, 3], x)):
+        with pytest.raises(l2m.InputError, match=r"^[xy]: ") as error:
+            l2m.mutual_information(*pair)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"threads": 10**6},
+        {"threads": -1},
+        {"threads": "2"},
+        {"groups": 1},
+        {"groups": 2.5},
+        {"null": "no"},
+        {"estimator": 3},
+    ],
+)
+def test_bad_options_are_named(options):
+    with pytest.raises(l2m.InputError, match=f"^{next(iter(options))}: "):
+        l2m.mutual_information([1, 2, 1, 2], [1, 2, 2, 1], **options)

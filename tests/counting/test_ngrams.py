@@ -62,6 +62,9 @@ def test_the_table_goes_to_parquet(tmp_path):
         ({"n_max": 0}, "n_max: 0"),
         ({"n_max": 9}, "n_max: 9"),
         ({"threads": 0}, "threads: 0"),
+        ({"threads": 10**6}, "threads: 1000000"),
+        ({"n_max": 2.5}, "n_max: 2.5"),
+        ({"n_max": 10**30}, "n_max"),
         ({"memory": "1KB"}, "needs"),
     ],
 )
@@ -70,3 +73,33 @@ def test_bad_arguments_are_named(arguments, message):
         l2m.ngrams([1, 2, 3], **arguments)
     with pytest.raises(l2m.InputError, match="no tokens"):
         l2m.ngrams([])
+
+
+def test_bits_are_bits():
+    counts = l2m.ngrams(np.random.default_rng(1).integers(0, 9, 500), 3)
+    bits = counts.to("bits")
+    np.testing.assert_allclose(bits.block_entropies * np.log(2), counts.block_entropies)
+    np.testing.assert_allclose(bits.columns()["rate"] * np.log(2), counts.columns()["rate"])
+    assert bits.entropy(2).unit == "bits"
+    assert bits.entropy(2).value == pytest.approx(counts.entropy(2).value / np.log(2))
+    assert bits.plot().get_ylabel() == "entropy (bits)"
+    assert (bits.total(2), bits.most_common(2)) == (counts.total(2), counts.most_common(2))
+
+
+def test_the_source_is_not_saved_and_a_file_cannot_bring_one(tmp_path):
+    import json
+
+    counts = l2m.ngrams([1, 2, 1, 2], 2)
+    counts.save(tmp_path / "saved")
+    assert "source" not in json.loads((tmp_path / "saved").read_text())
+    loaded = l2m.load(tmp_path / "saved")
+    assert loaded.source is None
+    assert loaded.total(2) == 3
+    with pytest.raises(l2m.InputError, match="loaded from a file"):
+        next(loaded.table(2))
+
+
+@pytest.mark.parametrize("k", [0, -1, 1 << 63, 1.5, "3"])
+def test_how_many_of_the_most_common_is_bounded(k):
+    with pytest.raises(l2m.InputError, match=r"^k: "):
+        l2m.ngrams([1, 2, 1, 2], 2).most_common(2, k)

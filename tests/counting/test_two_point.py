@@ -214,6 +214,21 @@ def test_threads_do_not_change_the_bytes(tmp_path):
         ({"margins": "both"}, "margins: 'both'"),
         ({"null": "shuffle"}, "null: 'shuffle'"),
         ({"groups": 1}, "groups: 1"),
+        ({"groups": 10**9}, "groups: 1000000000"),
+        ({"groups": 2.5}, "groups: 2.5"),
+        ({"distances": "12"}, "distances"),
+        ({"distances": 3}, "distances: 3"),
+        ({"distances": [True]}, "distances: True"),
+        ({"distances": range(1, 5000)}, "distances: 4999 of them"),
+        ({"seed": 1 << 64}, "seed"),
+        ({"seed": 0.5}, "seed: 0.5"),
+        ({"threads": 10**6}, "threads: 1000000"),
+        ({"threads": 1 << 63}, "threads"),
+        ({"threads": -1}, "threads: -1"),
+        ({"threads": 1.5}, "threads: 1.5"),
+        ({"threads": "2"}, "threads: '2'"),
+        ({"memory": 0}, "memory: 0"),
+        ({"within_document": "no"}, "within_document: 'no'"),
         ({"seed": -1}, "seed: -1"),
         ({"threads": 0}, "threads: 0"),
     ],
@@ -250,3 +265,28 @@ def test_ctrl_c_ends_the_counting_in_rust_within_a_second():
     with pytest.raises(KeyboardInterrupt):
         count_on()
     assert time.monotonic() - pressed[0] < 1
+
+
+def test_masked_and_missing_tokens_are_not_read_as_if_they_were_there():
+    masked = np.ma.array([5, 3, 900, 2], mask=[0, 0, 1, 0])
+    for tokens in (masked, [masked, [1, 2]], [1, None, 2], np.array([1.0, np.nan]), [2**64, 1], [[1, 2], [3.5]]):
+        for count in (l2m.two_point, lambda tokens: l2m.ngrams(tokens, 2)):
+            with pytest.raises(l2m.InputError):
+                count(tokens)
+
+
+def test_a_corpus_without_pairs_says_what_it_lacks():
+    with pytest.raises(
+        l2m.InputError, match="2 tokens in 2 documents, without any pair; expected a document of two tokens"
+    ):
+        l2m.two_point([[1], [2]])
+    with pytest.raises(l2m.InputError, match="one document"):
+        l2m.two_point([1, 2, 1, 2], [1], cross_document=True)
+    few = l2m.two_point([[1, 2, 1]] * 3, [1], groups=32)
+    assert few.settings["groups"] == {"unit": "blocks", "number": 9}
+    with pytest.raises(
+        l2m.InputError, match=r"distances: only 1 has pairs in at least 8 groups of the same documents; a fit needs 3"
+    ):
+        l2m.two_point(list(np.random.default_rng(0).integers(0, 3, (20, 9))), [1]).fit()
+    with pytest.raises(l2m.InputError, match="distances: none has pairs"):
+        l2m.two_point([[1, 2, 1]] * 3, [7, 8, 9]).fit()

@@ -41,3 +41,30 @@ def test_a_fit_starts_where_one_law_describes_the_curve():
     waves = measured(0.05 + 0.04 * np.sin(np.arange(10) * 2.0), 1e-5).fit()
     assert waves.settings["distances"].size == 10
     assert waves.settings["missed"]
+
+
+def test_a_figure_shows_the_points_of_the_table_and_those_of_the_fit():
+    random = np.random.default_rng(6)
+    documents = [random.integers(0, 5, 100) for _ in range(50)] + [random.integers(0, 5, 3000) for _ in range(10)]
+    curve = l2m.two_point(documents, [1, 64, 512])
+    values = np.geomspace(0.1, 0.05, 3)
+    curve = dataclasses.replace(
+        curve, information=values, fixed=dataclasses.replace(curve.fixed, information=2 * values)
+    )
+    axes = curve.plot()
+    shown = {container.get_label(): container.lines[0].get_ydata() for container in axes.containers}
+    np.testing.assert_allclose(shown["I(d), null subtracted: all documents"], values)
+    np.testing.assert_allclose(shown["I(d), null subtracted: 10 documents of the fit"], 2 * values)
+    assert len(dataclasses.replace(curve, fixed=None).plot().containers) == 1
+
+
+def test_a_figure_without_information_is_drawn_and_says_so():
+    """pytest turns matplotlib's warning about an empty legend into an error."""
+    curve = l2m.two_point(list(np.random.default_rng(0).integers(0, 9, (16, 40))), [1, 2], subsamples=True)
+    assert "no distance" in dataclasses.replace(curve, information=0 * curve.information).plot_subsamples().get_title()
+
+
+@pytest.mark.parametrize("bounds", [{"min_distance": 0}, {"max_distance": 1.5}, {"min_distance": "2"}])
+def test_bounds_of_a_fit_are_whole_numbers(bounds):
+    with pytest.raises(l2m.InputError, match=f"^{next(iter(bounds))}: "):
+        measured(0.2 * 2.0 ** -np.arange(10), 1e-5).fit(**bounds)

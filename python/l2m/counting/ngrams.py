@@ -20,7 +20,7 @@ from l2m.corpora.corpus import Corpus
 from l2m.counting.results import check_entries, check_rows, sum_of_fingerprints
 from l2m.counting.tasks import calibrate, check_parts, default_parts, part_of
 from l2m.errors import InputError
-from l2m.statistics.entropy import Estimate, Fingerprint, entropy
+from l2m.statistics.entropy import Estimate, Fingerprint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +51,7 @@ class NgramCounts(Record):
 
     def entropy(self, n: int, estimator: str = "grassberger") -> Estimate:
         """Joint entropy of n tokens in a row, in `unit`."""
-        return entropy(self.fingerprint(n), estimator).to(self.unit)
+        return self.fingerprint(n).entropy(estimator)
 
     def distinct(self, n: int) -> int:
         """How many different n-grams occurred."""

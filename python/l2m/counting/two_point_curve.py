@@ -1,6 +1,7 @@
 """The two-point curve: information between tokens at distance d, its fit and its figures."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -55,6 +56,16 @@ class TwoPointCurve(Record):
     """
 
     kind: ClassVar[str] = "two-point"
+    axes: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("distance", "information", "stderr", "raw", "null", "pairs", "distinct"), "distances"),
+        **dict.fromkeys(("entropy_x", "entropy_y", "entropy_xy", "documents", "contributing"), "distances"),
+        **dict.fromkeys(("within_document", "within_document_stderr", "cross_document"), "distances"),
+        "covariance": "distances distances",
+        "replicates": "groups distances",
+        "group_pairs": "groups distances",
+        "subsample_information": "subsamples distances",
+        "subsample_stderr": "subsamples distances",
+    }
     information_fields: ClassVar[tuple[str, ...]] = (
         "information",
         "stderr",
