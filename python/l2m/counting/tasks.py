@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l2m.base import checks
-from l2m.base.files import json_hash, read_json, write_json
-from l2m.base.folders import clear_temporaries, first_difference, require_own, require_same
+from l2m.base.files import clear_temporaries, json_hash, read_json, write_json
+from l2m.base.folders import first_difference, require_own, require_same
 from l2m.base.forecast import Forecast
 from l2m.base.process import own_memory
 from l2m.base.progress import Progress
