@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from l2m.base.records import Record
-from l2m.counting.two_point import TwoPointCurve
+from l2m.counting.two_point_curve import TwoPointCurve
 from l2m.scoring.bipartite import BipartiteCurve
 from l2m.statistics.power_law import PowerLaw
 
