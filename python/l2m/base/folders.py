@@ -95,9 +95,9 @@ def lock(folder: str | os.PathLike[str], name: str = ".lock", *, shared: bool = 
             os.close(descriptor)
             descriptor = None
     try:
-        os.ftruncate(descriptor, 0)
+        owner_now = json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode()
+        os.ftruncate(descriptor, os.pwrite(descriptor, owner_now, 0))
         clear_temporaries(folder)
-        os.pwrite(descriptor, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode(), 0)
         yield
     finally:
         # Only who holds it alone may remove it: whoever opened it before finds another file there, or none.

@@ -8,34 +8,36 @@ if TYPE_CHECKING:
     from l2m.corpora.corpus import Corpus
 
 
-def corpus(action: Literal["info"], folder: Path, *, top: int = 10, json: bool = False) -> None:
-    """Look at a corpus.
+def corpus(action: Literal["info"], folder: str, *, top: int = 10, json: bool = False) -> None:
+    """Describe a corpus: size, documents, vocabulary.
 
     Parameters
     ----------
     action
-        info: size, documents, vocabulary, and the head of the rank-frequency curve.
+        info: size, documents, vocabulary, and the start of the rank-frequency curve.
     folder
-        The corpus.
+        Folder or URL of the corpus.
     top
-        How many of the most frequent ids.
+        How many of the most frequent ids to list.
     json
         Print the result as one JSON object.
     """
     import numpy as np
 
+    from l2m.base import checks
     from l2m.cli.output import print_result
     from l2m.corpora.corpus import Corpus
     from l2m.corpora.encoders import spell
 
+    checks.whole("top", top)
     held = Corpus.open(folder)
     ids, counts = frequencies(held)
     order = np.argsort(-counts, kind="stable")
     lengths = np.diff(held.offsets)
     shown = order[:top]
-    spelled = spell(held, folder, ids[shown].tolist())
+    spelled = spell(held, Path(folder), ids[shown].tolist())
     result = {
-        "folder": str(folder),
+        "folder": folder,
         "tokens": int(held.tokens.size),
         "bytes": held.tokens.nbytes,
         "documents": len(held),

@@ -228,16 +228,16 @@ def spell(corpus: Corpus, folder: Path, ids: list[int]) -> list[str | None]:
     """What the ids of a corpus stand for; None for each where the tokenizer is not at hand."""
     name = corpus.tokenizer["name"]
     if name == "bytes":
-        return [bytes([id]).decode("ascii", "backslashreplace") for id in ids]
+        return [bytes([id]).decode("ascii", "backslashreplace") if id < 256 else None for id in ids]
     if name == "characters":
-        return [chr(id) for id in ids]
+        return [chr(id) if id < 0x110000 else None for id in ids]
     if name == "words" and (folder / "words.txt").exists():
-        words = (folder / "words.txt").read_text("utf-8").split("\n")
-        return [words[id] for id in ids]
+        words = dict(enumerate((folder / "words.txt").read_text("utf-8", "replace").split("\n")))
+        return [words.get(id) for id in ids]
     try:
         encoder = load_encoder(name)
     except InputError:
         return [None] * len(ids)
-    if not isinstance(encoder, HuggingFaceEncoder) or encoder.hash != corpus.tokenizer["hash"]:
+    if not isinstance(encoder, HuggingFaceEncoder) or encoder.hash != corpus.tokenizer.get("hash"):
         return [None] * len(ids)
     return [encoder.spell(id) for id in ids]

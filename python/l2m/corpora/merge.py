@@ -80,7 +80,6 @@ def in_use(folder: Path, *, shared: bool = False) -> Iterator[None]:
     existed = folder.exists()
     try:
         with lock(folder, "parts/.lock", shared=shared):
-            clear_temporaries(folder)
             clear_temporaries(parts)
             for job in _jobs(folder):
                 clear_temporaries(job)
