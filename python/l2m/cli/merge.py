@@ -2,16 +2,16 @@ from pathlib import Path
 
 
 def merge(*folders: Path, out: Path | None = None, corpus: str | None = None, json: bool = False) -> None:
-    """Join what the shards of a job left: a corpus, two-point information, n-gram counts.
+    """Join the results of shards: a corpus, two-point information or n-gram counts.
 
     Parameters
     ----------
     folders
-        One folder that all shards wrote to, or the folders of each.
+        One folder that all shards wrote to, or the folder of each shard.
     out
-        Folder of the whole; the one folder where only one is named.
+        Folder for the joined result. Default, if only one folder is named: that folder.
     corpus
-        Folder or URL of the corpus that was counted, where it was moved since.
+        Folder or URL of the corpus that was counted, if it has moved since.
     json
         Print the result as one JSON object.
     """
@@ -26,7 +26,7 @@ def merge(*folders: Path, out: Path | None = None, corpus: str | None = None, js
     if not folders:
         raise InputError("FOLDERS: nothing named; expected folders that shards wrote to")
     if out is None and len(folders) > 1:
-        raise InputError(f"out: not named for {len(folders)} folders; expected the folder to write the whole to")
+        raise InputError(f"out: not named for {len(folders)} folders; expected the folder for the joined result")
     target = out or folders[0]
     if not any(map(holds_job, folders)):
         whole = merge_parts(folders, target)

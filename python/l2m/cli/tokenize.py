@@ -45,15 +45,15 @@ def tokenize(
     id_field
         Field or column with the name of a document.
     format
-        What files are; auto goes by their suffixes.
+        Format of the files; auto goes by their suffixes.
     separator
         Id between documents in token dumps.
     dtype
-        Of .bin token dumps that do not say it themselves.
+        Type of the ids in .bin token dumps that do not record it.
     split
-        Of a dataset.
+        Split of a dataset.
     subset
-        Of a dataset.
+        Subset of a dataset.
     duplicates
         Near-duplicate documents: drop or keep.
     min_tokens
@@ -61,13 +61,13 @@ def tokenize(
     sample
         Keep this fraction of documents, chosen by the hash of their content.
     on_error
-        At a file, line or row that cannot be read: stop, or skip it and say so at the end.
+        What to do at a file, line or row that cannot be read: stop, or skip it and report it at the end.
     shard
-        I/N, from 0: do the I-th of N shares of the work; `l2m merge` joins them.
+        I/N: do only the I-th of N shares of the work, I from 0; `l2m merge` joins them.
     ray
         Run on a Ray cluster whose machines all see the files and `out`: auto, HOST:PORT or ray://HOST:PORT.
     dry_run
-        Write nothing; say what it would take, from the first 12 MB.
+        Print what it will take in time, memory and disk, measured on the first 12 MB, and write nothing.
     json
         Print the result as one JSON object.
     """
