@@ -70,6 +70,7 @@ import sys, time
 import numpy as np
 import l2m
 from l2m.truth.sources import MarkovSource
+from texts import some_texts
 
 class Slow(MarkovSource):
     def log_prob(self, tokens, state=None):
@@ -232,3 +233,104 @@ def test_the_models_own_tokenizer_and_context_are_required(tiny_model, tmp_path)
             scoring.score(own, tiny_model, out=tmp_path, length=64, **wrong)
     with pytest.raises(l2m.InputError, match="token id 999; the model knows ids below 300"):
         scoring.score(l2m.Corpus([np.arange(1000)] * 2), tiny_model, out=tmp_path, length=64)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (np.ma.array(np.ones((2, 8), int), mask=np.eye(2, 8, dtype=bool)), "corpus: 2 masked entries"),
+        ([[1, 2, 3, 4, 5, 6, 7, None], [1] * 8], "corpus: entry 7 is missing"),
+        (np.full((2, 8), -3), "corpus: holds -3"),
+        (np.full((2, 8), np.nan), "corpus: holds nan"),
+        (np.full((2, 8), np.inf), "corpus: holds inf"),
+        (np.array([["a"] * 8] * 2), "corpus: text"),
+        (np.ones(16, int), r"corpus: shape \(16,\)"),
+        (np.ones((0, 8), int), "corpus"),
+        (np.ones((2, 9), int), r"corpus: an array of shape \(2, 9\)"),
+        ([[1, 2], [3]], "corpus"),
+        (3, "corpus"),
+    ],
+)
+def test_arrays_that_are_no_windows(rows, message, tmp_path):
+    with pytest.raises(l2m.InputError, match=message):
+        scoring.score(rows, SOURCES["markov"], out=tmp_path / "scores", length=8)
+    assert not (tmp_path / "scores").exists()
+
+
+def test_a_mask_that_hides_nothing_and_lists_are_arrays(tmp_path):
+    source = SOURCES["markov"]
+    ids = source.sample(4, 16, seed=1)
+    one = scoring.score(np.ma.array(ids), source, out=tmp_path / "one", length=16)
+    two = scoring.score(ids.tolist(), source, out=tmp_path / "two", length=16)
+    assert (one.conditional == two.conditional).all()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"length": 2.5}, {"length": True}, {"length": 2**60}, {"length": -1}, {"length": "64"}, {"length": 3},
+        {"windows": 0}, {"windows": 1.5}, {"windows": 2**70}, {"shuffles": 10**9}, {"shuffles": 0.5}, {"contexts": 10**9},
+        {"ratios": [2.5]}, {"ratios": 2}, {"ratios": []}, {"ratios": "2,3"}, {"ratios": [2**70]}, {"splits": [0]},
+        {"splits": [1.5]}, {"splits": []}, {"splits": 4}, {"max_batch_tokens": 2.5}, {"max_batch_tokens": 2**80},
+        {"seed": -1}, {"seed": 1.5}, {"seed": 2**64}, {"shard": (0, 0)}, {"shard": (-1, 2)}, {"shard": (0.5, 2)},
+    ],
+)  # fmt: skip
+def test_numbers_out_of_bounds_are_refused(changes, tmp_path):
+    (argument,) = changes
+    corpus = l2m.Corpus([np.arange(1000) % 5, np.arange(1000) % 7])
+    with pytest.raises(l2m.InputError, match=f"^{argument}: "):
+        scoring.score(corpus, SOURCES["latent"], out=tmp_path / "scores", **{"length": 64, **changes})
+    assert not (tmp_path / "scores").exists()
+
+
+def test_the_unit_of_a_store_does_not_depend_on_the_machine(tmp_path):
+    """Shards that start together on unlike machines, with other budgets, cut the same list."""
+    source = SOURCES["markov"]
+    corpus = l2m.Corpus(list(source.sample(20, LENGTH, seed=1)))
+    units = set()
+    for number, budget in enumerate((1, 64, 10**6)):
+        scores = scoring.score(corpus, source, out=tmp_path / str(number), length=LENGTH, max_batch_tokens=budget)
+        units.add(scores.settings["unit"])
+    assert len(units) == 1
+    assert files_of(tmp_path / "0") == files_of(tmp_path / "1") == files_of(tmp_path / "2")
+
+
+def test_n_grams_are_counted_last_with_progress_and_forecast(tmp_path, monkeypatch):
+    from l2m.scoring import ngram_entropy
+    from l2m.scoring.request import Request
+    from l2m.scoring.run import forecast
+    from l2m.scoring.settings import ScoreSettings
+
+    source = SOURCES["markov"]
+    corpus = l2m.Corpus(list(source.sample(4, LENGTH, seed=1)))
+    request = Request(corpus=corpus, model=source, settings=ScoreSettings(length=LENGTH))
+    plan = forecast(request, tmp_path / "scores")
+    assert plan.details["ngram_tokens"] == corpus.tokens.size
+    assert plan.work["tokens"] == 4 * plan.details["tokens_per_window"]
+    assert not (tmp_path / "scores").exists()
+    seen, given = [], []
+
+    def progress(done, total):
+        seen.append((done, total, (tmp_path / "scores" / "statistics.json").exists()))
+
+    count = ngram_entropy.ngrams
+    monkeypatch.setattr(
+        ngram_entropy, "ngrams", lambda *a, progress: given.append(progress) or count(*a, progress=progress)
+    )
+    scoring.score(corpus, source, out=tmp_path / "scores", length=LENGTH, progress=progress)
+    assert (plan.work["tokens"], plan.work["tokens"], False) in seen
+    assert given == [progress]
+    assert forecast(request, tmp_path / "scores").details["ngram_tokens"] == 0
+
+
+def test_a_model_is_hashed_once(tiny_model, tmp_path, monkeypatch):
+    import l2m.scoring.model_source as module
+
+    hashed = []
+    plain = module.file_hash
+    monkeypatch.setattr(module, "file_hash", lambda path: hashed.append(path.name) or plain(path))
+    source = scoring.resolve_model(tiny_model)
+    corpus = l2m.tokenize(some_texts(3), source.encoder(), duplicates="keep")
+    assert hashed == []
+    scoring.score(corpus, source, out=tmp_path, length=64, device="cpu", windows=2)
+    assert sorted(hashed) == ["model.safetensors", "tokenizer.json"]
