@@ -1,7 +1,7 @@
 """Log-probabilities of windows of text under a language model: what is input, what is predicted, and where it is kept.
 
 A window is L tokens w1 .. wL; at a split l its first l are X and the next (r - 1) l are Y, for total lengths r l.
-`*` is the start token, given exactly once and explicitly; below each input stands the token whose log-probability is
+`*` is the start token, given exactly once and explicitly; below each input is the token whose log-probability is
 kept. Drawn for L = 8, l = 2 and l = 4:
 
     conditional   one pass gives every l and every r:  log q(Y|X) = sum of log q(w_i | *, w_<i) over the i in Y

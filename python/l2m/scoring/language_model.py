@@ -39,7 +39,7 @@ class LanguageModel:
 
     Args:
         model: any causal language model: quantized, on a CPU, on a GPU, spread over several by a device map.
-        start_token: id that stands before every text.
+        start_token: id that comes before every text.
         settings: what identifies the model in a score store.
         context: longest input the model takes, start token included; None for no limit.
     """

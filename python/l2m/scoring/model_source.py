@@ -30,7 +30,7 @@ CHAT_CONTROL = (
     *("im_start", "im_end", "im_sep", "start_header", "end_header", "eot_id", "eom_id", "start_of_turn", "end_of_turn"),
     *("user", "assistant", "system", "INST", "turn", "channel", "message", "return", "call", "python_tag", "|end|"),
 )
-# What stands in where a model names no start token, in this order: all mean "a document begins" or "the last one ended".
+# Used where a model names no start token, in this order: all mean "a document begins" or "the last one ended".
 START_TOKENS = (
     *("<|begin_of_text|>", "<|beginoftext|>", "<|startoftext|>", "<s>", "<bos>", "<|bos|>"),
     *("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>"),
@@ -129,7 +129,7 @@ class ModelSource:
         return None
 
     def start_token(self, token: str | int | None = None) -> tuple[int, str, str]:
-        """The token that stands before a text: (id, its string, why this one).
+        """The token that comes before a text: (id, its string, why this one).
 
         Args:
             token: id or string of the one to use, whatever it is.
