@@ -75,3 +75,29 @@ def test_an_ascii_terminal_and_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
 
 def test_version() -> None:
     assert run("-V").stdout == run("--version").stdout != ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["fit", "x", "--out", "a.json"], "--out a.json"),
+        (["fit", "--out=b"], "--out b"),
+        (["fit"], "system"),
+        (["fit", "--out"], "system"),
+    ],
+)
+def test_an_error_of_the_system_without_a_name_names_the_output(
+    arguments: list[str], named: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import cyclopts
+
+    from l2m import cli
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(cyclopts.App, "__call__", fail)
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    assert end.value.code == 2
+    assert capsys.readouterr().err == f"l2m: {named}: No space left on device\n"

@@ -108,6 +108,11 @@ def test_a_merge_may_be_given_again(shards: Path, tmp_path: Path) -> None:
         assert files(tmp_path / "out") == files(shards / "whole")
         assert len(merged) == 3
     assert len(merge_parts([tmp_path / "out"], tmp_path / "out")) == 3
+    content = (tmp_path / "out" / "words.txt").read_bytes()
+    (tmp_path / "out" / "words.txt").write_bytes(content[:-1])
+    with pytest.raises(l2m.InputError, match=r"words\.txt"):
+        merge_parts([tmp_path / "out"], tmp_path / "out")
+    (tmp_path / "out" / "words.txt").write_bytes(content)
     (folders[0] / "notes.txt").write_text("not of a merge")
     with pytest.raises(l2m.InputError, match=f"{folders[0]}: no parts of a corpus"):
         merge_parts(folders, tmp_path / "out")

@@ -94,7 +94,9 @@ def _run(arguments: list[str]) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        stop(f"{os.fsdecode(error.filename) if error.filename else 'system'}: {error.strerror or error}", 2)
+        # A write to an open file, or a sync, names none.
+        name = os.fsdecode(error.filename) if error.filename else _out(arguments)
+        stop(f"{name}: {error.strerror or error}", 2)
     except MemoryError:
         stop("memory: not enough; use a smaller --memory, fewer --threads or less input", 2)
     except Exception as error:
@@ -102,6 +104,16 @@ def _run(arguments: list[str]) -> None:
             raise
         told = str(error) or "no message"
         stop(f"unexpected {type(error).__name__} ({told[:300]}): a fault of l2m; L2M_TRACEBACK=1 shows where", 1)
+
+
+def _out(arguments: list[str]) -> str:
+    """What --out names, where the command writes."""
+    for option, value in zip(arguments, [*arguments[1:], ""], strict=True):
+        if option == "--out" and value:
+            return f"--out {value}"
+        if option.startswith("--out="):
+            return f"--out {option[6:]}"
+    return "system"
 
 
 def stop(message: str, status: int) -> NoReturn:

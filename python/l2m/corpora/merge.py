@@ -46,19 +46,19 @@ def merge_parts(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLik
         for folder in dict.fromkeys([out, *paths]):
             if folder == out or os.access(folder / "parts", os.W_OK):  # shards may be on a disk that can only be read
                 stack.enter_context(in_use(folder))
-        write_corpus(paths, out)
-    return Corpus.open(out, verify=False)
+        written = write_corpus(paths, out)
+    return Corpus.open(out, verify=not written)  # what an earlier merge wrote may have been damaged since
 
 
-def write_corpus(folders: Sequence[Path], out: Path, job: str | None = None) -> None:
-    """`merge_parts` for a caller that holds the folders.
+def write_corpus(folders: Sequence[Path], out: Path, job: str | None = None) -> bool:
+    """`merge_parts` for a caller that holds the folders; False where an earlier merge had written all.
 
     Args:
         job: `TokenizeJob.id` of the parts to join, whatever other parts are there; None: of the only job that is complete.
     """
     finished = _drop_merged(folders, out)
     if finished and not any(_records(folder, job) for folder in folders):
-        return
+        return False
     _write(Whole(find_parts(folders, job)), out)
     hash = read_manifest(out).hash
     done = [path for folder in folders for path in _jobs(folder)]
@@ -67,6 +67,7 @@ def write_corpus(folders: Sequence[Path], out: Path, job: str | None = None) -> 
             write_sealed(path / MERGED, {"corpus": hash})
     for path in done:
         _remove(path)
+    return True
 
 
 @contextmanager
