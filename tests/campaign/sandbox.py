@@ -238,7 +238,7 @@ class Running:
             os.kill(self.process, number)
 
     def wait(self, timeout: float = TIMEOUT) -> Ended:
-        end, hung, pause = self.started + timeout, False, 0.001
+        end, hung, pause, peak = self.started + timeout, False, 0.001, 0
         while True:
             found, status, usage = os.wait4(self.process, os.WNOHANG)
             if found:
@@ -248,14 +248,16 @@ class Running:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self.process, signal.SIGKILL)
                     os.kill(self.process, signal.SIGKILL)
+            if self.keep:  # rusage counts what the process was before exec: this interpreter, with all its modules
+                peak = max(peak, _peak_memory(self.process))
             time.sleep(pause)
             pause = min(pause * 1.5, 0.05)
         seconds = time.monotonic() - self.started
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        base = 0 if self.keep else _own_memory()
+        memory = peak if self.keep else max(0, usage.ru_maxrss * 1024 - _peak_memory(os.getpid()))
         return Ended(
             os.waitstatus_to_exitcode(status), self.out.read_text(errors="replace"), self.err.read_text(errors="replace"), seconds,
-            [line[2:] for line in lines if line.startswith(" ")], self._escapes(lines), hung, max(0, usage.ru_maxrss * 1024 - base),
+            [line[2:] for line in lines if line.startswith(" ")], self._escapes(lines), hung, memory,
         )  # fmt: skip
 
     def _escapes(self, lines: list[str]) -> list[str]:
@@ -266,9 +268,11 @@ class Running:
         return found
 
 
-def _own_memory() -> int:
-    with open("/proc/self/status") as file:
-        return int(re.search(r"VmHWM:\s+(\d+)", file.read())[1]) * 1024
+def _peak_memory(process: int) -> int:
+    with contextlib.suppress(OSError), open(f"/proc/{process}/status") as file:
+        if found := re.search(r"VmHWM:\s+(\d+)", file.read()):
+            return int(found[1]) * 1024
+    return 0
 
 
 def _call(argv: list[str]) -> None:
