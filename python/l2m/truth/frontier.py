@@ -20,6 +20,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -117,7 +118,7 @@ class MemoryFrontier(Record):
             self.position, shown, ".", color=GREY, markersize=2, alpha=0.5, rasterized=True, label="every position"
         )
         edges = 2 ** np.arange(int(np.log2(self.position.size)) + 1)
-        means = [shown[a - 1 : b - 1].mean() for a, b in zip(edges, edges[1:], strict=False)]
+        means = [shown[a - 1 : b - 1].mean() for a, b in pairwise(edges)]
         axes.plot(edges[:-1] * math.sqrt(2), means, "o-", color=BLUE, label="mean of an octave")
         axes.set_xscale("log", base=2)
         axes.set_xlabel("position t")
