@@ -11,6 +11,7 @@ import io
 import re
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,26 @@ def lengths() -> Any:
     from l2m.training import collapse
 
     return collapse.draw_lengths(collapse.read_csv(FOLDER / "collapse.csv"))[0].figure
+
+
+@figure
+def frontier_lengths() -> Any:
+    from l2m.cli.frontier import DEFAULT
+
+    return _frontier().plot_lengths(states=DEFAULT).figure
+
+
+@figure
+def frontier_collapse() -> Any:
+    return _frontier().plot_collapse().figure
+
+
+@lru_cache
+def _frontier() -> Any:
+    from l2m.cli.frontier import DEFAULT
+    from l2m.truth.frontier_curves import frontier_curves
+
+    return frontier_curves([2, 3, 4, 5], DEFAULT)
 
 
 @figure

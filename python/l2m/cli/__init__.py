@@ -13,6 +13,7 @@ COMMANDS: dict[str, str] = {
     "entropy": "Entropy of the symbols in a text, a column of numbers or a count table.",
     "evaluate": "What trained runs have learned, by position.",
     "fit": "A power law through a curve, and whether it is one at all.",
+    "frontier": "What a state of r numbers can hold of the Gaussian language, by length and growth.",
     "gaussian": "The Gaussian language: its exact law, curves and figures, samples with conditional means.",
     "measure": "The main job: text and a language model in; two laws, a verdict and a report out.",
     "merge": "What the shards of a job left, to one whole.",
@@ -44,7 +45,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         if sys.stdout is not None:
             sys.stdout.flush()
     except KeyboardInterrupt:
-        kept = arguments and arguments[0] in RESUMES and (arguments[0] == "demo" or "--out" in " ".join(arguments))
+        kept = (
+            arguments
+            and arguments[0] in RESUMES
+            and (arguments[0] in ("demo", "sweep", "train") or "--out" in arguments)
+        )
         _tell("stopped" + ("; run the same command again to resume" if kept else ""))
         # At once: taking torch down takes longer than Ctrl-C should, and every file is whole or absent already.
         os._exit(130)
