@@ -38,7 +38,9 @@ def test_thresholds_lie_between_the_states_around_them(curves: l2m.FrontierCurve
     for length, value in found.items():
         sizes = curves.half[curves.constant & (curves.length == length)]
         kl = curves.mean_kl[curves.constant & (curves.length == length)]
-        assert sizes[kl > 0.01].max() < curves.information[curves.length == length][0] / value <= sizes[kl <= 0.01].min()
+        assert (
+            sizes[kl > 0.01].max() < curves.information[curves.length == length][0] / value <= sizes[kl <= 0.01].min()
+        )
     with pytest.raises(l2m.InputError, match="kl"):
         curves.thresholds(0)
 
