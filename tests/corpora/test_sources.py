@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import l2m
@@ -274,6 +274,7 @@ def test_what_is_broken_can_be_skipped_and_is_counted(tmp_path: Path) -> None:
     assert [Path(problem.split(":")[0]).name for problem in skipped] == ["a.jsonl", "b.txt", "c.txt.gz"]
 
 
+@settings(max_examples=40)  # each makes two corpora
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30), min_size=1, max_size=8))
 def test_json_lines_of_any_text(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
@@ -348,6 +349,13 @@ def test_pipes_sockets_and_devices_are_not_opened(tmp_path: Path, monkeypatch: p
         assert [document["id"] for document in corpus.documents] == ["good.txt"]
         assert len(corpus.tokenizer["skipped"]) == len(kinds) + 1
         assert time.monotonic() - started < 10
+
+
+def test_a_file_name_with_a_line_end_is_named_in_one_line(tmp_path: Path) -> None:
+    write(tmp_path / "two\nlines.txt", b"\xff")
+    with pytest.raises(l2m.InputError, match=r"two\\nlines") as caught:
+        l2m.tokenize(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_file_name_that_is_not_utf8_is_skipped(tmp_path: Path) -> None:

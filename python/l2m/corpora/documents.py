@@ -116,7 +116,7 @@ class ReadingLog:
 
     def problem(self, message: str) -> None:
         """Raise `message` as an `InputError`, or note it, as `on_error` says."""
-        message = printable(message)
+        message = printable(message).replace("\n", "\\n").replace("\r", "\\r")  # of a file's name
         if self.on_error == "stop":
             raise InputError(message) from None
         self.skipped.append(message)

@@ -104,6 +104,7 @@ BAD_INDEX: dict[str, tuple[bytes, str]] = {
     "documents begin late": (index([2, 2, 2], [0, 4, 8], [1, 3]), "expected a rise from 0 to 3"),
     "documents past the end": (index([2, 2, 2], [0, 4, 8], [0, 4]), "expected a rise from 0 to 3"),
     "documents fall": (index([2, 2, 2], [0, 4, 8], [0, 2, 1, 3]), "expected a rise from 0 to 3"),
+    "documents that wrap": (index([2, 2, 2], [0, 4, 8], [0, 2**63 - 1, -(2**63), 3]), "expected a rise from 0 to 3"),
     "negative document": (index([2, 2, 2], [0, 4, 8], [0, -1, 3]), "expected a rise from 0 to 3"),
     "no documents": (index([2, 2, 2], [0, 4, 8], []), "expected a rise from 0 to 3"),
     "short": (index([2, 2], [0, 4], [0, 2]), r"12 bytes; .*says 4 ids of 2 bytes"),

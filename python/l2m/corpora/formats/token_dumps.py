@@ -115,7 +115,7 @@ def _megatron(file: FileUnit, index: str) -> Iterator[Document]:
         raise InputError(f"{path}: {size} bytes; {index} says {ends[-1]} ids of {dtype.itemsize} bytes")
     if not ends[-1]:
         raise InputError(f"{path}: empty file; expected token ids")
-    if not bounds or starts[0] != 0 or starts[-1] != sequences or (np.diff(starts) < 0).any():
+    if not bounds or starts[0] != 0 or starts[-1] != sequences or (starts[1:] < starts[:-1]).any():
         raise InputError(
             f"{index}: documents that begin at sequences {listed(starts.tolist())}; expected a rise from 0 to {sequences}"
         )
