@@ -348,6 +348,8 @@ def test_pipes_sockets_and_devices_are_not_opened(tmp_path: Path, monkeypatch: p
         corpus = l2m.tokenize(tmp_path, on_error="skip")
         assert [document["id"] for document in corpus.documents] == ["good.txt"]
         assert len(corpus.tokenizer["skipped"]) == len(kinds) + 1
+        named = l2m.tokenize([tmp_path / name for name in (*kinds, "good.txt")], on_error="skip")
+        assert (len(named), len(named.tokenizer["skipped"])) == (1, len(kinds))
         assert time.monotonic() - started < 10
 
 
@@ -388,6 +390,12 @@ def test_links_to_folders_are_followed_and_none_is_read_twice(tmp_path: Path) ->
     # A folder that is there keeps its own name beside a link to it, whatever the order of the names.
     (real / "a-link").symlink_to(real / "inner")
     assert [unit.id for unit in find_units(real, glob="y*")] == ["inner/y.txt"]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("glob", ["", None, 5])
+def test_a_glob_that_is_none_is_named(tmp_path: Path, glob: object) -> None:
+    with pytest.raises(l2m.InputError, match="glob: "):
+        l2m.tokenize(tmp_path, glob=glob)  # type: ignore[arg-type]
 
 
 def test_what_a_string_means(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -86,6 +86,8 @@ def find_units(sources: Sources, *, glob: str = "*", split: str = "train", subse
     Raises:
         InputError: no such file or dataset, a folder or pattern without a matching file, or something else than a source.
     """
+    if not isinstance(glob, str) or not glob:
+        raise InputError(f"glob: {glob!r}; expected a pattern of file names, such as '*.txt'")
     if isinstance(sources, str):
         yield from _units(Source(sources), glob, split, subset) if _is_source(sources) else [_text(0, sources)]
         return
@@ -146,8 +148,7 @@ def _units(source: os.PathLike[str] | Source, glob: str, split: str, subset: str
     elif os.path.isdir(path):
         yield from _folder_units(path, glob)
     elif os.path.lexists(path):
-        size, modified = regular_size(path)
-        yield FileUnit(path, os.path.basename(path), size, modified, alone=True)
+        yield FileUnit(path, os.path.basename(path), *_size(path), alone=True)
     elif any(character in path for character in "*?["):
         yield from _pattern_units(path)
     elif path.count("/") == 1 and not path.startswith((".", "/", "~")) and not Path(path).suffix:
