@@ -73,7 +73,7 @@ def check_memory(config: TrainConfig, size: ModelSize, device: str) -> None:
     if weights + batch > there:
         raise InputError(
             f"batch: {config.batch:,} sequences of {config.length:,} positions take {short(batch)}B; {device} has "
-            f"{short(there - weights)}B besides the model"
+            f"{short(there - weights)}B left besides the model"
         )
 
 

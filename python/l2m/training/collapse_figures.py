@@ -50,7 +50,7 @@ def draw(rows: Sequence[RunResult], curve: Collapse, axes: Any = None) -> Any:
 
 
 def draw_lengths(rows: Sequence[RunResult]) -> Any:
-    """Two panels against L, a line a model: KL per value beside that of an untrained model, captured information beside the
+    """Two panels against L, a line a model: KL per value and that of an untrained model, captured information and the
     law's, all copies together. Returns their array.
     """
     panels = new_axes(10, 4.6, panels=2)

@@ -1,4 +1,4 @@
-"""Everything that decides a training run, in one dataclass: saved beside the weights, loadable, printable."""
+"""Everything that decides a training run, in one dataclass: saved next to the weights, loadable, printable."""
 
 import dataclasses
 import math

@@ -273,7 +273,7 @@ def draw(curves: dict[str, Any], path: str | os.PathLike[str], *, quantity: Lite
     """The curves of several runs, by name, into one figure file (its suffix names the format).
 
     Args:
-        quantity: of runs on the Gaussian language: the KL, or the NLL beside the conditional entropy of the law.
+        quantity: of runs on the Gaussian language: the KL, or the NLL and the conditional entropy of the law.
     """
     from l2m.base.plots import new_axes
 

@@ -103,7 +103,7 @@ def table(points: Sequence[TextPoint]) -> str:
         "| model | L | parameters | dim(z) | steps | NLL at the end | no better from position |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    ends = {(point.name, point.length): point for point in points}  # the last bin of each run stands
+    ends = {(point.name, point.length): point for point in points}  # the last bin of each run is kept
     for point in ends.values():
         lines.append(
             f"| {point.name} | {point.length:,} | {point.parameters:,} | {point.state:,} | {point.steps:,} | "
