@@ -11,6 +11,7 @@ from l2m.training.evaluation import evaluate
 from l2m.training.inputs import find_inputs
 from l2m.training.loop import train
 from l2m.training.runs import Run
+from l2m.training.sweep import SweepRun
 from training_runs import named_model, quick, text_corpus
 
 
@@ -19,9 +20,13 @@ def test_a_corpus_that_was_made_again_is_another_run(tmp_path: Path) -> None:
     folder = train(config, tmp_path / "run", device="cpu")
     assert set(Run.open(folder).identity) == {"corpus"}
     train(config, folder, device="cpu")
+    run = SweepRun("a", config.complete(), folder)
+    evaluate(folder, sequences=2, device="cpu").save(run.result)
+    assert run.evaluation() is not None
     shutil.rmtree(tmp_path / "corpus")
     text_corpus(tmp_path / "corpus", seed=1)
-    for use in (lambda: train(config, folder, device="cpu"), lambda: evaluate(folder, sequences=2, device="cpu")):
+    again = (lambda: train(config, folder, device="cpu"), lambda: evaluate(folder, sequences=2, device="cpu"))
+    for use in (*again, run.evaluation):  # a sweep takes no finished run of the corpus before for its own
         with pytest.raises(
             InputError,
             match=r"run: the content of the corpus has changed: BLAKE3 [0-9a-f]{12}, but this run was started with",

@@ -21,6 +21,7 @@ from typing import Any
 from l2m.base.forecast import Forecast
 from l2m.errors import InputError
 from l2m.training.config import TrainConfig, plain_name
+from l2m.training.inputs import changed_input, find_inputs
 
 log = logging.getLogger("l2m")
 
@@ -48,7 +49,7 @@ class SweepRun:
         """The record in `result`, in nats; None if the run is not finished, or has not been evaluated at its end.
 
         Raises:
-            InputError: it is damaged, or of a run with other settings (the field is named).
+            InputError: it is damaged, or of a run with other settings (the field is named), of another corpus or model.
         """
         from l2m.base.records import read_record
         from l2m.scoring.position_nll import PositionCurve
@@ -67,8 +68,13 @@ class SweepRun:
             held = TrainConfig.from_dict(settings["config"])
         except InputError as error:
             raise InputError(f"{self.result}: {error}") from None
-        # The same corpus or model may have moved: the run's own config.json knows them by their content.
-        if different := held.difference(self.config, but=("corpus", "preset") if "identity" in settings else ()):
+        # Where the content of corpus and model is known, they may have moved.
+        identity = settings.get("identity")
+        identity = identity if isinstance(identity, Mapping) else {}
+        different = held.difference(self.config, but=("corpus", "preset") if identity else ())
+        if different is None and identity:
+            different = changed_input(identity, find_inputs(self.config, verify=False).identity)
+        if different:
             raise InputError(f"{self.folder}: {different}; expected the same, or another name or folder")
         return curve.to("nats") if settings["step"] == self.config.total_steps else None
 
@@ -201,7 +207,6 @@ def _time_a_step(config: TrainConfig, device: str | None, threads: int, steps: i
     from l2m.base.devices import pick_device
     from l2m.training.build import build_model, check_memory, model_size, parameter_groups
     from l2m.training.data import open_data
-    from l2m.training.inputs import find_inputs
     from l2m.training.loop import to_device
     from l2m.training.loss import position_loss
 
