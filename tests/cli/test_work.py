@@ -259,6 +259,14 @@ def test_ngrams_of_text_are_those_of_a_dictionary(tmp_path: Path, capsys: pytest
         (["two-point", "CORPUS", "--shard", "0/3", "--ray", "auto", "--out", "x"], "given beside ray"),
         (["two-point", "text.txt", "--shard", "0/2", "--out", "x"], "TEXT: text.txt with --shard"),
         (["two-point", "s3:/nowhere/corpus"], "nowhere"),
+        (["two-point", "CORPUS", "--threads", "1000000"], "threads: 1000000"),
+        (["two-point", "CORPUS", "--threads", "0"], "threads: 0"),
+        (["two-point", "CORPUS", "--parts", "99999999", "--out", "x"], "parts: 99999999"),
+        (["two-point", "CORPUS", "--groups", "1000000000"], "groups: 1000000000"),
+        (["two-point", "CORPUS", "--distances", "2.7"], "distances: '2.7'"),
+        (["two-point", "CORPUS", "--distances", "1", "2"], "a list is written with commas"),
+        (["two-point", "CORPUS", "--seed", "-1"], "seed: -1"),
+        (["ngrams", "CORPUS", "--most-common", "-1"], "most_common: -1"),
         (["merge"], "FOLDERS: nothing named"),
         (["merge", "a", "b"], "out: not named for 2 folders"),
     ],
@@ -269,3 +277,31 @@ def test_bad_input_is_one_line(
     status, _, error = run(capsys, *(str(corpus) if part == "CORPUS" else part for part in arguments))
     assert (status, error.count("\n")) == (2, 1)
     assert message in error
+
+
+PEAK = """
+import re, sys
+from pathlib import Path
+from l2m.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as end:
+    assert not end.code
+print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="peak memory is read from Linux's /proc")
+def test_the_memory_option_is_that_of_the_process(tmp_path: Path) -> None:
+    """Interpreter and modules included, mapped tokens apart."""
+    size, budget = 6_000_000, 192 << 20
+    tokens = np.minimum(np.random.default_rng(12).zipf(1.3, size), 30_000).astype(np.uint16)
+    l2m.Corpus(tokens, np.arange(0, size + 1, 100_000), 30_001).save(tmp_path / "corpus")
+    options = ["--distances", "1,2,4,8,16,32,64", "--no-within-document", "--threads", "2", "--memory", str(budget)]
+    command = [sys.executable, "-c", PEAK, "two-point", str(tmp_path / "corpus"), *options]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    peak = int(printed.split()[-1]) << 10
+    assert peak - tokens.nbytes <= 1.1 * budget
+    # Without a budget the lists take more: the bound above is one.
+    free = subprocess.run([*command[:-2]], check=True, capture_output=True, text=True).stdout
+    assert int(free.split()[-1]) << 10 > peak
