@@ -256,7 +256,7 @@ def test_ngrams_of_text_are_those_of_a_dictionary(tmp_path: Path, capsys: pytest
         (["ngrams", "CORPUS", "--parts", "-1", "--out", "x"], "parts: -1"),
         (["ngrams", "CORPUS", "--memory", "1000"], "this corpus needs at least"),
         (["two-point", "CORPUS", "--parts", "-1", "--out", "x"], "parts: -1"),
-        (["two-point", "CORPUS", "--shard", "0/3", "--ray", "auto", "--out", "x"], "given beside ray"),
+        (["two-point", "CORPUS", "--shard", "0/3", "--ray", "auto", "--out", "x"], "given together with ray"),
         (["two-point", "text.txt", "--shard", "0/2", "--out", "x"], "TEXT: text.txt with --shard"),
         (["two-point", "s3:/nowhere/corpus"], "nowhere"),
         (["two-point", "CORPUS", "--threads", "1000000"], "threads: 1000000"),
