@@ -1,7 +1,7 @@
 """Every causal model class of the installed `transformers`: its cache, run on the meta device, against our formula.
 
 `python benches/state_matrix.py` runs them all (some minutes) and writes the table docs/memory-matrix.md;
-test_history_state.py runs a part of it. Models are small: few layers, odd widths (so that two fields with one default
+tests/states/history_state/test_families.py runs a part of it. Models are small: few layers, odd widths (so that two fields with one default
 cannot stand for each other), windows of a few tokens.
 """
 
@@ -25,7 +25,7 @@ from l2m.states.history_state.registry import FAMILIES
 PAGE = Path(__file__).parent.parent / "docs" / "memory-matrix.md"
 LENGTHS = np.array([1, 2, 3, 5, 9, 20, 300])
 
-# What a class needs beside its own defaults to be built, or to be built small.
+# What a class needs besides its own defaults to be built, or to be built small.
 NEEDS: dict[str, dict[str, Any]] = {
     "bamba": {"attn_layer_indices": [1, 3]},
     "granitemoehybrid": {"layer_types": ["linear_attention", "full_attention"] * 2, "num_hidden_layers": 4},

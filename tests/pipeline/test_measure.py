@@ -14,6 +14,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 import l2m
+from l2m.base.folders import lock
 from texts import some_texts
 
 OPTIONS = {"length": 32, "windows": 12, "distances": [1, 2, 4, 8, 16, 32]}
@@ -242,3 +243,105 @@ def test_a_folder_with_another_run_is_refused_by_the_setting_that_differs(
     again = run_command(texts, tiny_model, measured)
     assert again.returncode == 0, again.stderr
     assert (measured / "results.json").read_bytes() == before
+
+
+def measure_here(texts: Path, model: Path, out: Path, **changes: Any) -> l2m.Measurement:
+    """The run of `measured`, in this process."""
+    return l2m.measure([texts], model, out, domains={"again": texts}, **{**OPTIONS, **changes})
+
+
+@pytest.fixture
+def unfinished(measured: Path, tmp_path: Path) -> Path:
+    """All that a run keeps, without what it ends with."""
+    out = tmp_path / "out"
+    shutil.copytree(measured, out)
+    (out / "results.json").unlink()
+    return out
+
+
+def one_digit_more(path: Path) -> None:
+    """Another digit in the first number after a point that has five."""
+    text = path.read_text()
+    changed = re.sub(r"(\d\.\d{4})(\d)", lambda found: found[1] + str((int(found[2]) + 1) % 10), text, count=1)
+    assert changed != text
+    path.write_text(changed)
+
+
+def edit(path: Path, **fields: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def another_curve(path: Path) -> None:
+    """A whole and sealed curve, of other tokens."""
+    l2m.two_point([[1, 2, 3, 4] * 40] * 12, OPTIONS["distances"]).save(path)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "words"),
+    [
+        ("two_point.json", one_digit_more, "two_point.json: damaged or edited"),
+        ("two_point.json", another_curve, "two_point.json: not the curve that this run counted"),
+        ("domains/0/two_point.json", another_curve, "domains/0/two_point.json: not the curve"),
+        ("two_point.json", lambda path: path.write_text(path.read_text()[:900]), "two_point.json: not a JSON file"),
+        ("two_point.json", lambda path: path.write_text(""), "two_point.json: not a JSON file"),
+        ("kept.json", lambda path: path.unlink(), "two_point.json: not the curve that this run counted"),
+        ("kept.json", lambda path: edit(path, of="0" * 64), "kept.json: damaged or edited"),
+        ("run.json", lambda path: edit(path, length=64), "run.json: damaged or edited"),
+        ("run.json", lambda path: path.write_text("[]"), "run.json: a list"),
+    ],
+)
+def test_what_was_changed_is_named_and_never_read(
+    unfinished: Path, texts: Path, tiny_model: Path, file: str, change: Any, words: str
+) -> None:
+    change(unfinished / file)
+    with pytest.raises(l2m.InputError, match=re.escape(words)) as error:
+        measure_here(texts, tiny_model, unfinished)
+    assert "\n" not in str(error.value)
+    assert not (unfinished / "results.json").exists()
+    assert (unfinished / "run.json").exists()
+
+
+def test_a_curve_that_is_gone_is_counted_again(unfinished: Path, measured: Path, texts: Path, tiny_model: Path) -> None:
+    (unfinished / "two_point.json").unlink()
+    found = measure_here(texts, tiny_model, unfinished)
+    kept = l2m.load(measured / "results.json")
+    assert found.summary == kept.summary
+    assert (unfinished / "two_point.json").read_bytes() == (measured / "two_point.json").read_bytes()
+
+
+def test_one_process_at_a_time_and_one_kind_of_run(
+    unfinished: Path, texts: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    with lock(unfinished), pytest.raises(l2m.InputError, match=r"in use by process \d+ on "):
+        measure_here(texts, tiny_model, unfinished)
+    assert (unfinished / "two_point.json").exists()
+    counted = tmp_path / "counted"
+    counted.mkdir()
+    (counted / "job.json").write_text("{}")
+    another_curve(counted / "two_point.json")
+    with pytest.raises(l2m.InputError, match="holds a counting job"):
+        measure_here(texts, tiny_model, counted)
+    assert sorted(path.name for path in counted.iterdir()) == ["job.json", "two_point.json"]
+
+
+def test_a_curve_that_was_there_before_the_run_is_not_taken(texts: Path, tiny_model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    another_curve(out / "two_point.json")
+    with pytest.raises(l2m.InputError, match="not the curve that this run counted"):
+        measure_here(texts, tiny_model, out)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"length": 2.5}, {"length": True}, {"windows": 0}, {"windows": -1}, {"windows": "3"}, {"distances": [1.5]},
+        {"distances": "12"}, {"seed": -1}, {"seed": 2**64}, {"threads": 0}, {"threads": 10**6}, {"device": "gpu9"},
+        {"dtype": "int8"}, {"beside": ["no/such-model"]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_bad_arguments_leave_no_folder(texts: Path, tiny_model: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(l2m.InputError, match=next(iter(changes)).replace("beside", "no/such-model")):
+        measure_here(texts, tiny_model, tmp_path / "out", **changes)
+    assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""The one reader of model configs: what a field is called, what it may hold, what stands for it where it is left out.
+"""The one reader of model configs: what a field is called, what it may hold, what replaces it where it is left out.
 
 Every formula reads its fields through `Config`, so a value is checked here and nowhere else: a null is a field left out,
 counts are whole numbers above 0, and a list that names layers has an entry for every layer.

@@ -83,7 +83,7 @@ def _compressed_projection(c: Config, layer: int) -> Iterator[Memory]:
 
 @transformers_family("zaya")
 def zaya(c: Config) -> Iterator[Memory]:
-    """Compressed convolutional attention: a convolution and half of the last token's values beside the cache."""
+    """Compressed convolutional attention: a convolution and half of the last token's values, besides the cache."""
     return layered(c, linear=_compressed_projection)
 
 
