@@ -284,3 +284,12 @@ def test_what_is_no_file_is_named(tmp_path) -> None:
     for name in (tmp_path, tmp_path / "config.json", "a\0b/c", ""):
         with pytest.raises(l2m.InputError):
             l2m.history_state(name)
+
+
+@pytest.mark.parametrize("model_type", ["granite", "qwen3_moe", "bart", "zamba2", "seen_nowhere"])
+def test_layers_without_end_are_refused_before_a_class_makes_a_list_of_them(model_type: str) -> None:
+    for config in ({"model_type": model_type}, {"model_type": "llava", "text_config": {"model_type": model_type}}):
+        inner = config.get("text_config", config)
+        inner["num_hidden_layers"] = 10**12
+        with pytest.raises(l2m.InputError, match="num_hidden_layers 1000000000000; expected a whole number"):
+            l2m.history_state(config)

@@ -29,7 +29,7 @@ LARGEST = 10**9
 MOST_LAYERS = 100_000
 
 # Fields by what they may hold.
-_LAYERS = {"num_hidden_layers", "decoder_layers", "num_decoder_layers", "num_blocks", "num_layers"}
+LAYER_COUNTS = ("num_hidden_layers", "decoder_layers", "num_decoder_layers", "num_blocks", "num_layers")
 _COUNTS = {
     *("num_attention_heads", "num_key_value_heads", "hidden_size", "head_dim", "v_head_dim", "attention_head_dim"),
     *("sliding_window", "attention_chunk_size", "attention_window_size", "vocab_size", "max_position_embeddings"),
@@ -140,7 +140,7 @@ class Config:
         def refuse(expected: str) -> InputError:
             return InputError(f"config: {key} {_shown(value)}; expected {expected}")
 
-        if name in _LAYERS:
+        if name in LAYER_COUNTS:
             if not _is_whole(value) or not 1 <= value <= MOST_LAYERS:
                 raise refuse(f"a whole number from 1 to {MOST_LAYERS:,}")
         elif name in _COUNTS or name in _COUNTS_FROM_ZERO:

@@ -11,7 +11,7 @@ from l2m.base.files import read_json
 from l2m.base.hub import hub_file, locate, one_line, quiet_transformers, transformers_config
 from l2m.errors import InputError
 from l2m.states.history_state.catalogue import find
-from l2m.states.history_state.config import Config, MissingField, text_part
+from l2m.states.history_state.config import LAYER_COUNTS, Config, MissingField, text_part
 from l2m.states.history_state.families import ENCODERS
 from l2m.states.history_state.registry import FAMILIES, Family
 from l2m.states.history_state.state import BITS, HistoryState, Memory
@@ -66,6 +66,8 @@ class _Found:
 
 def _state(found: _Found) -> tuple[HistoryState, float, float]:
     read = Config(found.text)
+    for name in LAYER_COUNTS:
+        read.get(name, None)  # a class of transformers would make a list of 1e12 layers
     model_type = read.get("model_type", None)
     if not isinstance(model_type, str) and isinstance(found.whole, Mapping):
         # A text part that leaves the naming of its type to the class of the whole.
