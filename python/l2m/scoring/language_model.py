@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l2m.base.devices import DEVICE_MAPS, pick_device, pick_dtype
-from l2m.base.hub import reading
+from l2m.base.hub import one_line, reading
 from l2m.errors import InputError
 from l2m.scoring.model_source import ModelSource
-from l2m.scoring.scorer import rounding_of
+from l2m.scoring.scorer import out_of_memory, rounding_of
 
 # What a forward pass calls the state it takes and gives back; transformers has not settled on one name.
 _CACHE_NAMES = ("past_key_values", "cache", "cache_params", "state")
@@ -104,7 +104,9 @@ class LanguageModel:
             "dtype": str(model.dtype).removeprefix("torch."),
             "start_token_reason": "the model's own" if start_token is None else "named by the user",
         }
-        return cls(model, number, settings=settings, context=context if isinstance(context, int) else None)
+        return cls(
+            model, number, settings=settings, context=context if isinstance(context, int) and context > 0 else None
+        )
 
     def log_prob(self, tokens: NDArray[Any], state: Any = None) -> tuple[NDArray[np.float32], Any]:
         """log q of each token given all before it, and the state after the last. See `l2m.scoring.scorer.Scorer`."""
@@ -119,7 +121,15 @@ class LanguageModel:
             if cache is not None and self._cache_name is not None:
                 options[self._cache_name] = cache
             inputs = torch.cat([last, ids[:, :-1]], 1)
-            values, cache = (self._in_pieces if self.head_in_pieces else self._at_once)(inputs, ids, options)
+            run = self._in_pieces if self.head_in_pieces else self._at_once
+            try:
+                values, cache = run(inputs, ids, options)
+            except Exception as error:
+                if state is not None or out_of_memory(error):
+                    raise
+                raise InputError(
+                    f"{self.settings.get('name')}: cannot be run on {ids.shape[1]} token ids ({type(error).__name__}: {one_line(error)})"
+                ) from error
             return values.cpu().numpy(), _State(cache, ids[:, -1:])
 
     def plain(self, tokens: NDArray[Any]) -> NDArray[np.float32]:
@@ -273,7 +283,7 @@ def _bytes_per_token(config: Any, itemsize: int) -> int:
 
 
 def _raise_if_memory(error: Exception) -> None:
-    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+    if out_of_memory(error):
         raise error
 
 

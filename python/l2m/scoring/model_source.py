@@ -124,7 +124,7 @@ class ModelSource:
         """The longest input the config allows, in tokens; None where it names no limit."""
         text = self.config.get("text_config") or self.config
         for key in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
-            if isinstance(text.get(key), int):
+            if type(text.get(key)) is int and text[key] > 0:  # XLNet writes -1 for no limit
                 return int(text[key])
         return None
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l2m.scoring.missing import Wanted
-from l2m.scoring.scorer import checked
+from l2m.scoring.scorer import checked, out_of_memory
 from l2m.scoring.settings import Spans
 from l2m.scoring.store import Piece
 from l2m.scoring.windows import Windows
@@ -137,7 +137,7 @@ class Passes:
             try:
                 work(slice(first, first + size))
             except Exception as error:
-                if size == 1 or not _out_of_memory(error):
+                if size == 1 or not out_of_memory(error):
                     raise
                 self.budget = size // 2 * length
                 continue
@@ -146,13 +146,3 @@ class Passes:
     def _log_prob(self, tokens: NDArray[Any], state: Any = None) -> tuple[NDArray[np.float32], Any]:
         values, state = self.scorer.log_prob(tokens, state)
         return checked(self.scorer, tokens, values), state
-
-
-def _out_of_memory(error: Exception) -> bool:
-    name, text = type(error).__name__, str(error).lower()
-    return (
-        name == "OutOfMemoryError"
-        or isinstance(error, MemoryError)
-        or "out of memory" in text
-        or "can't allocate memory" in text
-    )

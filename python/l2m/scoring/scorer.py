@@ -82,3 +82,14 @@ def checked(scorer: Any, tokens: NDArray[Any], values: Any) -> NDArray[np.float3
             "information is infinite where the model rules an event out"
         )
     return np.asarray(values, np.float32)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error of torch or Python says that memory ran out."""
+    name, text = type(error).__name__, str(error).lower()
+    return (
+        name == "OutOfMemoryError"
+        or isinstance(error, MemoryError)
+        or "out of memory" in text
+        or "can't allocate memory" in text
+    )

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l2m.errors import InputError
-from l2m.scoring.scorer import checked, rounding_of, settings_of, tolerance_of
+from l2m.scoring.scorer import checked, out_of_memory, rounding_of, settings_of, tolerance_of
 from l2m.scoring.windows import Windows
 
 log = logging.getLogger("l2m")
@@ -79,7 +79,7 @@ def self_test(scorer: Any, windows: Windows, cuts: Sequence[int]) -> SelfTest:
     except InputError:
         raise
     except Exception as error:  # whatever a model's own code raises when it cannot continue
-        if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+        if out_of_memory(error):
             raise
         log.warning(f"{name}: cannot continue from a cached state ({type(error).__name__})")
         continued = np.inf
