@@ -11,6 +11,10 @@ use crate::power_law::{Fitter, Law, Model, Scratch, cholesky};
 use crate::{Error, Result};
 
 const BLOCK: usize = 512;
+/// Up to here most samples with replacement come more than once: 10 points have 92,378 different ones.
+const REPEATING: usize = 10;
+/// How often a point is drawn, as a digit of this base.
+const BASE: u64 = REPEATING as u64 + 1;
 
 /// What a replicate draws.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +50,9 @@ impl Source<'_> {
         };
         let line = Line::of(self.fitter, &self.y);
         monitor.set_total(replicates as u64);
+        if self.resample == Resample::Pairs && line.is_none() && self.fitter.points() <= REPEATING {
+            return self.repeating_pairs(replicates, seed, monitor);
+        }
         let mut laws = vec![Law::NONE; replicates];
         laws.par_chunks_mut(BLOCK).enumerate().try_for_each(|(block, laws)| {
             let stream = Philox::from_u64_seed_stream(seed, block as u64);
@@ -57,6 +64,41 @@ impl Source<'_> {
             monitor.advance(laws.len() as u64)
         })?;
         Ok(laws)
+    }
+
+    /// Pairs of few points: each draw that occurs is fitted once. 10,000 samples of 5 points hold at most 126 different ones.
+    fn repeating_pairs(&self, replicates: usize, seed: u64, monitor: &Monitor) -> Result<Vec<Law>> {
+        let points = self.fitter.points();
+        let mut samples = vec![0u64; replicates];
+        samples.par_chunks_mut(BLOCK).enumerate().for_each(|(block, samples)| {
+            let mut draws = Draws::new(Philox::from_u64_seed_stream(seed, block as u64), points);
+            let mut times = vec![0.0; points];
+            for sample in samples {
+                draw_times(self.fitter, &mut draws, &mut times);
+                *sample = times.iter().fold(0, |number, &times| number * BASE + times as u64);
+            }
+        });
+        let mut different = samples.clone();
+        different.sort_unstable();
+        different.dedup();
+        let share = replicates as u64 / different.len().max(1) as u64;
+        let fits: Vec<Law> = different
+            .par_iter()
+            .map_init(
+                || (Scratch::default(), vec![0.0; points]),
+                |(scratch, times), &sample| {
+                    let mut rest = sample;
+                    for times in times.iter_mut().rev() {
+                        *times = (rest % BASE) as f64;
+                        rest /= BASE;
+                    }
+                    monitor.advance(share)?;
+                    Ok(self.fitter.fit(&self.y, Some(times), scratch))
+                },
+            )
+            .collect::<Result<_>>()?;
+        let place = |sample: &u64| different.binary_search(sample).expect("every sample is among them");
+        Ok(samples.iter().map(|sample| fits[place(sample)]).collect())
     }
 
     /// New ordinates over the same abscissae.
@@ -225,26 +267,31 @@ impl Line {
 
 fn pairs(fitter: &Fitter, y: &[f64], stream: Philox, laws: &mut [Law]) {
     let points = y.len();
-    let needed = fitter.model().parameters();
     let mut scratch = Scratch::default();
     let mut times = vec![0.0; points];
     let mut draws = Draws::new(stream, points);
     for law in laws {
-        loop {
-            times.fill(0.0);
-            draws.sample(|k| {
-                if k < points * points {
-                    times[k / points] += 1.0;
-                    times[k % points] += 1.0;
-                } else {
-                    times[k - points * points] += 1.0;
-                }
-            });
-            if fitter.different(&times) >= needed {
-                break;
-            }
-        }
+        draw_times(fitter, &mut draws, &mut times);
         *law = fitter.fit(y, Some(&times), &mut scratch);
+    }
+}
+
+/// How often each point is drawn; a draw with fewer different points than parameters is drawn again.
+fn draw_times(fitter: &Fitter, draws: &mut Draws, times: &mut [f64]) {
+    let points = times.len();
+    loop {
+        times.fill(0.0);
+        draws.sample(|k| {
+            if k < points * points {
+                times[k / points] += 1.0;
+                times[k % points] += 1.0;
+            } else {
+                times[k - points * points] += 1.0;
+            }
+        });
+        if fitter.different(times) >= fitter.model().parameters() {
+            return;
+        }
     }
 }
 
@@ -304,6 +351,24 @@ mod tests {
         let projected = Line::of(&fitter, &y).unwrap().through(&fitter, &y);
         assert!((projected.exponent - direct.exponent).abs() < 1e-14, "{projected:?} {direct:?}");
         assert!((projected.amplitude / direct.amplitude - 1.0).abs() < 1e-14);
+    }
+
+    #[test]
+    fn fitting_each_sample_once_changes_no_replicate() {
+        let x: Vec<f64> = (0..6).map(|i| libm::exp2(f64::from(i))).collect();
+        let y: Vec<f64> = x.iter().enumerate().map(|(i, x)| 2.0 / x + 0.1 + 0.01 * (i * i % 3) as f64).collect();
+        let free = Model::LinearOffset { low: f64::NEG_INFINITY, high: f64::INFINITY };
+        for robust in [false, true] {
+            let fitter = Fitter::new(&x, free, &Noise::Weights(vec![1.0; 6]), robust).unwrap();
+            let source =
+                Source { fitter: &fitter, y: y.clone(), fitted: y.clone(), base: 0.0, resample: Resample::Pairs };
+            let repeated = source.bootstrap(600, 5, &Monitor::new()).unwrap();
+            let mut plain = vec![Law::NONE; 600];
+            for (block, laws) in plain.chunks_mut(BLOCK).enumerate() {
+                pairs(&fitter, &y, Philox::from_u64_seed_stream(5, block as u64), laws);
+            }
+            assert_eq!(repeated, plain);
+        }
     }
 
     #[test]

@@ -84,7 +84,7 @@ def test_linear_space_fits_against_scipy(weighted, offset):
             tuple(best),
         )  # fmt: skip
         best = [float(value) for value in root]
-    assert ours.best[: len(best)] == pytest.approx(best, rel=1e-9)
+    assert ours.parameters[: len(best)] == pytest.approx(best, rel=1e-9)
     errors = [ours.standard_error(name) for name in ours.names[: len(best)]]
     assert errors == pytest.approx(np.sqrt(np.diag(covariance)), rel=1e-6)
 
@@ -100,7 +100,7 @@ def test_gls_in_linear_space_is_least_squares_of_the_whitened_curve():
     theirs = least_squares(
         lambda p: whiten @ (y - p[0] * X ** p[1] - p[2]), (1, -1, 0), xtol=1e-15, ftol=1e-15, gtol=1e-15
     )
-    assert ours.best == pytest.approx(theirs.x, rel=1e-7)
+    assert ours.parameters == pytest.approx(theirs.x, rel=1e-7)
 
 
 @given(seed=st.integers(0, 10_000), low=st.sampled_from([0.0, 0.02]))
@@ -117,7 +117,7 @@ def test_the_bounded_form_finds_the_minimum(seed, low):
 
     law = l2m.fit_power_law(X, y, offset="bounded", offset_bounds=(low, math.inf))
     assert low <= law.offset < y.min()
-    reached = np.sum((np.log(y - law.offset) - np.log(law.best[0]) - law.best[1] * np.log(X)) ** 2)
+    reached = np.sum((np.log(y - law.offset) - np.log(law.parameters[0]) - law.parameters[1] * np.log(X)) ** 2)
     grid = min(square(y.min() - gap) for gap in np.geomspace(1e-9, y.min() - low, 2000))
     assert reached <= grid * (1 + 1e-9)
 
@@ -125,7 +125,7 @@ def test_the_bounded_form_finds_the_minimum(seed, low):
 def test_the_bounded_form_enters_a_narrow_valley():
     # C = 1 sits 3e-5 under min y; a scan of C sees C = 0 lower than both neighbours of the true minimum.
     law = l2m.fit_power_law(X, 0.109375 / X + 1, offset="bounded")
-    assert law.best == pytest.approx([0.109375, -1, 1], rel=1e-9)
+    assert law.parameters == pytest.approx([0.109375, -1, 1], rel=1e-9)
 
 
 def test_offset_bounds_hold_the_offset():
@@ -149,10 +149,10 @@ def test_exact_laws_are_found_and_units_do_not_matter(amplitude, exponent, offse
     y = amplitude * X**exponent + offset
     for kind in (True, "bounded"):
         law = l2m.fit_power_law(X, y, offset=kind)
-        assert law.best[1] == pytest.approx(exponent, abs=1e-6)
+        assert law.parameters[1] == pytest.approx(exponent, abs=1e-6)
         scaled = l2m.fit_power_law(X, scale * y, offset=kind)
-        assert scaled.best[1] == pytest.approx(law.best[1], abs=1e-6)
-        assert scaled.best[0] == pytest.approx(scale * law.best[0], rel=1e-4)
+        assert scaled.parameters[1] == pytest.approx(law.parameters[1], abs=1e-6)
+        assert scaled.parameters[0] == pytest.approx(scale * law.parameters[0], rel=1e-4)
 
 
 # --- errors ---
@@ -163,7 +163,7 @@ def test_jackknife_errors_are_their_formula():
     y = decaying()
     replicates = y + 0.003 * generator.standard_normal((20, X.size))
     law = l2m.fit_power_law(X, y, offset=True, replicates=replicates)
-    refits = np.array([l2m.fit_power_law(X, row, offset=True).best for row in replicates])
+    refits = np.array([l2m.fit_power_law(X, row, offset=True).parameters for row in replicates])
     assert law.refits == pytest.approx(refits, rel=1e-12)
     spread = math.sqrt(19 / 20 * np.sum((refits[:, 1] - refits[:, 1].mean()) ** 2))
     assert law.standard_error("exponent") == pytest.approx(spread, rel=1e-12)
@@ -172,7 +172,7 @@ def test_jackknife_errors_are_their_formula():
     reach = t.ppf(0.975, 19) * spread
     assert law.interval("exponent") == pytest.approx((law.exponent - reach, law.exponent + reach), rel=1e-10)
     equal = l2m.fit_power_law(X, y, offset=True, replicates=replicates, group_weights=np.full(20, 1 / 20))
-    assert equal.errors == pytest.approx(law.errors, rel=1e-9, abs=1e-15)
+    assert equal.parameter_covariance == pytest.approx(law.parameter_covariance, rel=1e-9, abs=1e-15)
     with pytest.raises(l2m.InputError, match="jackknife"):
         law.bootstrap()
 
@@ -288,7 +288,7 @@ def test_bands_and_draws_agree_with_the_intervals():
     for law in (l2m.fit_power_law(X, noisy()), l2m.fit_power_law(X, decaying(), offset=True)):
         draws = law.draws(200_000, seed=3)
         for index, name in enumerate(law.names):
-            if law.errors[index, index] > 0:
+            if law.parameter_covariance[index, index] > 0:
                 low, high = law.interval(name)
                 # 200,000 draws know their 2.5 % points to 1 % of the interval.
                 assert np.quantile(draws[:, index], [0.025, 0.975]) == pytest.approx(
@@ -327,7 +327,7 @@ def test_non_positive_values_are_taken_in_linear_space_and_named_in_log_log():
     assert f"{y[place]:g} at position {place}" in str(caught.value)
     for options in ({"method": "nonlinear"}, {"method": "wls", "stderr": np.full(13, 0.02)}, {"offset": True}):
         law = l2m.fit_power_law(X, y, **options)
-        assert law.best[1] == pytest.approx(-0.91, abs=0.2)
+        assert law.parameters[1] == pytest.approx(-0.91, abs=0.2)
         assert law.settings["space"] == "linear"
 
 
@@ -335,7 +335,7 @@ def test_non_positive_values_are_taken_in_linear_space_and_named_in_log_log():
     ("arguments", "words"),
     [
         ({"x": [1, 2], "y": [1, 2], "offset": True}, "x: 2 points; expected at least 3"),
-        ({"x": [1], "y": [1]}, "x: 1 points"),
+        ({"x": [1], "y": [1]}, "x: 1 point;"),
         ({"x": [2, 2, 2], "y": [1, 2, 3]}, "x: 1 different values in 3 points"),
         ({"x": [1, -2, 3]}, "x: -2 at position 1"),
         ({"x": [1, 2, math.nan]}, "x: nan at position 2"),

@@ -47,9 +47,9 @@ from l2m.statistics.joint_entropy import block_entropies as block_entropies
 from l2m.statistics.joint_entropy import jensen_shannon as jensen_shannon
 from l2m.statistics.joint_entropy import joint_entropy as joint_entropy
 from l2m.statistics.joint_entropy import kullback_leibler as kullback_leibler
-from l2m.statistics.power_law import Logarithm as Logarithm
+from l2m.statistics.logarithm import Logarithm as Logarithm
+from l2m.statistics.logarithm import fit_logarithm as fit_logarithm
 from l2m.statistics.power_law import PowerLaw as PowerLaw
-from l2m.statistics.power_law import fit_logarithm as fit_logarithm
 from l2m.statistics.power_law import fit_power_law as fit_power_law
 from l2m.training.collapse import Collapse as Collapse
 from l2m.training.evaluation import KLCurve as KLCurve

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 __all__ = [
     "DENSE",
+    "HUBER",
     "LONGEST_NGRAM",
+    "NORMAL_MAD",
     "REMOVED_UNIT",
     "CurveFitter",
     "GaussianFilter",
@@ -18,6 +20,7 @@ __all__ = [
     "Sketches",
     "WordTable",
     "__version__",
+    "check_curve",
     "entropy",
     "entropy_estimators",
     "expected_joint_entropy",
@@ -161,6 +164,26 @@ def entropy_estimators() -> list[tuple[str, bool]]:
     """(name, whether it uses the alphabet) of every estimator, the default first."""
 
 # --- fits ---
+
+HUBER: float
+"""Tuning constant of Huber's weights: 95 % efficient for normal errors."""
+NORMAL_MAD: float
+"""median(|normal|), the normal's upper quartile."""
+
+def check_curve(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    parameters: int,
+    *,
+    stderr: NDArray[np.float64] | None = None,
+    covariance: NDArray[np.float64] | None = None,
+    replicates: NDArray[np.float64] | None = None,
+    shares: NDArray[np.float64] | None = None,
+    logarithm: bool = False,
+    logarithm_above: float | None = None,
+) -> None:
+    """Refuse a curve that cannot be fitted. `logarithm_above`: y - C is fitted in logarithms, C above this bound; `logarithm`:
+    log y is."""
 
 @final
 class CurveFitter:

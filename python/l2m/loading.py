@@ -11,7 +11,7 @@ from l2m.errors import InputError
 from l2m.pipeline import measurement  # noqa: F401
 from l2m.scoring import Scores, bipartite, position_nll  # noqa: F401
 from l2m.states import comparison, condition, design, history_state, threshold  # noqa: F401
-from l2m.statistics import curve_comparison, entropy, joint_entropy, power_law  # noqa: F401
+from l2m.statistics import curve_comparison, entropy, joint_entropy, logarithm, power_law  # noqa: F401
 from l2m.training import collapse, evaluation  # noqa: F401
 from l2m.truth import frontier, frontier_curves, gaussian  # noqa: F401
 

@@ -3,7 +3,7 @@ use pyo3::prelude::*;
 
 use super::run::interruptible;
 use crate::bootstrap::{Resample, Source};
-use crate::power_law::{Fitter, Law, Model, Noise, Scratch};
+use crate::power_law::{Curve, Fitter, HUBER, Law, Logarithm, Model, NORMAL_MAD, Noise, Scratch};
 use crate::{Error, Result};
 
 /// A curve's abscissae, errors and model, prepared once and fitted to many ordinates.
@@ -119,6 +119,48 @@ fn to_array(py: Python<'_>, laws: Vec<Law>) -> PyResult<Bound<'_, PyArray2<f64>>
     flat.into_pyarray(py).reshape([length, 3])
 }
 
+/// Refuse a curve that cannot be fitted. `logarithm_above`: y - C is fitted in logarithms, C above this bound; `logarithm`:
+/// log y is.
+#[pyfunction]
+#[pyo3(signature = (x, y, parameters, *, stderr=None, covariance=None, replicates=None, shares=None, logarithm=false,
+    logarithm_above=None))]
+#[allow(clippy::too_many_arguments)]
+fn check_curve(
+    x: PyReadonlyArray1<'_, f64>,
+    y: PyReadonlyArray1<'_, f64>,
+    parameters: usize,
+    stderr: Option<PyReadonlyArray1<'_, f64>>,
+    covariance: Option<PyReadonlyArray2<'_, f64>>,
+    replicates: Option<PyReadonlyArray2<'_, f64>>,
+    shares: Option<PyReadonlyArray1<'_, f64>>,
+    logarithm: bool,
+    logarithm_above: Option<f64>,
+) -> PyResult<()> {
+    let vector = |values: Option<PyReadonlyArray1<'_, f64>>| values.map(|values| values.as_array().to_vec());
+    let matrix =
+        |values: Option<PyReadonlyArray2<'_, f64>>| values.map(|values| values.as_array().iter().copied().collect());
+    let (x, y) = (x.as_array().to_vec(), y.as_array().to_vec());
+    let (stderr, shares): (Option<Vec<f64>>, Option<Vec<f64>>) = (vector(stderr), vector(shares));
+    let (covariance, replicates): (Option<Vec<f64>>, Option<Vec<f64>>) = (matrix(covariance), matrix(replicates));
+    let logarithm = match logarithm_above {
+        Some(low) => Logarithm::Above(low),
+        None if logarithm => Logarithm::Values,
+        None => Logarithm::None,
+    };
+    let curve = Curve {
+        x: &x,
+        y: &y,
+        stderr: stderr.as_deref(),
+        covariance: covariance.as_deref(),
+        replicates: replicates.as_deref(),
+        shares: shares.as_deref(),
+    };
+    Ok(curve.check(parameters, logarithm)?)
+}
+
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("HUBER", HUBER)?;
+    module.add("NORMAL_MAD", NORMAL_MAD)?;
+    module.add_function(wrap_pyfunction!(check_curve, module)?)?;
     module.add_class::<CurveFitter>()
 }

@@ -26,10 +26,10 @@ UNITLESS = {
     "gaussian two-point": {"correlation"},
     "history_state": {"bits", "cache_bits"},
     "joint entropy": {"normalized"},
-    "logarithm": {"x", "degrees", "group_weights"},
+    "logarithm": {"x", "degrees_of_freedom", "group_weights"},
     "memory": {"bits"},
     "position nll": {"first", "last", "bits_per_byte", "bits_per_byte_stderr", "bytes_per_token"},
-    "power law": {"x", "exponent", "degrees", "group_weights"},
+    "power law": {"x", "degrees_of_freedom", "group_weights"},
     "verdict": {"growth_probability", "length", "length_probability", "ratio", "level"},
 }
 """Kind -> its numbers that are no information. A new field is listed here or scaled by `to`."""

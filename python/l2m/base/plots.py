@@ -2,10 +2,12 @@
 
 import io
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from l2m.statistics.power_law import Curve
+import numpy as np
+from numpy.typing import NDArray
+
+from l2m.errors import InputError
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#20639b", "#d1602a", "#3a7d44", "#7b4fa3", "#6b7280"
 
@@ -34,17 +36,26 @@ def new_axes(width: float = 6.4, height: float = 4.2, *, panels: int = 1) -> Any
         from matplotlib import rc_context
         from matplotlib.figure import Figure
     except ImportError:
-        from l2m.errors import InputError
-
         raise InputError("figures need the extra 'plots': pip install 'l2m[plots]'") from None
     with rc_context(_STYLE):
         return Figure(figsize=(width, height), layout="constrained").subplots(1, panels)
 
 
-def draw_law(axes: Any, law: "Curve", color: str = BLUE) -> None:
-    """The fitted curve over the range of its data, with its 95 % band."""
-    import numpy as np
+class FittedCurve(Protocol):
+    """What a curve needs to be drawn."""
 
+    @property
+    def kind(self) -> str: ...
+    @property
+    def x(self) -> NDArray[np.float64]: ...
+    @property
+    def resolved(self) -> bool: ...
+    def predict(self, x: NDArray[np.float64]) -> NDArray[np.float64]: ...
+    def band(self, x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+
+
+def draw_law(axes: Any, law: FittedCurve, color: str = BLUE) -> None:
+    """The fitted curve over the range of its data, with its 95 % band."""
     x = np.geomspace(law.x.min(), law.x.max(), 200)
     exponent = getattr(law, "exponent", None)
     name = law.kind if exponent is None else f"fit, exponent {exponent:.2f}"

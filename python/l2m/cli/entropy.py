@@ -85,7 +85,9 @@ def entropy(
 
 def _read(file: Path, content: str, symbols: str) -> tuple[str, Sequence[Hashable] | None, list[int]]:
     """(what the file is, its samples in order or None, how often each symbol occurred)."""
-    from l2m.cli.table import cells, read_lines
+    from decimal import Decimal
+
+    from l2m.cli.table import cells, is_number, read_lines, read_text
     from l2m.errors import InputError
 
     if content == "text" and symbols == "bytes":
@@ -93,31 +95,41 @@ def _read(file: Path, content: str, symbols: str) -> tuple[str, Sequence[Hashabl
     lines = [line for line in read_lines(file) if line.strip()]
     if content == "auto":
         fields = [cells(line) for line in lines]
-        body = fields[1:] if fields and not _is_number(fields[0][-1]) and len(fields) > 1 else fields
-        if body and all(len(row) == 1 and _is_number(row[0]) for row in body):
+        body = fields[1:] if fields and not is_number(fields[0][-1]) and len(fields) > 1 else fields
+        if body and all(len(row) == 1 and is_number(row[0]) for row in body):
             content = "numbers"
-        elif body and all(len(row) > 1 and row[-1].isdigit() for row in body):
+        elif body and all(len(row) > 1 and _is_count(row[-1]) for row in body):
             content = "counts"
         else:
             content = "text"
     if content == "text":
         if symbols == "bytes":
             return "text", *_counted(_bytes(file))
-        text = file.read_text(encoding="utf-8-sig")
+        text = read_text(file)
         return "text", *_counted(text.split() if symbols == "words" else text)
     values: list[str] = [cells(line)[-1] for line in lines]
-    if values and not _is_number(values[0]):
+    if values and not is_number(values[0]):
         values = values[1:]  # a line of names
-    bad = next((place for place, value in enumerate(values) if not _is_number(value)), None)
+    bad = next((value for value in values if not is_number(value)), None)
     if bad is not None:
-        raise InputError(f"{file}: {values[bad]!r} among the {content}; expected numbers")
+        raise InputError(f"{file}: {bad!r} among the {content}; expected numbers")
     if content == "numbers":
-        return "numbers", *_counted([float(value) for value in values])
-    whole = [float(value) for value in values]
-    wrong = next((value for value in whole if value < 0 or value != int(value)), None)
-    if wrong is not None:
-        raise InputError(f"{file}: a count of {wrong:g}; expected non-negative whole numbers")
-    return "counts", None, [int(value) for value in values]
+        return "numbers", *_counted([Decimal(value) for value in values])  # floats merge integers beyond 2^53
+    bad = next((value for value in values if not _is_count(value)), None)
+    if bad is not None:
+        raise InputError(f"{file}: a count of {bad}; expected non-negative whole numbers below 2^63")
+    return "counts", None, [int(Decimal(value)) for value in values]
+
+
+def _is_count(field: str) -> bool:
+    from decimal import Decimal
+
+    from l2m.cli.table import is_number
+
+    if not is_number(field):
+        return False
+    value = Decimal(field)
+    return 0 <= value < 2**63 and value == value.to_integral_value()
 
 
 def _bytes(file: Path) -> bytes:
@@ -137,12 +149,3 @@ def _numbered(samples: Sequence[Hashable]) -> list[int]:
     """Each sample as the number of its symbol, in order of first appearance."""
     numbers: dict[Hashable, int] = {}
     return [numbers.setdefault(sample, len(numbers)) for sample in samples]
-
-
-def _is_number(field: str) -> bool:
-    import math
-
-    try:
-        return math.isfinite(float(field))
-    except ValueError:
-        return False

@@ -6,9 +6,6 @@ from cyclopts import Parameter
 from l2m.cli.output import plain, print_result
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from l2m.statistics.curve_comparison import CurveComparison
 
 
@@ -36,9 +33,9 @@ def fit(
     Parameters
     ----------
     file
-        Table of numbers, columns split by commas, tabs or spaces; a first line of names is read as such.
+        Table of numbers, columns split by commas, tabs or spaces, with or without a first line of names.
     x
-        Column of x, by name or number from 1.
+        Column of x: its number from 1, or its name.
     y
         Column of y.
     stderr
@@ -75,11 +72,11 @@ def fit(
     from l2m.statistics.power_law import fit_power_law
 
     table = read_table(file)
-    matrix = None if covariance is None else np.column_stack([*read_table(covariance).values()])
+    matrix = None if covariance is None else np.column_stack(read_table(covariance).columns)
     law = fit_power_law(
-        _column(table, x, file, "x"),
-        _column(table, y, file, "y"),
-        stderr=None if stderr is None else _column(table, stderr, file, "stderr"),
+        table.column(x, "x"),
+        table.column(y, "y"),
+        stderr=None if stderr is None else table.column(stderr, "stderr"),
         covariance=matrix,
         offset=False if offset == "none" else offset,
         offset_bounds=offset_bounds,
@@ -123,17 +120,6 @@ def fit(
     if out is not None:
         law.save(out)
     print_result(result, json, "\n".join(words))
-
-
-def _column(table: "dict[str, NDArray[np.float64]]", name: str, file: Path, what: str) -> "NDArray[np.float64]":
-    from l2m.errors import InputError
-
-    if name in table:
-        return table[name]
-    columns = list(table.values())
-    if name.isdigit() and 1 <= int(name) <= len(columns):
-        return columns[int(name) - 1]
-    raise InputError(f"{file}: no column {name!r} for {what}; it has {', '.join(table)}")
 
 
 def _comparison(comparison: "CurveComparison") -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Tables of numbers from text files."""
 
+import dataclasses
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,9 +9,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
-def read_lines(file: Path) -> list[str]:
-    """Lines of a UTF-8 text file.
+
+def is_number(field: str) -> bool:
+    """Whether a field is written as a finite number, however large: 1e400 is one, nan and 1_000 are not."""
+    return _NUMBER.fullmatch(field) is not None
+
+
+def read_text(file: Path) -> str:
+    """A UTF-8 text file with its line ends as they are.
 
     Raises:
         InputError: no such file, or not UTF-8.
@@ -17,23 +26,66 @@ def read_lines(file: Path) -> list[str]:
     from l2m.errors import InputError
 
     try:
-        return file.read_text(encoding="utf-8-sig").splitlines()
+        if file.exists() and not file.is_file():
+            raise InputError(f"{file}: not a file; expected text")
+        return file.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{file}: no such file") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: byte {error.start} is not UTF-8; expected text") from None
 
 
+def read_lines(file: Path) -> list[str]:
+    """Lines of a UTF-8 text file, which end in \\n, \\r\\n or \\r; see `read_text`."""
+    return re.split(r"\r\n|\n|\r", read_text(file).rstrip("\r\n"))
+
+
 def cells(line: str) -> list[str]:
-    """Fields of a line: split at commas or semicolons, tabs, or spaces, whichever of them comes first in this order."""
+    """Fields of a line: split at commas, semicolons, tabs or spaces, whichever of them comes first in this order."""
     for separator in (",", ";", "\t"):
         if separator in line:
             return [cell.strip().strip('"') for cell in line.split(separator)]
     return line.split()
 
 
-def read_table(file: Path) -> "dict[str, NDArray[np.float64]]":
-    """Columns by name ("1", "2", ... without a line of names); empty lines and lines after # are skipped.
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table of numbers.
+
+    Attributes:
+        file: where it was read.
+        names: of the columns; None without a line of names.
+        columns: each (rows,).
+    """
+
+    file: Path
+    names: list[str] | None
+    columns: "list[NDArray[np.float64]]"
+
+    def column(self, which: str, what: str) -> "NDArray[np.float64]":
+        """A column by its number from 1, else by its name.
+
+        Raises:
+            InputError: no such column, or a name that several columns have.
+        """
+        from l2m.errors import InputError
+
+        if which.isascii() and which.isdecimal() and 1 <= int(which[:9]) <= len(self.columns) and len(which) < 10:
+            return self.columns[int(which) - 1]
+        names = self.names or [str(place + 1) for place in range(len(self.columns))]
+        places = [place for place, name in enumerate(names) if name == which]
+        if len(places) > 1:
+            numbers = " and ".join(str(place + 1) for place in places)
+            raise InputError(f"{self.file}: columns {numbers} are both named {which!r}; expected a number for {what}")
+        if not places:
+            raise InputError(f"{self.file}: no column {which!r} for {what}; it has {', '.join(names)}")
+        return self.columns[places[0]]
+
+
+def read_table(file: Path) -> Table:
+    """A table of numbers, with or without a first line of names; empty lines and lines after # are skipped.
+
+    A first column without a name that numbers the rows, as pandas writes it, is left out.
 
     Raises:
         InputError: no such file, no rows, or a line that does not hold as many numbers as the others.
@@ -61,5 +113,7 @@ def read_table(file: Path) -> "dict[str, NDArray[np.float64]]":
         rows.append(values)
     if not rows:
         raise InputError(f"{file}: no rows of numbers; expected a table")
-    columns = np.array(rows).T
-    return dict(zip(names or [str(k + 1) for k in range(len(columns))], columns, strict=True))
+    columns = list(np.array(rows).T)
+    if names is not None and names[0] == "" and len(names) > 1 and np.array_equal(columns[0], np.arange(len(rows))):
+        return Table(file, names[1:], columns[1:])
+    return Table(file, names, columns)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from l2m import _core
+from l2m.base import checks
 from l2m.base.records import Record, frame
 from l2m.errors import InputError
 
@@ -124,6 +125,9 @@ def entropy(
             alphabet smaller than the number of symbols that occurred.
     """
     table = counts if isinstance(counts, Fingerprint) else fingerprint(counts)
+    if not isinstance(estimator, str):
+        raise InputError(f"estimator: {estimator!r}; expected one of {', '.join(ENTROPY_ESTIMATORS)}")
+    alphabet = None if alphabet is None else checks.whole("alphabet", alphabet, 1)
     name, value, stderr = _core.entropy(table.counts, table.symbols, estimator, alphabet)
     coverage = table.coverage
     return Estimate(
@@ -225,7 +229,7 @@ def _fingerprint(counts: NDArray[np.uint64], symbols: NDArray[np.uint64]) -> Fin
 
 def whole_numbers(counts: ArrayLike | Mapping[Any, int], name: str = "counts") -> NDArray[np.uint64]:
     """Counts as flat uint64, or an InputError that names the first entry that is not a count."""
-    table = np.asarray(list(counts.values()) if isinstance(counts, Mapping) else counts)
+    table = checks.plain_array(name, list(counts.values()) if isinstance(counts, Mapping) else counts)
     if table.size == 0:
         return np.zeros(0, np.uint64)
     if table.dtype.kind not in "iuf":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from l2m.base import checks
 from l2m.base.records import Record
 from l2m.errors import InputError
 from l2m.statistics.entropy import Estimate, entropy, whole_numbers
@@ -54,7 +55,7 @@ def joint_entropy(table: ArrayLike, estimator: str = "grassberger") -> JointEntr
     Raises:
         InputError: a table without two dimensions, without samples, or with entries that are not counts.
     """
-    cells = np.asarray(table)
+    cells = checks.plain_array("table", table)
     if cells.ndim != 2:
         raise InputError(f"table: an array of shape {cells.shape}; expected rows x columns")
     counts = whole_numbers(cells, "table").reshape(cells.shape)
@@ -137,9 +138,8 @@ def jensen_shannon(p: ArrayLike, q: ArrayLike) -> Estimate:
 
 
 def _tables(p: ArrayLike, q: ArrayLike, pseudocount: float) -> tuple[Floats, Floats]:
-    if pseudocount < 0 or not math.isfinite(pseudocount):
-        raise InputError(f"pseudocount: {pseudocount}; expected 0 or more")
-    first, second = (whole_numbers(np.asarray(part), name).astype(float) for name, part in (("p", p), ("q", q)))
+    pseudocount = checks.real("pseudocount", pseudocount, 0)
+    first, second = (whole_numbers(part, name).astype(float) for name, part in (("p", p), ("q", q)))
     if np.shape(p) != np.shape(q):
         raise InputError(f"q: an array of shape {np.shape(q)}; expected {np.shape(p)}, the shape of p")
     for name, part in (("p", first), ("q", second)):
@@ -198,10 +198,11 @@ def block_entropies(source: Any, n_max: int = 5, estimator: str = "grassberger")
     Raises:
         InputError: no tokens, or n_max outside 1 to their number.
     """
+    n_max = checks.whole("n_max", n_max, 1)
     if hasattr(source, "fingerprint"):
         tables = [source.fingerprint(n) for n in range(1, n_max + 1)]
     else:
-        symbols = np.asarray(list(source) if isinstance(source, str) else source)
+        symbols = np.array(list(source)) if isinstance(source, str) else checks.plain_array("source", source)
         if symbols.ndim != 1 or not 1 <= n_max <= symbols.size:
             raise InputError(f"n_max: {n_max} for tokens of shape {symbols.shape}; expected 1 to the number of tokens")
         _, ids = np.unique(symbols, return_inverse=True)

@@ -8,7 +8,13 @@
 //! Near b = 0 the columns e^(b u) and 1 become one; (e^(b u) - 1) / b in place of the first keeps the problem smooth there
 //! and turns into the logarithm at b = 0.
 
+mod checks;
+mod search;
+
 use crate::{Error, Result};
+use checks::inverse_cholesky;
+pub use checks::{Curve, Logarithm, cholesky};
+use search::{box_cox, box_cox_derivative, descend, lowest, regress};
 
 /// A x^b + C.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,9 +66,9 @@ pub enum Noise {
 }
 
 /// Tuning constant of Huber's weights: 95 % efficient for normal errors.
-const HUBER: f64 = 1.345;
+pub const HUBER: f64 = 1.345;
 /// median(|normal|).
-const NORMAL_MAD: f64 = 0.674_489_750_196_081_7;
+pub const NORMAL_MAD: f64 = 0.674_489_750_196_081_7;
 
 /// A curve's abscissae, errors and model, prepared once and fitted to many ordinates.
 #[derive(Debug, Clone)]
@@ -105,23 +111,14 @@ impl Fitter {
     /// `x`: positive, at least as many different values as the model has parameters.
     pub fn new(x: &[f64], model: Model, noise: &Noise, robust: bool) -> Result<Self> {
         let points = x.len();
-        if let Some(bad) = x.iter().find(|x| !(x.is_finite() && **x > 0.0)) {
-            return Err(Error::invalid("x", bad.to_string(), "positive numbers"));
-        }
+        checks::finite("x", x)?;
+        checks::positive("x", x)?;
+        checks::enough_different(x, model.parameters())?;
         let mut sorted = x.to_vec();
         sorted.sort_unstable_by(f64::total_cmp);
         sorted.dedup();
-        if sorted.len() < model.parameters() {
-            return Err(Error::invalid(
-                "x",
-                format!("{} different values", sorted.len()),
-                format!("at least {}, the parameters of the law", model.parameters()),
-            ));
-        }
-        if let Model::LinearOffset { low, high } | Model::LogOffset { low, high } = model
-            && (low > high || low.is_nan() || high.is_nan())
-        {
-            return Err(Error::invalid("offset_bounds", format!("({low}, {high})"), "low <= high"));
+        if let Model::LinearOffset { low, high } | Model::LogOffset { low, high } = model {
+            checks::ordered(low, high)?;
         }
         let logs: Vec<f64> = x.iter().map(|&x| libm::log(x)).collect();
         let centre = logs.iter().sum::<f64>() / points as f64;
@@ -142,9 +139,8 @@ impl Fitter {
                 if weights.len() != points {
                     return Err(Error::invalid("weights", format!("{} values", weights.len()), format!("{points}")));
                 }
-                if let Some(bad) = weights.iter().find(|w| !(w.is_finite() && **w > 0.0)) {
-                    return Err(Error::invalid("weights", bad.to_string(), "positive numbers"));
-                }
+                checks::finite("weights", weights)?;
+                checks::positive("weights", weights)?;
                 // Only ratios matter to the fit; near 1 they neither overflow nor vanish when squared.
                 let mean = weights.iter().sum::<f64>() / points as f64;
                 fitter.weights = weights.iter().map(|w| w / mean).collect();
@@ -430,6 +426,9 @@ impl Fitter {
     /// Huber's M-estimate: iteratively reweighted, scale = median |standardised residual| / 0.6745 at each step.
     fn fit_huber(&self, y: &[f64], weights: &mut [f64], multiplicity: Option<&[f64]>, scratch: &mut Scratch) -> Law {
         let base = weights.to_vec();
+        // Below this a residual is rounding, and weights from it would never settle: 1,000 turns for each of a bootstrap's fits.
+        let largest = y.iter().fold(if self.model == Model::LogLog { 1.0 } else { 0.0 }, |most: f64, y| most.max(y.abs()));
+        let rounding = 8.0 * f64::EPSILON * largest * self.weights.iter().fold(0.0, |most: f64, w| most.max(w.sqrt()));
         let mut law = self.fit_weighted(y, weights, scratch);
         for _ in 0..1000 {
             let standardised = |i: usize, law: &Law| {
@@ -452,7 +451,7 @@ impl Fitter {
                 if sorted.len().is_multiple_of(2) { 0.5 * (sorted[half - 1] + sorted[half]) } else { sorted[half] };
             scratch.sorted = sorted;
             let scale = median / NORMAL_MAD;
-            if scale <= 0.0 || scale.is_nan() {
+            if scale <= rounding || scale.is_nan() {
                 return law; // at least half of the points lie on the law
             }
             for i in 0..y.len() {
@@ -506,138 +505,6 @@ impl Fitter {
         }
         self.table = table;
     }
-}
-
-/// (e^(b u) - 1) / b, u at b = 0.
-fn box_cox(b: f64, u: f64) -> f64 {
-    if b == 0.0 { u } else { libm::expm1(b * u) / b }
-}
-
-/// Its derivative in b: (b u e^(b u) - e^(b u) + 1) / b^2; as a series where that cancels.
-fn box_cox_derivative(b: f64, u: f64) -> f64 {
-    let z = b * u;
-    if z.abs() < 0.03 {
-        // u^2 sum over k of z^k / (k! (k + 2)); the first term left out is 1e-15 of the sum
-        return u
-            * u
-            * (0.5
-                + z * (1.0 / 3.0 + z * (0.125 + z * (1.0 / 30.0 + z * (1.0 / 144.0 + z / 840.0 + z * z / 5760.0)))));
-    }
-    (z * libm::exp(z) - libm::expm1(z)) / (b * b)
-}
-
-/// Weighted least squares of `target` on `column` and `ones`: (coefficient of the column, of the ones).
-fn regress(column: &[f64], ones: &[f64], target: &[f64], weights: &[f64]) -> (f64, f64) {
-    let (mut oo, mut oc, mut ot) = (0.0, 0.0, 0.0);
-    for i in 0..column.len() {
-        let weighted = weights[i] * ones[i];
-        oo += weighted * ones[i];
-        oc += weighted * column[i];
-        ot += weighted * target[i];
-    }
-    let (column_level, target_level) = (oc / oo, ot / oo);
-    let (mut cc, mut ct) = (0.0, 0.0);
-    for i in 0..column.len() {
-        let away = column[i] - column_level * ones[i];
-        cc += weights[i] * away * away;
-        ct += weights[i] * away * (target[i] - target_level * ones[i]);
-    }
-    let slope = ct / cc;
-    (slope, target_level - slope * column_level)
-}
-
-fn lowest(profile: &[f64]) -> usize {
-    (0..profile.len()).filter(|&k| !profile[k].is_nan()).min_by(|&a, &b| profile[a].total_cmp(&profile[b])).unwrap_or(0)
-}
-
-/// The minimum between `left` and `right` of a function that is lowest at `middle` among the three, from its slope:
-/// bracketed secant steps (Illinois) on the side where the slope points down, bisection where they stall.
-fn descend(left: f64, middle: f64, right: f64, mut slope: impl FnMut(f64) -> f64) -> f64 {
-    let at_middle = slope(middle);
-    if at_middle == 0.0 || at_middle.is_nan() {
-        return middle;
-    }
-    let (mut a, mut slope_a) = (middle, at_middle);
-    let mut b = if at_middle > 0.0 { left } else { right };
-    if a == b {
-        return a; // at the end of the range
-    }
-    let mut slope_b = slope(b);
-    if slope_b * slope_a > 0.0 || slope_b.is_nan() {
-        // The function falls at both ends: its minimum is at b, or between in a second valley that the grid did not see.
-        if b == left || b == right {
-            let inside = 0.5 * (a + b);
-            slope_b = slope(inside);
-            if slope_b * slope_a > 0.0 {
-                return b;
-            }
-            b = inside;
-        }
-    }
-    let mut last_width = (b - a).abs();
-    for step in 0..200 {
-        let secant = a - slope_a * (b - a) / (slope_b - slope_a);
-        let width = (b - a).abs();
-        let inside = (secant - a) * (secant - b) < 0.0;
-        let next = if inside && (step % 3 != 2 || width < 0.5 * last_width) { secant } else { 0.5 * (a + b) };
-        if step % 3 == 2 {
-            last_width = width;
-        }
-        let at_next = slope(next);
-        if at_next == 0.0 {
-            return next;
-        }
-        if at_next * slope_b < 0.0 {
-            (a, slope_a) = (b, slope_b);
-        } else {
-            slope_a *= 0.5;
-        }
-        let moved = (next - b).abs();
-        (b, slope_b) = (next, at_next);
-        if moved <= 1e-15 * next.abs() || (b - a).abs() <= 4.0 * f64::EPSILON * b.abs().max(f64::MIN_POSITIVE) {
-            break;
-        }
-    }
-    b
-}
-
-/// Row by row, the inverse of the lower Cholesky factor.
-fn inverse_cholesky(covariance: &[f64], points: usize) -> Result<Vec<f64>> {
-    let wrong = |found: String| Error::invalid("covariance", found, "a symmetric positive definite matrix");
-    if covariance.len() != points * points {
-        return Err(wrong(format!("{} values for {points} points", covariance.len())));
-    }
-    let factor = cholesky(covariance, points).ok_or_else(|| wrong("a matrix that is not positive definite".into()))?;
-    let mut inverse = vec![0.0; points * points];
-    for j in 0..points {
-        inverse[j * points + j] = 1.0 / factor[j * points + j];
-        for i in j + 1..points {
-            let sum: f64 = (j..i).map(|k| factor[i * points + k] * inverse[k * points + j]).sum();
-            inverse[i * points + j] = -sum / factor[i * points + i];
-        }
-    }
-    Ok(inverse)
-}
-
-/// The lower Cholesky factor, row by row; none where the matrix is not positive definite (to rounding).
-pub fn cholesky(matrix: &[f64], points: usize) -> Option<Vec<f64>> {
-    let mut factor = vec![0.0; points * points];
-    for i in 0..points {
-        for j in 0..=i {
-            let sum: f64 = (0..j).map(|k| factor[i * points + k] * factor[j * points + k]).sum();
-            let rest = matrix[i * points + j] - sum;
-            if i == j {
-                // A pivot this small is rounding: the matrix is singular.
-                if rest <= 1e-14 * matrix[i * points + i] || rest.is_nan() {
-                    return None;
-                }
-                factor[i * points + i] = rest.sqrt();
-            } else {
-                factor[i * points + j] = rest / factor[j * points + j];
-            }
-        }
-    }
-    Some(factor)
 }
 
 #[cfg(test)]
