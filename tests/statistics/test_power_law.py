@@ -1,6 +1,5 @@
 """Power-law fits against scipy and statsmodels, their intervals by coverage, and the comparison of curves."""
 
-import json
 import math
 
 import mpmath
@@ -10,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import l2m
-from l2m.cli import main
 
 X = 2.0 ** np.arange(13)
 
@@ -402,144 +400,3 @@ def test_logarithm_against_scipy():
     assert ours.kind == "logarithm"
     assert np.std(ours.draws(20_000)[:, 0]) > 0
     assert "log(x)" in ours.explain()
-
-
-# --- is it a power law? ---
-
-CURVES = {
-    "logarithm": 1 + 0.8 * np.log(X),
-    "exponential": 5 * np.exp(-X / 1200),
-    "power law": 2 * X**-0.6,
-    "stretched exponential": 5 * np.exp(-((X / 300) ** 0.5)),
-    "power law with cutoff": 2 * X**-0.5 * np.exp(-X / 1500),
-    "broken power law": 2 * np.where(X < 60, X**-0.2, 60**0.7 * X**-0.9),
-}
-
-
-@pytest.mark.parametrize("space", ["log", "linear"])
-@pytest.mark.parametrize("name", CURVES)
-def test_the_right_curve_is_picked(name, space):
-    normal = np.random.default_rng(12).standard_normal(13)
-    if space == "log":
-        comparison = l2m.compare_curves(X, CURVES[name] * np.exp(0.02 * normal))
-    else:
-        errors = 0.02 * CURVES[name] + 0.002
-        y = CURVES[name] + errors * normal
-        comparison = l2m.fit_power_law(X, y, stderr=errors, method="nonlinear").compare()
-    assert comparison.best == name
-    assert comparison.aicc_weight.sum() == pytest.approx(1)
-    assert comparison.bic_weight.sum() == pytest.approx(1)
-    if name != "power law":
-        assert comparison.verdict.startswith("Not a power law")
-    # What cannot be told apart may take the left-out point better; the worst shapes cannot.
-    assert comparison.cross_validated[0] < 3 * np.nanmin(comparison.cross_validated)
-
-
-def test_a_constant_and_an_offset_are_told():
-    random = np.random.default_rng(0)
-    told = [
-        "constant" in l2m.compare_curves(X, 3 * np.exp(0.02 * random.standard_normal(13))).verdict for _ in range(30)
-    ]
-    # A curve with more freedom wins by chance where noise bends the points its way: AICc keeps that below a half.
-    assert np.mean(told) > 0.5
-    law = l2m.fit_power_law(X, decaying(), offset=True)
-    assert law.compare().best == "power law with offset"
-
-
-def test_criteria_against_statsmodels():
-    import statsmodels.api as sm
-
-    comparison = l2m.compare_curves(X, noisy())
-    theirs = sm.OLS(np.log(noisy()), sm.add_constant(np.log(X))).fit()
-    place = comparison.models.index("power law")
-    assert comparison.log_likelihood[place] == pytest.approx(theirs.llf, rel=1e-12)
-    assert comparison.bic[place] == pytest.approx(
-        theirs.bic + math.log(13), rel=1e-12
-    )  # the scale counts as a parameter
-    assert comparison.aicc[place] == pytest.approx(theirs.aic + 2 + 2 * 3 * 4 / (13 - 4), rel=1e-12)
-    left_out = theirs.resid / (1 - theirs.get_influence().hat_matrix_diag)
-    assert comparison.cross_validated[place] == pytest.approx(math.sqrt(np.mean(left_out**2)), rel=1e-9)
-    assert comparison.residuals[place] == pytest.approx(theirs.resid, abs=1e-12)
-    slopes = np.diff(np.log(noisy())) / math.log(2)
-    assert comparison.slope == pytest.approx(slopes)
-    without = l2m.fit_power_law(X[2:], noisy()[2:])
-    assert comparison.exponent[comparison.dropped == 2] == pytest.approx(without.exponent)
-
-
-def test_less_than_a_decade_makes_no_verdict():
-    x = np.linspace(1, 6, 12)
-    y = 2 * x**-0.5 * np.exp(0.01 * np.random.default_rng(0).standard_normal(12))
-    verdict = l2m.compare_curves(x, y).verdict
-    assert "only 0.8 decades" in verdict
-    with pytest.raises(l2m.InputError, match="at least 4"):
-        l2m.compare_curves(x[:3], y[:3])
-
-
-def test_figures_are_drawn():
-    for record in (
-        l2m.fit_power_law(X, noisy(), stderr=ERRORS, method="wls"),
-        l2m.fit_power_law(X, decaying(size=0.05) - 0.1, offset=True),
-        l2m.fit_logarithm(X, decaying()),
-        l2m.fit_power_law(X, noisy()).compare(),
-        l2m.block_entropies("abracadabra" * 20, 4),
-    ):
-        axes = record.plot()
-        assert axes.lines
-        assert axes.get_legend() is not None
-    frame = l2m.fit_power_law(X, noisy()).to_frame()
-    assert list(frame.columns) == ["x", "y", "stderr", "fit", "low", "high"]
-    assert list(l2m.fit_power_law(X, noisy()).compare().to_frame().columns)[:2] == ["parameters", "log_likelihood"]
-
-
-# --- command line ---
-
-
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as caught:
-        main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return caught.value.code, captured.out, captured.err
-
-
-def test_the_command(tmp_path, capsys):
-    y = decaying()
-    table = tmp_path / "curve.csv"
-    rows = [f"{a},{b},{0.002}" for a, b in zip(X.tolist(), y.tolist(), strict=True)]
-    table.write_text("\n".join(["d,info,se", "# a comment", *rows, ""]))
-    figure, record = tmp_path / "fit.png", tmp_path / "law.json"
-    arguments = ("fit", table, "--x", "d", "--y", "info", "--stderr", "se", "--method", "wls", "--offset", "free")
-    code, out, _ = run(capsys, *arguments, "--figure", figure, "--out", record, "--json")
-    result = json.loads(out)
-    law = l2m.fit_power_law(X, y, stderr=np.full(13, 0.002), method="wls", offset=True)
-    assert code == 0
-    assert result["exponent"]["value"] == pytest.approx(law.exponent, rel=1e-12)
-    assert (result["exponent"]["low"], result["exponent"]["high"]) == pytest.approx(law.interval("exponent"))
-    assert result["comparison"]["best"] == "power law with offset"
-    assert figure.stat().st_size > 5000
-    assert l2m.load(record).exponent == pytest.approx(law.exponent)
-    code, out, _ = run(capsys, "fit", table, "--interval", "bca")
-    assert code == 0
-    assert "bca" in out
-    assert "AICc" in out
-
-
-@pytest.mark.parametrize(
-    ("content", "options", "words"),
-    [
-        (None, (), "no such file"),
-        ("1,2\n2,x\n", (), "line 2 holds '2,x'"),
-        ("1,2\n2\n", (), "line 2 holds 1 numbers; expected 2"),
-        ("a,b\n1,2\n3,4\n", ("--y", "c"), "no column 'c' for y; it has a, b"),
-        ("a,b\n", (), "no rows"),
-        ("1,2\n2,-3\n4,1\n", (), "y: -3 at position 1"),
-        ("1,2\n2,3\n4,1\n", ("--figure", "a.xyz"), "a.xyz"),
-    ],
-)
-def test_the_command_names_bad_files(tmp_path, capsys, content, options, words):
-    path = tmp_path / "curve.csv"
-    if content is not None:
-        path.write_text(content)
-    code, _, error = run(capsys, "fit", path, *options)
-    assert code == 2
-    assert words in error
-    assert error.count("\n") == 1
