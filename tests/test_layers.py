@@ -25,7 +25,6 @@ BELOW["loading"] = set(BELOW)
 BELOW["cli"] = set(BELOW)
 """Folder, or module at the top -> what it may import of the others."""
 
-BEING_CUT = "on its way out"
 EXCEPTIONS: dict[tuple[str, str], str] = {}
 """(module, module it imports) -> the reason why this import may climb or close a circle."""
 
