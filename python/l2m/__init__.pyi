@@ -57,8 +57,8 @@ from l2m.truth.frontier import MemoryFrontier as MemoryFrontier
 from l2m.truth.frontier_curves import FrontierCurves as FrontierCurves
 from l2m.truth.frontier_curves import frontier_curves as frontier_curves
 from l2m.truth.gaussian import GaussianFilter as GaussianFilter
-from l2m.truth.gaussian import GaussianGrowth as GaussianGrowth
-from l2m.truth.gaussian import GaussianTwoPoint as GaussianTwoPoint
 from l2m.truth.gaussian import HierarchicalGaussian as HierarchicalGaussian
+from l2m.truth.gaussian_curves import GaussianGrowth as GaussianGrowth
+from l2m.truth.gaussian_curves import GaussianTwoPoint as GaussianTwoPoint
 
 __all__: list[str]

@@ -364,7 +364,7 @@ def _numbers(name: str, values: ArrayLike) -> Floats:
     array = checks.plain_array(name, values)
     if array.dtype.kind not in "iufb":
         raise InputError(f"{name}: {array.dtype} values; expected numbers")
-    return np.ascontiguousarray(array, dtype=float)
+    return np.array(array, dtype=float)
 
 
 def _vector(name: str, values: ArrayLike, size: int | None = None) -> Floats:

@@ -4,28 +4,26 @@ Construction: Chen et al., Appendix C (paper section 3). The law, samples and co
 core (`rust/gaussian/`).
 """
 
-import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from itertools import pairwise, product
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from l2m import _core
+from l2m.base import checks
 from l2m.base.progress import Progress
-from l2m.base.records import Record, frame
 from l2m.errors import InputError
 from l2m.truth.frontier import Growth, MemoryFrontier, frontier, smallest_state
-
-if TYPE_CHECKING:
-    from l2m.statistics.power_law import PowerLaw
+from l2m.truth.gaussian_curves import GaussianGrowth, GaussianTwoPoint
+from l2m.truth.gaussian_layers import checked_children, checked_layers, interleaved, log_copies
 
 Floats = NDArray[np.float64]
 
-MAX_LAYERS = 10
 MAX_DENSE = 4096
 BOUNDARIES = ("weighted", "printed")
 
@@ -48,8 +46,8 @@ class HierarchicalGaussian:
     """
 
     def __init__(self, layers: int, children: int | Sequence[int] = 3, *, boundary: str = "weighted") -> None:
-        self.layers = _layers(layers)
-        self.children = _children(children, self.layers)
+        self.layers = checked_layers(layers)
+        self.children = checked_children(children, self.layers)
         if boundary not in BOUNDARIES:
             raise InputError(f"boundary: {boundary!r}; expected 'weighted' or 'printed'")
         self.boundary = boundary
@@ -69,7 +67,7 @@ class HierarchicalGaussian:
         Raises:
             InputError: layers out of range (at least 2 here), beta outside 0 .. log 3 / log 4 = 0.7925.
         """
-        slots = _layers(layers) - 1
+        slots = checked_layers(layers) - 1
         largest = math.log(3) / math.log(4)
         if slots == 0:
             raise InputError("layers: 1; expected at least 2: one layer is one law, with no exponent to choose")
@@ -77,11 +75,11 @@ class HierarchicalGaussian:
             raise InputError(f"beta: {beta!r}; expected 0 to {largest:.4f} = log 3 / log 4")
 
         def distance(twos_threes: tuple[int, ...]) -> tuple[float, float]:
-            logs = _logs(slots, *twos_threes)
+            logs = log_copies(slots, *twos_threes)
             return round(abs(logs.mean() / math.log(4) - beta), 12), float(logs.var())  # ties: the more even one
 
         counts = [pair for pair in product(range(slots + 1), repeat=2) if sum(pair) <= slots]
-        return cls(layers, _interleave(_logs(slots, *min(counts, key=distance))), boundary=boundary)
+        return cls(layers, interleaved(log_copies(slots, *min(counts, key=distance))), boundary=boundary)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(type(self), boundary=self.boundary), (self.layers, self.children)
@@ -158,7 +156,7 @@ class HierarchicalGaussian:
         k = np.arange(self.layers) - (self.layers - 1) / 2
         return float((k @ logs) / (k @ k) / math.log(4)) if self.layers > 1 else math.nan
 
-    def growth(self) -> "GaussianGrowth":
+    def growth(self) -> GaussianGrowth:
         """I_BP(L/2; L) of the laws of length 4, 16, ..., 4^layers made of the first layers of this one, with exponents."""
         shorter = [type(self)(k, self.children[: k - 1], boundary=self.boundary) for k in range(1, self.layers)]
         return GaussianGrowth(
@@ -177,7 +175,7 @@ class HierarchicalGaussian:
         *,
         threads: int | None = None,
         progress: Progress | None = None,
-    ) -> "GaussianTwoPoint":
+    ) -> GaussianTwoPoint:
         """Correlation and information of two values at a distance, averaged over all pairs at it. O(L) a distance.
 
         Args:
@@ -344,14 +342,9 @@ class HierarchicalGaussian:
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         seed, first = _index("seed", seed, 0, 2**64 - 1), _index("first", first, 0, 2**64 - 1)
         kind, workers = _dtype(dtype), _threads(threads)
-        try:
-            z = np.zeros((groups, head + self.length, channels), kind)
-            mean = np.zeros((groups, self.length, channels), kind)
-        except (MemoryError, ValueError):
-            size = 2 * groups * channels * self.length * kind.itemsize / 2**30
-            raise InputError(
-                f"n: {groups * channels:,} sequences, {size:,.0f} GiB; expected what memory holds"
-            ) from None
+        _require_memory("n", f"{groups * channels:,} sequences", 2 * groups * channels * self.length * kind.itemsize)
+        z = np.zeros((groups, head + self.length, channels), kind)
+        mean = np.zeros((groups, self.length, channels), kind)
         self._core.sample(z.reshape(-1), mean.reshape(-1), groups, channels, head, seed, first, workers, progress)
         return z, mean
 
@@ -461,7 +454,7 @@ class HierarchicalGaussian:
             InputError: a last axis that is not L, values that are not finite, a standard deviation <= 0.
         """
         predicted, truth = self._values("mean", mean), self._values("conditional_mean", conditional_mean)
-        deviation = np.asarray(std, np.float64)
+        deviation = checks.reals("std", std, axes=None, finite=False)
         if not (np.isfinite(deviation).all() and (deviation > 0).all()):
             worst = float(np.nanmin(deviation)) if np.isfinite(deviation).all() else "values that are not finite"
             raise InputError(f"std: {worst}; expected finite values above 0")
@@ -506,7 +499,9 @@ class GaussianFilter:
     def __init__(self, law: HierarchicalGaussian, n: int | None = None) -> None:
         self._law = law
         self._n = n
-        self._core = law._core.filter(1 if n is None else _index("n", n, 1, 2**32))
+        count = 1 if n is None else _index("n", n, 1, 2**32)
+        _require_memory("n", f"{count:,} sequences", 8 * count * law.length)
+        self._core = law._core.filter(count)
 
     @property
     def position(self) -> int:
@@ -547,110 +542,6 @@ class GaussianFilter:
         return other
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class GaussianGrowth(Record):
-    """I_BP(L/2; L) against L, exact.
-
-    Attributes:
-        length: 4, 16, ..., 4^layers, int64.
-        information: I_BP(L/2; L), nats, (layers,).
-        end_information: I(Z_1; Z_L) of the two ends, nats, (layers,): the same for one copy and for three, 0 for two.
-        local_exponents: slope of the logarithms from each length to the next, (layers - 1,).
-        nominal_exponent, fitted_exponent: as of the law.
-    """
-
-    kind: ClassVar[str] = "gaussian growth"
-    axes: ClassVar[Mapping[str, str]] = {"length": "lengths", "information": "lengths", "end_information": "lengths"}
-    information_fields: ClassVar[tuple[str, ...]] = ("information", "end_information")
-
-    length: NDArray[np.int64]
-    information: Floats
-    end_information: Floats
-    local_exponents: Floats
-    nominal_exponent: float
-    fitted_exponent: float
-
-    def fit(self, **options: Any) -> "PowerLaw":
-        """The power law through the points, for `l2m.condition`; its interval tells how far the curve is from one.
-
-        Args:
-            options: passed on to `l2m.fit_power_law`.
-        """
-        from l2m.statistics.power_law import fit_power_law
-
-        law = fit_power_law(self.length.astype(float), self.information, **options)
-        return dataclasses.replace(law, unit=self.unit, settings={**self.settings, **law.settings, "x": "length"})
-
-    def to_frame(self) -> Any:
-        """A pandas DataFrame: length, information, end_information."""
-        return frame({name: getattr(self, name) for name in ("length", "information", "end_information")})
-
-    def plot(self, axes: Any = None, *, label: str | None = None, color: str | None = None) -> Any:
-        """Information against length on log-log axes."""
-        label = label or f"children {_shown(self.settings['children'])}, exponent {self.fitted_exponent:.2f}"
-        axes = _plot(axes, self.length, self.information, "o-", label, color)
-        axes.set_xlabel("length L")
-        axes.set_ylabel(f"bipartite information I(L/2; L) ({self.unit})")
-        return axes
-
-    def plot_ends(self, axes: Any = None, *, label: str | None = None, color: str | None = None) -> Any:
-        """Information between the two ends against their distance on log-log axes; zeros have no place there."""
-        label = label or f"children {_shown(self.settings['children'])}, two ends"
-        shown = self.end_information > 1e-30  # the square of a correlation that is rounding
-        axes = _plot(axes, self.length[shown] - 1, self.end_information[shown], "s--", label, color)
-        return _two_point_labels(axes, self.unit)
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class GaussianTwoPoint(Record):
-    """Correlation and information of two values against their distance, each averaged over all pairs, exact.
-
-    Attributes:
-        distance: d, int64, (points,).
-        correlation: mean of Corr(Z_t, Z_{t+d}), (points,). Signs differ along the sequence.
-        information: mean of I(Z_t; Z_{t+d}), nats, (points,).
-    """
-
-    kind: ClassVar[str] = "gaussian two-point"
-    axes: ClassVar[Mapping[str, str]] = dict.fromkeys(("distance", "correlation", "information"), "distances")
-    information_fields: ClassVar[tuple[str, ...]] = ("information",)
-
-    distance: NDArray[np.int64]
-    correlation: Floats
-    information: Floats
-
-    def to_frame(self) -> Any:
-        """A pandas DataFrame: distance, correlation, information."""
-        return frame({name: getattr(self, name) for name in ("distance", "correlation", "information")})
-
-    def plot(self, axes: Any = None, *, label: str | None = None, color: str | None = None) -> Any:
-        """Information against distance on log-log axes."""
-        label = label or f"children {_shown(self.settings['children'])}, mean over pairs"
-        axes = _plot(axes, self.distance, self.information, "o-", label, color)
-        return _two_point_labels(axes, self.unit)
-
-
-def _two_point_labels(axes: Any, unit: str) -> Any:
-    axes.set_xlabel("distance d")
-    axes.set_ylabel(f"two-point information ({unit})")
-    return axes
-
-
-def _plot(axes: Any, x: NDArray[Any], y: Floats, style: str, label: str, color: str | None) -> Any:
-    from l2m.base.plots import BLUE, new_axes
-
-    axes = new_axes() if axes is None else axes
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.plot(x, y, style, color=color or BLUE, label=label)
-    axes.legend()
-    return axes
-
-
-def _shown(children: Sequence[int]) -> str:
-    return ", ".join(map(str, sorted(set(children)) if len(set(children)) == 1 else children)) or "none"
-
-
 def vclub_curve(covariance: Floats) -> Floats:
     """vCLUB of a Gaussian with a perfect model at every split l = 0..n, nats, (n + 1,).
 
@@ -662,47 +553,8 @@ def vclub_curve(covariance: Floats) -> Floats:
     return np.concatenate([[0.0], np.cumsum(grown - 1)])
 
 
-def _logs(slots: int, twos: int, threes: int) -> Floats:
-    return np.asarray(np.log(np.repeat([1.0, 2.0, 3.0], [slots - twos - threes, twos, threes])))
-
-
-def _interleave(logs: Floats) -> list[int]:
-    """Spread the entries: each in turn brings the running sum of log c closest to a straight line."""
-    left, ordered, total = list(logs), list[float](), 0.0
-    for step in range(1, len(logs) + 1):
-        ordered.append(min(left, key=lambda log: abs(total + log - step * logs.mean())))
-        left.remove(ordered[-1])
-        total += ordered[-1]
-    return [round(math.exp(log)) for log in ordered]
-
-
-def _layers(layers: int) -> int:
-    if isinstance(layers, (int, np.integer)) and not isinstance(layers, bool) and 1 <= layers <= MAX_LAYERS:
-        return int(layers)
-    length = f" (length 4^{layers})" if isinstance(layers, (int, np.integer)) else ""
-    raise InputError(
-        f"layers: {layers!r}{length}; expected 1 to {MAX_LAYERS} (length 4^{MAX_LAYERS} = {4**MAX_LAYERS:,})"
-    )
-
-
-def _children(children: int | Sequence[int], layers: int) -> tuple[int, ...]:
-    entries = np.asarray(children)
-    if entries.ndim == 0:
-        entries = np.full(layers - 1, entries)
-        if np.asarray(children).dtype.kind in "iu" and int(children) not in (1, 2, 3):  # type: ignore[arg-type]
-            raise InputError(f"children: {children}; expected 1, 2 or 3")
-    if entries.ndim != 1 or (entries.size and entries.dtype.kind not in "iu"):
-        raise InputError(f"children: {children!r}; expected 1, 2 or 3, or one of them for each layer from layer 2 on")
-    if entries.size != layers - 1:
-        raise InputError(f"children: {entries.size} entries; expected {layers - 1}, one for each layer from layer 2 on")
-    for entry in entries:
-        if entry not in (1, 2, 3):
-            raise InputError(f"children: {entry}; expected 1, 2 or 3")
-    return tuple(int(entry) for entry in entries)
-
-
 def _integers(name: str, values: ArrayLike) -> NDArray[np.int64]:
-    array = np.asarray(values)
+    array = checks.plain_array(name, values)
     if array.dtype.kind not in "iu" and array.size:
         raise InputError(f"{name}: dtype {array.dtype}; expected integers")
     return array.astype(np.int64)
@@ -716,7 +568,7 @@ def _index(name: str, value: int, least: int, most: int) -> int:
 
 def _floats(name: str, values: ArrayLike) -> NDArray[Any]:
     """Finite, float32 or float64, at least one axis, C order."""
-    array = np.asarray(values)
+    array = checks.plain_array(name, values)
     if array.dtype.kind not in "fiu":
         raise InputError(f"{name}: dtype {array.dtype}; expected real numbers")
     if array.ndim == 0:
@@ -728,7 +580,17 @@ def _floats(name: str, values: ArrayLike) -> NDArray[Any]:
 
 
 def _threads(threads: int | None) -> int | None:
-    return None if threads is None else _index("threads", threads, 1, 2**16)
+    return None if threads is None else checks.threads(threads)
+
+
+def _require_memory(argument: str, what: str, size: int) -> None:
+    """Refuse what this machine's memory cannot hold, before it is allocated."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if size > memory:
+        raise InputError(
+            f"{argument}: {what} take {size:,} bytes ({size / 2**30:,.1f} GiB); expected what memory holds, "
+            f"{memory / 2**30:,.1f} GiB"
+        )
 
 
 def _dtype(dtype: DTypeLike) -> np.dtype[Any]:
