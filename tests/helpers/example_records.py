@@ -51,6 +51,8 @@ def value(annotation: typing.Any, inside: type[Record], axes: int = 1) -> typing
         return None if inner is inside else value(inner, inside, axes)
     if origin is np.ndarray:
         scalar = typing.get_args(arguments[1])[0]
+        if issubclass(scalar, np.bool_):
+            return np.array([True, False, True, False][: 2**axes]).reshape((2,) * axes)
         values = [1, 2, 3, 4] if issubclass(scalar, np.integer) else [0.5, 1.5, 2.5, 3.5]
         return np.array(values[: 2**axes]).reshape((2,) * axes)
     if origin is tuple:
