@@ -70,7 +70,6 @@ import sys, time
 import numpy as np
 import l2m
 from l2m.truth.sources import MarkovSource
-from texts import some_texts
 
 class Slow(MarkovSource):
     def log_prob(self, tokens, state=None):

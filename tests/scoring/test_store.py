@@ -231,3 +231,14 @@ def test_what_killed_runs_left_is_cleared(tmp_path):
     scoring.score(corpus, source, out=tmp_path, length=LENGTH, splits=[4, 16], ratios=[2, 3], contexts=64)
     assert mine.exists()
     assert not gone.exists()
+
+
+def test_a_self_test_that_was_removed_is_named_and_made_again(tmp_path):
+    corpus, source = small_store(tmp_path)
+    expected = files_of(tmp_path)
+    (report,) = tmp_path.glob("self-test-*.json")
+    report.unlink()
+    with pytest.raises(l2m.InputError, match=r"no self-test-\*\.json"):
+        bipartite(l2m.load(tmp_path))
+    scoring.score(corpus, source, out=tmp_path, length=LENGTH, splits=[4, 16], ratios=[2, 3], contexts=64)
+    assert files_of(tmp_path) == expected

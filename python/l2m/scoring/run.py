@@ -108,7 +108,7 @@ class ScoringRun:
 
     def run(self, progress: Progress | None) -> None:
         """Self-test, then every part that is missing; the corpus's n-grams last."""
-        if self.work:
+        if self.work or not self.store.self_tests():  # a report that was removed is made again
             cuts = [split for _, parts in self.wanted.shuffled[:1] for split, _ in parts]
             tested = self_test(self.scorer, self.windows, cuts)
             self.store.add_self_test(tested.report)

@@ -123,8 +123,15 @@ class Scores:
         return values
 
     def self_tests(self) -> list[dict[str, Any]]:
-        """What the self-tests measured, one entry per kind of machine that scored."""
-        return self._store.self_tests()
+        """What the self-tests measured, one entry per kind of machine that scored.
+
+        Raises:
+            InputError: none is there, though passes are; or one was changed or damaged.
+        """
+        reports = self._store.self_tests()
+        if self._pieces and not reports:
+            raise InputError(f"{self._store.folder}: no self-test-*.json; run the same `l2m score` again to make it")
+        return reports
 
     @property
     def noise_floor(self) -> float | None:
