@@ -318,7 +318,7 @@ def memory(book: Book, job: Job, root: Path, random: random.Random) -> Verdict:
     """A count of three million tokens stays within 1.1 times its --memory, beside the interpreter and the mapped tokens."""
     if job.name not in ("two-point", "ngrams"):
         raise DoesNotApply
-    size = random.choice((48, 96, 160))
+    size = random.choice((64, 96, 160))
     argv = [job.name, "SHARED/big", "--threads", str(random.choice((1, 2))), "--memory", f"{size}MiB"]
     argv += ["--distances", "1,2,4", "--groups", "8"] if job.name == "two-point" else []
     with Sandbox(root) as place:
