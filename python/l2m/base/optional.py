@@ -6,7 +6,7 @@ from types import ModuleType
 from l2m.errors import InputError
 
 
-def optional_library(name: str, wanted_for: str, install: str = "'l2m[data]'") -> ModuleType:
+def optional_library(name: str, wanted_for: str, install: str = "'l2m-scaling[data]'") -> ModuleType:
     """The module `name`.
 
     Raises:

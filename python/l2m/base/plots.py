@@ -36,7 +36,7 @@ def new_axes(width: float = 6.4, height: float = 4.2, *, panels: int = 1) -> Any
         from matplotlib import rc_context
         from matplotlib.figure import Figure
     except ImportError:
-        raise InputError("figures need the extra 'plots': pip install 'l2m[plots]'") from None
+        raise InputError("figures need the extra 'plots': pip install 'l2m-scaling[plots]'") from None
     with rc_context(_STYLE):
         return Figure(figsize=(width, height), layout="constrained").subplots(1, panels)
 

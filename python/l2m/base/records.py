@@ -220,7 +220,7 @@ def frame(
     try:
         import pandas
     except ImportError:
-        raise InputError("data frames need the extra 'frames': pip install 'l2m[frames]'") from None
+        raise InputError("data frames need the extra 'frames': pip install 'l2m-scaling[frames]'") from None
     rows = None if index is None else pandas.Index(list(index[1]), name=index[0])
     return pandas.DataFrame(dict(columns) if isinstance(columns, Mapping) else list(columns), index=rows)
 

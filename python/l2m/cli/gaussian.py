@@ -171,7 +171,7 @@ def _write_sample(
             import pyarrow
             from pyarrow import parquet
         except ImportError:
-            raise InputError("format: parquet needs the extra 'data': pip install 'l2m[data]'") from None
+            raise InputError("format: parquet needs the extra 'data': pip install 'l2m-scaling[data]'") from None
         columns = {
             "sequence": np.repeat(np.arange(first, first + n, dtype=np.uint64), law.length),
             "position": np.tile(np.arange(law.length, dtype=np.int32), n),

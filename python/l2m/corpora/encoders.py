@@ -145,7 +145,7 @@ class HuggingFaceEncoder:
         try:
             from tokenizers import Tokenizer
         except ImportError:
-            raise InputError(f"tokenizer: {name!r} needs the extra 'text': pip install 'l2m[text]'") from None
+            raise InputError(f"tokenizer: {name!r} needs the extra 'text': pip install 'l2m-scaling[text]'") from None
         with open_bytes(str(file)):
             pass  # a regular file, and no pointer to one
         try:

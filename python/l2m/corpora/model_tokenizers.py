@@ -49,7 +49,7 @@ def _converted(key: str, folder: Path, name: str, **options: Any) -> Path:
         try:
             from transformers import AutoTokenizer
         except ImportError:
-            raise InputError(f"{name}: its tokenizer has to be converted: pip install 'l2m[lm]'") from None
+            raise InputError(f"{name}: its tokenizer has to be converted: pip install 'l2m-scaling[lm]'") from None
         with reading(f"{name}: its tokenizer cannot be loaded"):
             AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options).save_pretrained(into)
         if not (into / "tokenizer.json").exists():

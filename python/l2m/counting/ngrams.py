@@ -93,7 +93,7 @@ class NgramCounts(Record):
             import pyarrow as pa
             import pyarrow.parquet as pq
         except ImportError:
-            raise InputError("parquet: needs the extra 'data': pip install 'l2m[data]'") from None
+            raise InputError("parquet: needs the extra 'data': pip install 'l2m-scaling[data]'") from None
 
         from l2m.base.files import atomic_write
 

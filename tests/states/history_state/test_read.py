@@ -57,7 +57,7 @@ def test_config_files_need_neither_torch_nor_transformers() -> None:
         "print(*[l2m.history_state(c).at(9).total for c in (m.SMOLLM2, m.MAMBA_130M, m.MISTRAL_7B, m.JAMBA)])\n"
         "for config in ({'model_type': 'granite'}, {'model_type': 'mamba'}, {'model_type': 'made_up'}):\n"
         "    try: l2m.history_state(config)\n"
-        "    except l2m.InputError as error: print('l2m[lm]' in str(error))\n"
+        "    except l2m.InputError as error: print('l2m-scaling[lm]' in str(error))\n"
     )
     folder = Path(__file__).parents[2] / "helpers"
     result = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)

@@ -44,7 +44,7 @@ def history_state(model: Any, *, dtype: Dtype = None, cache_dtype: Dtype = None)
     try:
         return _with_precision(*_state(found), dtype, cache_dtype)
     except MissingField as missing:
-        hint = "" if _installed("transformers") else " (or: pip install 'l2m[lm]', which knows the defaults)"
+        hint = "" if _installed("transformers") else " (or: pip install 'l2m-scaling[lm]', which knows the defaults)"
         raise InputError(f"{found.name}: no {missing} in the config; expected it{hint}") from None
     except InputError as error:
         raise InputError(_named(found.name, error)) from None
@@ -180,7 +180,7 @@ def _read_named(name: str) -> Any:
         return _read_file(found.folder / "config.json")
     if found.gguf is not None:
         if not _installed("transformers"):
-            raise InputError(f"{name}: a GGUF file; expected its config.json, or: pip install 'l2m[lm]' to read it")
+            raise InputError(f"{name}: a GGUF file; expected its config.json, or: pip install 'l2m-scaling[lm]' to read it")
         return transformers_config(found)
     if "/" not in name:
         raise InputError(f"model: {name!r}: no such file, folder or package, and not in the catalogue")
@@ -219,7 +219,7 @@ def _by_formula(found: _Found, family: Family) -> tuple[tuple[Memory, ...], Conf
                 raise
     elif not _installed("transformers"):
         model_type = found.text["model_type"]
-        raise InputError(f"config: a {model_type} config; expected: pip install 'l2m[lm]', whose classes complete it")
+        raise InputError(f"config: a {model_type} config; expected: pip install 'l2m-scaling[lm]', whose classes complete it")
     completed = _completed(found).text
     return _run(read if completed is found.text else Config(completed), family)
 
@@ -280,7 +280,7 @@ def _class_config(fields: Mapping[str, Any]) -> Any | None:
 
 def _measured(found: _Found, model_type: str) -> tuple[tuple[Memory, ...], Config]:
     if not _installed("transformers"):
-        expected = f"one of {', '.join(sorted(FAMILIES))}, or: pip install 'l2m[lm]' to measure others"
+        expected = f"one of {', '.join(sorted(FAMILIES))}, or: pip install 'l2m-scaling[lm]' to measure others"
         raise InputError(f"config: model_type {model_type!r}; expected {expected}")
     if isinstance(found.text, Mapping):
         remote = found.text.get("auto_map") or found.whole.get("auto_map")
