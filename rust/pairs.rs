@@ -687,7 +687,7 @@ mod tests {
     /// A list too long for 32 bits does not fit a test: here its counters count what those of 32 bits do.
     #[test]
     fn counters_of_64_bits_count_what_those_of_32_do() {
-        let list: Vec<[u16; 1]> = (0..LIGHT as u32 * 3).map(|i| [(i * i % 97 % 40) as u16]).collect();
+        let list: Vec<[u16; 1]> = (0..LIGHT as u64 * 3).map(|i| [(i * i % 97 % 40) as u16]).collect();
         let increments = Increments::new(Estimator::Grassberger.summand().unwrap());
         let runs = [(list.len() / 3, 0), (list.len(), 1)];
         let lane = Lane { list: &list, lane: 0 };
