@@ -7,7 +7,15 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 TEXTS = [
     path
-    for pattern in ("*.md", "Makefile", "pyproject.toml", "docs/**/*.md", "python/**/*.py", "python/**/*.j2", "benches/**/*.py")
+    for pattern in (
+        "*.md",
+        "Makefile",
+        "pyproject.toml",
+        "docs/**/*.md",
+        "python/**/*.py",
+        "python/**/*.j2",
+        "benches/**/*.py",
+    )
     for path in ROOT.glob(pattern)
 ]
 WRONG = re.compile(r"\b(pip|pipx|conda|poetry|uv)\s+(install|add)\s+(-\S+\s+)*['\"]?l2m(\[|['\"`\s]|$)")
@@ -26,5 +34,7 @@ def test_no_text_tells_anyone_to_install_somebody_elses_package() -> None:
 
 
 def test_the_check_can_fail() -> None:
-    assert all(WRONG.search(f"run {line}") for line in ("pip install l2m", "pip install 'l2m[lm]'", "uv pip install l2m "))
+    assert all(
+        WRONG.search(f"run {line}") for line in ("pip install l2m", "pip install 'l2m[lm]'", "uv pip install l2m ")
+    )
     assert not WRONG.search("pip install 'l2m-scaling[lm]' and then run l2m")

@@ -99,7 +99,9 @@ def hub_file(argument: str, name: str, file: str, revision: str | None = None) -
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     except ImportError:
-        raise InputError(f"{argument}: {name!r} from the hub needs the extra 'text': pip install 'l2m-scaling[text]'") from None
+        raise InputError(
+            f"{argument}: {name!r} from the hub needs the extra 'text': pip install 'l2m-scaling[text]'"
+        ) from None
     try:
         return Path(hf_hub_download(name, file, revision=revision, local_files_only=True))
     except HFValidationError:

@@ -336,7 +336,9 @@ def _from_hub(location: Location, revision: str | None, trust_remote_code: bool)
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     except ImportError:
-        raise InputError(f"model: {location.name!r} from the hub needs the extra 'lm': pip install 'l2m-scaling[lm]'") from None
+        raise InputError(
+            f"model: {location.name!r} from the hub needs the extra 'lm': pip install 'l2m-scaling[lm]'"
+        ) from None
     from l2m.base.hub import require_hub
 
     # Weights wait for `load`: tokenizing needs only the small files.

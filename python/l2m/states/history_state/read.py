@@ -180,7 +180,9 @@ def _read_named(name: str) -> Any:
         return _read_file(found.folder / "config.json")
     if found.gguf is not None:
         if not _installed("transformers"):
-            raise InputError(f"{name}: a GGUF file; expected its config.json, or: pip install 'l2m-scaling[lm]' to read it")
+            raise InputError(
+                f"{name}: a GGUF file; expected its config.json, or: pip install 'l2m-scaling[lm]' to read it"
+            )
         return transformers_config(found)
     if "/" not in name:
         raise InputError(f"model: {name!r}: no such file, folder or package, and not in the catalogue")
@@ -219,7 +221,9 @@ def _by_formula(found: _Found, family: Family) -> tuple[tuple[Memory, ...], Conf
                 raise
     elif not _installed("transformers"):
         model_type = found.text["model_type"]
-        raise InputError(f"config: a {model_type} config; expected: pip install 'l2m-scaling[lm]', whose classes complete it")
+        raise InputError(
+            f"config: a {model_type} config; expected: pip install 'l2m-scaling[lm]', whose classes complete it"
+        )
     completed = _completed(found).text
     return _run(read if completed is found.text else Config(completed), family)
 
