@@ -53,6 +53,7 @@ from l2m.statistics.power_law import PowerLaw as PowerLaw
 from l2m.statistics.power_law import fit_power_law as fit_power_law
 from l2m.training.collapse import Collapse as Collapse
 from l2m.training.evaluation import KLCurve as KLCurve
+from l2m.truth.equivalent import StateUse as StateUse
 from l2m.truth.frontier import MemoryFrontier as MemoryFrontier
 from l2m.truth.frontier_curves import FrontierCurves as FrontierCurves
 from l2m.truth.frontier_curves import frontier_curves as frontier_curves

@@ -28,6 +28,7 @@ UNITLESS = {
     "joint entropy": {"normalized"},
     "logarithm": {"x", "degrees_of_freedom", "group_weights"},
     "memory": {"bits"},
+    "state use": {"numbers", "useful", "equivalent"},
     "position nll": {"first", "last", "bits_per_byte", "bits_per_byte_stderr", "bytes_per_token"},
     "power law": {"x", "degrees_of_freedom", "group_weights"},
     "verdict": {"growth_probability", "length", "length_probability", "ratio", "level"},

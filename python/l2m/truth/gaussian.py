@@ -18,6 +18,7 @@ from l2m import _core
 from l2m.base import checks
 from l2m.base.progress import Progress
 from l2m.errors import InputError
+from l2m.truth.equivalent import ConstantStates, StateUse
 from l2m.truth.frontier import Growth, MemoryFrontier, frontier, smallest_state
 from l2m.truth.gaussian_curves import GaussianGrowth, GaussianTwoPoint
 from l2m.truth.gaussian_layers import checked_children, checked_layers, interleaved, log_copies
@@ -57,6 +58,7 @@ class HierarchicalGaussian:
         self.conditional_std.flags.writeable = False
         # A middle window has no fast conditionals; the factors of a few are kept, for they serve many sequences.
         self._window_factor = lru_cache(maxsize=32)(self._factor)
+        self._constant_states = ConstantStates(self)
 
     @classmethod
     def with_exponent(cls, layers: int, beta: float, *, boundary: str = "weighted") -> Self:
@@ -249,6 +251,33 @@ class HierarchicalGaussian:
             InputError: L above 4,096.
         """
         return smallest_state(self)
+
+    def equivalent_state(self, kl: float) -> float:
+        """The numbers at which the (greedy) frontier of a constant state has this mean KL: what a model of this KL makes use of.
+
+        Between whole numbers the frontier's KL is taken as linear. 0 from the KL of no state on; the largest `smallest_state` at 0.
+
+        Args:
+            kl: mean over positions, nats a value.
+
+        Raises:
+            InputError: a KL that is negative or not finite; L above 4,096.
+        """
+        return self._constant_states.equivalent(kl)
+
+    def state_use(self, numbers: float, kl: float) -> StateUse:
+        """How much of its state a model uses: the numbers its KL is worth, and what of its KL the state's size does not explain.
+
+        The frontiers, about ten, are computed once for a law: a second at L = 256, some at 1,024.
+
+        Args:
+            numbers: the model's state for one copy of the law, the same at every position.
+            kl: its mean over positions, nats a value.
+
+        Raises:
+            InputError: numbers or a KL that are negative or not finite; L above 4,096.
+        """
+        return self._constant_states.use(numbers, kl)
 
     def plot_entropy(self, axes: Any = None) -> Any:
         """Conditional entropy by position, nats, with its mean over octaves of positions; a log axis of positions from 1."""
