@@ -110,7 +110,12 @@ def test_the_record_comes_back_in_either_unit(tmp_path) -> None:  # type: ignore
     use.save(tmp_path / "use.json")
     back = l2m.load(tmp_path / "use.json")
     assert (back.equivalent, back.share, back.missed) == (use.equivalent, use.share, use.missed)
-    assert dict(back.settings) == {"name": "hierarchical Gaussian", "layers": 2, "children": (3,), "boundary": "weighted"}
+    assert dict(back.settings) == {
+        "name": "hierarchical Gaussian",
+        "layers": 2,
+        "children": (3,),
+        "boundary": "weighted",
+    }
     bits = use.to("bits")
     assert bits.missed == pytest.approx(use.missed / math.log(2))
     assert bits.share == use.share

@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Sequence
 from functools import lru_cache, partial
-from itertools import pairwise, product
+from itertools import product
 from typing import Any, Self
 
 import numpy as np
@@ -20,7 +20,7 @@ from l2m.base.progress import Progress
 from l2m.errors import InputError
 from l2m.truth.equivalent import ConstantStates, StateUse
 from l2m.truth.frontier import Growth, MemoryFrontier, frontier, smallest_state
-from l2m.truth.gaussian_curves import GaussianGrowth, GaussianTwoPoint
+from l2m.truth.gaussian_curves import GaussianGrowth, GaussianTwoPoint, entropy_plot, vclub_curve
 from l2m.truth.gaussian_layers import checked_children, checked_layers, interleaved, log_copies
 
 Floats = NDArray[np.float64]
@@ -281,29 +281,7 @@ class HierarchicalGaussian:
 
     def plot_entropy(self, axes: Any = None) -> Any:
         """Conditional entropy by position, nats, with its mean over octaves of positions; a log axis of positions from 1."""
-        from l2m.base.plots import BLUE, GREY, new_axes
-
-        axes = new_axes() if axes is None else axes
-        entropy, position = self.entropy(), np.arange(1, self.length + 1)
-        shown = min(self.length, MAX_DENSE)  # more dots are a black area
-        axes.plot(
-            position[:shown],
-            entropy[:shown],
-            ".",
-            color=GREY,
-            markersize=2,
-            alpha=0.5,
-            rasterized=True,
-            label="every position",
-        )
-        edges = 2 ** np.arange(2 * self.layers + 1)
-        means = [entropy[a - 1 : b - 1].mean() for a, b in pairwise(edges)]
-        axes.plot(edges[:-1] * math.sqrt(2), means, "o-", color=BLUE, label="mean of an octave")
-        axes.set_xscale("log", base=2)
-        axes.set_xlabel("position t")
-        axes.set_ylabel("conditional entropy of Z given all before it (nats)")
-        axes.legend()
-        return axes
+        return entropy_plot(self.entropy(), axes)
 
     # --- sequences -----------------------------------------------------------------------------------------------------
 
@@ -569,17 +547,6 @@ class GaussianFilter:
         other = object.__new__(GaussianFilter)
         other._law, other._n, other._core = self._law, self._n, self._core.copy()
         return other
-
-
-def vclub_curve(covariance: Floats) -> Floats:
-    """vCLUB of a Gaussian with a perfect model at every split l = 0..n, nats, (n + 1,).
-
-    1/2 [tr(Sigma^-1 (Sigma_X (+) Sigma_Y)) - n] = sum over i, j in X of (Sigma^-1)_ij Sigma_ij - l, since the rows of the
-    product sum to 1.
-    """
-    products = np.linalg.inv(covariance) * covariance
-    grown = 2 * np.tril(products).sum(1) - np.diag(products)
-    return np.concatenate([[0.0], np.cumsum(grown - 1)])
 
 
 def _integers(name: str, values: ArrayLike) -> NDArray[np.int64]:

@@ -1,7 +1,9 @@
 """Exact curves of a Gaussian law as records: information against length and against distance."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -95,6 +97,48 @@ class GaussianTwoPoint(Record):
         label = label or f"children {_shown(self.settings['children'])}, mean over pairs"
         axes = _plot(axes, self.distance, self.information, "o-", label, color)
         return _two_point_labels(axes, self.unit)
+
+
+def vclub_curve(covariance: Floats) -> Floats:
+    """vCLUB of a Gaussian with a perfect model at every split l = 0..n, nats, (n + 1,).
+
+    1/2 [tr(Sigma^-1 (Sigma_X (+) Sigma_Y)) - n] = sum over i, j in X of (Sigma^-1)_ij Sigma_ij - l, since the rows of the
+    product sum to 1.
+    """
+    products = np.linalg.inv(covariance) * covariance
+    grown = 2 * np.tril(products).sum(1) - np.diag(products)
+    return np.concatenate([[0.0], np.cumsum(grown - 1)])
+
+
+MOST_DOTS = 4096
+"""More dots of single positions are a black area."""
+
+
+def entropy_plot(entropy: Floats, axes: Any = None) -> Any:
+    """See `HierarchicalGaussian.plot_entropy`."""
+    from l2m.base.plots import BLUE, GREY, new_axes
+
+    axes = new_axes() if axes is None else axes
+    position = np.arange(1, entropy.size + 1)
+    shown = min(entropy.size, MOST_DOTS)
+    axes.plot(
+        position[:shown],
+        entropy[:shown],
+        ".",
+        color=GREY,
+        markersize=2,
+        alpha=0.5,
+        rasterized=True,
+        label="every position",
+    )
+    edges = 2 ** np.arange(entropy.size.bit_length())
+    means = [entropy[a - 1 : b - 1].mean() for a, b in pairwise(edges)]
+    axes.plot(edges[:-1] * math.sqrt(2), means, "o-", color=BLUE, label="mean of an octave")
+    axes.set_xscale("log", base=2)
+    axes.set_xlabel("position t")
+    axes.set_ylabel("conditional entropy of Z given all before it (nats)")
+    axes.legend()
+    return axes
 
 
 def _two_point_labels(axes: Any, unit: str) -> Any:

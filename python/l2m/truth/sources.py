@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from l2m.errors import InputError
-from l2m.truth.gaussian import HierarchicalGaussian, vclub_curve
+from l2m.truth.gaussian import HierarchicalGaussian
+from l2m.truth.gaussian_curves import vclub_curve
 
 
 class MarkovSource:
