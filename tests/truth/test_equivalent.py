@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def test_from_no_state_to_all_of_it(layers: int, children: int) -> None:
     full = law.smallest_state().max()
     assert law.equivalent_state(0) == law.equivalent_state(1e-13) == full
     values = [law.equivalent_state(kl) for kl in np.geomspace(1e-12, none, 60)]
-    assert all(more >= fewer for more, fewer in zip(values, values[1:], strict=False))
+    assert all(more >= fewer for more, fewer in pairwise(values))
     assert full >= values[0] > full - 1
     assert values[-1] == pytest.approx(0, abs=1e-9)
 
@@ -125,15 +126,15 @@ def test_the_record_comes_back_in_either_unit(tmp_path) -> None:  # type: ignore
 @pytest.mark.parametrize("kl", [-1e-9, math.nan, math.inf, "0.1", True, None])
 def test_what_is_no_kl_is_named(kl: object) -> None:
     law = l2m.HierarchicalGaussian(2)
-    with pytest.raises(InputError, match="^kl: "):
+    with pytest.raises(InputError, match=r"^kl: "):
         law.equivalent_state(kl)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="^kl: "):
+    with pytest.raises(InputError, match=r"^kl: "):
         law.state_use(2, kl)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("numbers", [-1, math.nan, math.inf, "8"])
 def test_what_is_no_state_is_named(numbers: object) -> None:
-    with pytest.raises(InputError, match="^numbers: "):
+    with pytest.raises(InputError, match=r"^numbers: "):
         l2m.HierarchicalGaussian(2).state_use(numbers, 0.1)  # type: ignore[arg-type]
 
 
