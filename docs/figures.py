@@ -96,17 +96,17 @@ def by(lines: list[dict[str, Any]], *keys: str) -> dict[Any, dict[str, Any]]:
 
 @figure
 def collapse() -> Any:
-    from l2m.training import collapse
+    from l2m.training import collapse, collapse_figures
 
     runs = collapse.read_csv(FOLDER / "collapse.csv")
-    return collapse.draw(runs, collapse.collapse(runs)).figure
+    return collapse_figures.draw(runs, collapse.collapse(runs)).figure
 
 
 @figure
 def lengths() -> Any:
-    from l2m.training import collapse
+    from l2m.training import collapse, collapse_figures
 
-    return collapse.draw_lengths(collapse.read_csv(FOLDER / "collapse.csv"))[0].figure
+    return collapse_figures.draw_lengths(collapse.read_csv(FOLDER / "collapse.csv"))[0].figure
 
 
 @figure

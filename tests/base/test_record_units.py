@@ -15,7 +15,7 @@ BIT = 1 / math.log(2)
 UNITLESS = {
     "bipartite": {"document", "split", "length"},
     "block entropies": {"coverage"},
-    "collapse": {"scatter", "scatter_length", "scatter_state"},
+    "collapse": {"numbers", "equivalent", "distance"},
     "curve comparison": {
         *("aicc_weight", "bic_weight", "x", "slope_x", "slope", "slope_stderr", "exponent", "exponent_stderr"),
     },
@@ -106,20 +106,22 @@ def test_a_comparison_in_bits_is_the_comparison_of_the_bits() -> None:
             assert getattr(ours, name) == pytest.approx(getattr(theirs, name)[place], rel=1e-2), name
 
 
-def test_a_collapse_in_bits_predicts_the_same_losses() -> None:
+def test_a_collapse_in_bits_has_the_same_threshold() -> None:
     ratio = np.geomspace(0.01, 1, 12)
     made = l2m.Collapse(
         ratio=ratio,
         kl=0.1 * ratio**1.5,
         length=np.full(12, 64),
         state=np.full(12, 8),
-        coefficients=np.polyfit(np.log(ratio), np.log(0.1 * ratio**1.5), 2),
-        scatter=0.01,
-        scatter_length=1.0,
-        scatter_state=1.0,
-        pairs=3,
-        runs=12,
+        numbers=np.full(12, 8.0),
+        frontier_kl=np.full(12, 0.01),
+        equivalent=np.full(12, 0.5),
+        distance=np.full(12, 0.1),
+        frontier=l2m.frontier_curves([2, 3], ()),
     )
     bits = made.to("bits")
-    assert bits.predict(0.1 * BIT) == pytest.approx(made.predict(0.1) * BIT)
+    assert bits.frontier is not None
+    assert made.frontier is not None
+    np.testing.assert_allclose(bits.frontier.mean_kl, made.frontier.mean_kl * BIT)
+    assert bits.kl == pytest.approx(made.kl * BIT)
     assert bits.threshold(0.01).nats_per_number == pytest.approx(made.threshold(0.01).nats_per_number)

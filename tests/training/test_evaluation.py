@@ -142,6 +142,19 @@ def test_records_of_an_evaluation_come_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(back.kl, curve.kl)
     assert back.to("bits").captured == pytest.approx(curve.captured / math.log(2))
     assert back.settings["config"]["preset"] == "gpt2-tiny"
+    use = back.state_use()
+    law = HierarchicalGaussian(round(math.log(curve.position.size, 4)))
+    assert use.numbers == curve.state / curve.copies
+    assert use.equivalent == pytest.approx(law.equivalent_state(curve.mean_kl))
+    assert use.frontier_kl + use.missed == pytest.approx(curve.mean_kl)
+    assert back.to("bits").state_use().missed == pytest.approx(use.missed / math.log(2))
+    assert use.explain() in summary(back)
+    assert headline(back)["equivalent_share"] == use.share
+    # A curve that says no law has no frontier, and its line no use of state.
+    unknown = dataclasses.replace(curve, settings={})
+    assert unknown.state_use() is None
+    assert "frontier" not in summary(unknown)
+    assert "frontier_kl" not in headline(unknown)
     assert list(back.to_frame().columns) == ["position", "kl", "stderr", "entropy", "nll"]
     assert back.plot().get_ylabel() == "KL per value (nats)"
     flat = dataclasses.replace(back, kl=np.full(16, 0.5), stderr=np.zeros(16))

@@ -81,6 +81,9 @@ def test_a_sweep_goes_on_where_it_stopped(tmp_path: Path, caplog: pytest.LogCapt
     assert rows[2].information == pytest.approx(4 * law.bipartite_information())
     assert rows[2].untrained_kl == pytest.approx(-np.log(law.conditional_std).mean())
     assert rows[2].state == 2 * 32 * 8
+    assert rows[2].numbers == 2 * 32 * 8 / 4
+    assert rows[2].frontier_kl == pytest.approx(0, abs=1e-12)
+    assert rows[2].equivalent == pytest.approx(law.equivalent_state(rows[2].kl) / law.smallest_state().max())
 
 
 def test_an_evaluation_before_the_end_does_not_finish_a_run(tmp_path: Path) -> None:
@@ -137,9 +140,12 @@ def test_command_runs_shows_and_redraws(tmp_path: Path, capsys: pytest.CaptureFi
     assert run_command("sweep", path, *out, "--dry-run") == 0
     assert json.loads(capsys.readouterr().out)["runs"] == 4
     assert run_command("sweep", path, *out, "--select", "*-4", "--threads", "1", "--sequences", "4") == 0
-    assert json.loads(capsys.readouterr().out)["runs"] == 2
+    found = json.loads(capsys.readouterr().out)
+    assert found["runs"] == 2
+    assert list(found["equivalent_share"]) == ["a-4", "b-4"]
     assert run_command("sweep", str(tmp_path / "runs/collapse.csv"), "--out", str(tmp_path / "again")) == 0
-    assert "paper, not reproduced" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "of 2 runs reach the frontier" in shown
     assert {path.name for path in (tmp_path / "again").iterdir()} == {
         *("collapse.csv", "collapse.json", "collapse.svg", "lengths.svg"),
     }
@@ -147,7 +153,12 @@ def test_command_runs_shows_and_redraws(tmp_path: Path, capsys: pytest.CaptureFi
     assert run_command("sweep", path, *out, "--select", "none") == 2
     run = str(tmp_path / "runs/a-4")
     assert run_command("evaluate", run, "--sequences", "4", "--figure", str(tmp_path / "kl.svg"), *out[2:]) == 0
-    assert json.loads(capsys.readouterr().out)[run]["information"] == pytest.approx(0.29389333245)
+    told = json.loads(capsys.readouterr().out)[run]
+    assert told["information"] == pytest.approx(0.29389333245)
+    assert told["frontier_kl"] + told["missed_kl"] == pytest.approx(told["mean_kl"])
+    law = l2m.HierarchicalGaussian(1)
+    assert told["equivalent_state"] == pytest.approx(law.equivalent_state(told["mean_kl"]))
+    assert told["useful_numbers"] == law.smallest_state().max() <= told["numbers_a_copy"]
     nll = str(tmp_path / "nll.svg")
     assert run_command("evaluate", run, "--sequences", "4", "--figure", nll, "--quantity", "nll") == 0
     assert (tmp_path / "nll.svg").stat().st_size > 1_000

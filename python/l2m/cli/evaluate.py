@@ -14,7 +14,8 @@ def evaluate(
     threads: int | None = None,
     json: bool = False,
 ) -> None:
-    """KL by position and captured information of runs on the Gaussian language; NLL by position of runs on text.
+    """KL by position, captured information and the share of the state that is used, of runs on the Gaussian language; NLL by
+    position of runs on text.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ def sweep(
     dry_run: bool = False,
     json: bool = False,
 ) -> None:
-    """Train every model of a TOML file at every length, and put all runs on one curve of KL against I/dim.
+    """Train every model of a TOML file at every length, and put all runs beside the frontier of memory, KL against I/dim.
 
     Parameters
     ----------
@@ -95,11 +95,9 @@ def _show(rows: "list[RunResult]", folder: Path, json: bool) -> None:
     curve = save(rows, folder)
     result = {
         "out": str(folder),
-        "runs": curve.runs,
-        "counted": int(curve.kl.size),
-        "curve": curve.has_curve,
-        "collapses": curve.collapses,
-        "pairs": curve.pairs,
+        "runs": len(rows),
+        "reached": int(curve.reached.sum()),
+        "equivalent_share": {f"{row.name}-{row.length}": row.equivalent for row in rows},
     }
     print_result(result, json, f"{table(rows)}\n\n{explain(curve)}\n-> {folder}")
 

@@ -1,17 +1,16 @@
-"""Does KL depend on information per number of state alone? The runs of a sweep on one curve (paper, Fig. 3c), and its verdict.
+"""The runs of a sweep against the frontier of memory: KL on information per number of state (paper, Fig. 3c).
 
-A run counts only if it measures memory rather than optimisation:
-    settled     its held-out KL fell by less than 3 % over the last third of its steps, and
-    controlled  another run at the same length, with at least 8 times the state and no more training sequences, reached a
-                lower KL: what limits this run is then neither its budget nor what the family can learn.
-The others are drawn hollow and left out of the fit.
+The frontier of a run is the KL of the best linear state found of as many numbers (`HierarchicalGaussian.frontier`). What a run
+loses beyond it, its training missed. A run reaches the frontier if that is at most 3 % of what there is to learn, the KL of an
+untrained model.
 """
 
 import dataclasses
 import math
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,18 +19,20 @@ from l2m.base import checks
 from l2m.base.records import Record
 from l2m.errors import InputError
 from l2m.states.threshold import PAPER_THRESHOLD, Threshold
+from l2m.training.evaluation import gaussian_law
 from l2m.training.rows import read_rows, write_rows
+from l2m.truth.frontier import MAX_LENGTH
+from l2m.truth.frontier_curves import FrontierCurves, frontier_curves
 
 if TYPE_CHECKING:
     from l2m.training.sweep import SweepRun
+    from l2m.truth.gaussian import HierarchicalGaussian
 
 Floats = NDArray[np.float64]
 
-LARGEST_FALL = 0.03
-CONTROL_FACTOR = 8
-FEWEST_COUNTED = 8
-WIDEST_PAIR = 0.1
-"""Two runs are of equal ratio if I/dim differs by at most this, relatively."""
+LARGEST_DISTANCE = 0.03
+FORMER_COLUMNS = ("control", "control_kl", "counted")
+"""Of tables written before the frontier was known, in place of numbers, frontier_kl and equivalent."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,12 +41,13 @@ class RunResult:
 
     Attributes:
         state: dim(z), numbers kept after L/2 positions.
-        budget: training sequences, steps x batch.
         information: I_BP(L/2; L) of all copies together.
         captured: information - sum of KL over the second half, all copies together; may be negative.
+        untrained_kl: of a model that predicts mean 0 and deviation 1: what there is to learn, and the frontier of no state.
         fall: share by which the held-out KL fell over the last third of the steps; nan where that was not measured.
-        control: name of the run that shows a lower KL to be within reach ("" where there is none), and its KL.
-        counted: settled and controlled.
+        numbers: of state for one copy; nan, as the two below, where the law is not known.
+        frontier_kl: of the best linear state found of as many numbers.
+        equivalent: numbers whose frontier has this KL, over the numbers that are of use (`StateUse.share`).
     """
 
     name: str
@@ -64,9 +66,9 @@ class RunResult:
     captured_stderr: float
     untrained_kl: float
     fall: float
-    control: str = ""
-    control_kl: float = math.nan
-    counted: bool = False
+    numbers: float = math.nan
+    frontier_kl: float = math.nan
+    equivalent: float = math.nan
 
     @property
     def ratio(self) -> float:
@@ -74,12 +76,18 @@ class RunResult:
         return self.information / self.state
 
     @property
-    def budget(self) -> int:
-        return self.steps * self.batch
+    def distance(self) -> float:
+        """What training missed over what there is to learn: (KL - frontier KL) / untrained KL; negative below the frontier."""
+        return (self.kl - self.frontier_kl) / self.untrained_kl
+
+    @property
+    def reached(self) -> bool:
+        """The distance to the frontier is at most 3 %."""
+        return self.distance <= LARGEST_DISTANCE
 
 
 def collect(runs: "Sequence[SweepRun]") -> list[RunResult]:
-    """The finished runs of a sweep on the Gaussian language, judged by `judge`."""
+    """The finished runs of a sweep on the Gaussian language, beside their frontiers."""
     from l2m.training.build import model_size
     from l2m.training.models.presets import PRESETS
     from l2m.training.runs import Run
@@ -90,7 +98,7 @@ def collect(runs: "Sequence[SweepRun]") -> list[RunResult]:
         if curve is None or config.corpus is not None:
             continue
         history = Run.open(run.folder).held_out()
-        shape = PRESETS.get(config.preset)
+        shape, use = PRESETS.get(config.preset), curve.state_use()
         rows.append(
             RunResult(
                 name=run.name,
@@ -109,9 +117,12 @@ def collect(runs: "Sequence[SweepRun]") -> list[RunResult]:
                 captured_stderr=curve.copies * curve.captured_stderr,
                 untrained_kl=float(np.mean(0.5 * math.log(2 * math.pi * math.e) - curve.entropy)),
                 fall=_fall(history, config.total_steps),
+                numbers=use.numbers if use else math.nan,
+                frontier_kl=use.frontier_kl if use else math.nan,
+                equivalent=use.share if use else math.nan,
             )
         )
-    return judge(rows)
+    return rows
 
 
 def _fall(history: dict[int, float], steps: int) -> float:
@@ -120,148 +131,134 @@ def _fall(history: dict[int, float], steps: int) -> float:
     return math.nan if before is None else 1 - history[max(history)] / history[before]
 
 
-def judge(rows: Sequence[RunResult]) -> list[RunResult]:
-    """The same rows with `control`, `control_kl` and `counted` set: the control is the lowest KL that qualifies."""
-    judged = []
-    for row in rows:
-        controls = [
-            other
-            for other in rows
-            if other.length == row.length
-            and other.budget <= row.budget
-            and other.state >= CONTROL_FACTOR * row.state
-            and other.kl < row.kl
-        ]
-        best = min(controls, key=lambda other: other.kl, default=None)
-        judged.append(
-            dataclasses.replace(
-                row,
-                control=best.name if best else "",
-                control_kl=best.kl if best else math.nan,
-                counted=best is not None and row.fall < LARGEST_FALL,
-            )
-        )
-    return judged
+def law_of(row: RunResult) -> "tuple[HierarchicalGaussian, int] | None":
+    """The law a run was trained on and its number of copies, found again by the KL of no state and the information.
+
+    None where no law of one number of children has both, or where the law is too long for a frontier.
+    """
+    layers = round(math.log(row.length, 4))
+    if 4**layers != row.length or row.length > MAX_LENGTH or layers < 1:
+        return None
+    for boundary in ("weighted", "printed"):
+        for children in (3, 2, 1):
+            law = gaussian_law(layers, children, boundary)
+            copies = round(row.information / law.bipartite_information())
+            untrained = -float(np.log(law.conditional_std).mean())
+            if (
+                copies >= 1
+                and math.isclose(untrained, row.untrained_kl, rel_tol=1e-5)
+                and math.isclose(copies * law.bipartite_information(), row.information, rel_tol=1e-5)
+            ):
+                return law, copies
+    return None
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+def beside_frontier(row: RunResult) -> RunResult:
+    """The row with `numbers`, `frontier_kl` and `equivalent` computed where its law can be told."""
+    found = law_of(row)
+    if found is None:
+        return row
+    law, copies = found
+    use = law.state_use(row.state / copies, row.kl)
+    return dataclasses.replace(row, numbers=use.numbers, frontier_kl=use.frontier_kl, equivalent=use.share)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Collapse(Record):
-    """log KL as a function of log(I/dim): the fitted curve, how far the runs lie from it, and whether they fall on it.
+    """KL against I/dim: the runs of a sweep, and the frontier of constant states at their lengths.
 
     Attributes:
-        ratio, kl: of the counted runs: I_BP of all copies over dim(z), and KL per value.
-        length, state: of the counted runs.
-        coefficients: of the polynomial in log(ratio), highest power first; empty where there is no curve.
-        scatter, scatter_length, scatter_state: residual standard deviation of log KL against log ratio, against log L
-            alone and against log dim alone, each with a polynomial of the same degree.
-        pairs: how many pairs of counted runs have the same ratio (to 10 %) and different L.
-        runs: how many runs there were, counted or not.
+        ratio, kl: of each run: I_BP of all copies over dim(z), and KL per value, (runs,).
+        length, state: of each run.
+        numbers, frontier_kl, equivalent, distance: of each run, as in `RunResult`.
+        frontier: the frontier at the lengths of the runs; None where they are not of one known law.
     """
 
     kind: ClassVar[str] = "collapse"
-    information_fields: ClassVar[tuple[str, ...]] = ("ratio", "kl")
-    axes: ClassVar[Mapping[str, str]] = dict.fromkeys(("ratio", "kl", "length", "state"), "runs")
+    information_fields: ClassVar[tuple[str, ...]] = ("ratio", "kl", "frontier_kl")
+    axes: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("ratio", "kl", "length", "state", "numbers", "frontier_kl", "equivalent", "distance"), "runs"
+    )
 
     ratio: Floats
     kl: Floats
     length: NDArray[np.int64]
     state: NDArray[np.int64]
-    coefficients: Floats
-    scatter: float
-    scatter_length: float
-    scatter_state: float
-    pairs: int
-    runs: int
+    numbers: Floats
+    frontier_kl: Floats
+    equivalent: Floats
+    distance: Floats
+    frontier: FrontierCurves | None = None
 
-    def _scaled(self, factor: float) -> dict[str, Any]:
-        """Of log KL as a polynomial of log(ratio) both sides move by the log of the factor."""
-        changes = super()._scaled(factor)
-        if self.has_curve:
-            shift = math.log(factor)
-            moved = np.poly1d(self.coefficients)(np.poly1d([1.0, -shift])) + shift
-            changes["coefficients"] = np.array(moved.coeffs)
-        return changes
-
-    @property
-    def has_curve(self) -> bool:
-        """At least 8 counted runs over a factor of 10 in I/dim."""
-        return self.coefficients.size > 0
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any], where: str = "") -> Self:
+        """See `Record.from_dict`; a record that holds a fit, of earlier versions, is refused."""
+        if isinstance(value, Mapping) and "coefficients" in value:
+            raise InputError(
+                f"{where or cls.kind}: a fit of an earlier version; expected runs beside the frontier: l2m sweep FOLDER/collapse.csv"
+            )
+        return super().from_dict(value, where)
 
     @property
-    def collapses(self) -> bool:
-        """The scatter is at most half of that against L or dim alone, with at least 3 pairs of equal ratio."""
-        return self.has_curve and self.pairs >= 3 and 2 * self.scatter <= min(self.scatter_length, self.scatter_state)
-
-    def predict(self, ratio: Any) -> Any:
-        """KL per value at an I/dim within the range of the counted runs."""
-        return np.exp(np.polyval(self.coefficients, np.log(ratio)))
+    def reached(self) -> NDArray[np.bool_]:
+        """Runs whose distance to the frontier is at most 3 %, (runs,)."""
+        return np.asarray(self.distance <= LARGEST_DISTANCE)
 
     def threshold(self, kl: float = 0.01) -> Threshold:
-        """I_BP / dim(z) at which the KL per value is `kl` nats, with the interval that two standard deviations of scatter give.
+        """I_BP / dim(z) at which the frontier has `kl` nats a value: geometric mean over the lengths of the runs, and their range.
 
-        Without a curve of our own, or with runs that do not fall on it, it is the paper's 0.06, labelled so: a KL that does
-        not depend on I/dim alone has no such threshold.
+        No linear state found does with fewer numbers. Without a frontier it is the paper's 0.06, labelled so.
 
         Raises:
-            InputError: a KL the curve does not reach.
+            InputError: a KL that the frontier does not reach at any length.
         """
-        if not self.collapses:
+        if self.frontier is None:
             return PAPER_THRESHOLD
-        if self.unit != "nats":
-            return self.to("nats").threshold(kl)
-        checks.real("kl", kl, 0, above=True)
-        grid = np.geomspace(self.ratio.min(), self.ratio.max(), 2_000)
-        curve = np.log(self.predict(grid))
-        if not curve[0] <= math.log(kl) <= curve[-1]:
-            raise InputError(
-                f"kl: {kl:g}; expected {math.exp(curve[0]):.3g} to {math.exp(curve[-1]):.3g}, as the curve spans"
-            )
-
-        def crossing(shift: float) -> float:
-            above = np.flatnonzero(curve + shift > math.log(kl))
-            return float(grid[above[0] if above.size else -1])
-
-        spread = 2 * self.scatter
-        source = (
-            f"own sweep: {self.kl.size} of {self.runs} runs, KL {kl:g} a value, scatter {self.scatter:.2f} in log KL"
-        )
-        return Threshold(crossing(0), crossing(spread), crossing(-spread), source=source)
+        curves = self.frontier.to("nats")
+        found = curves.thresholds(kl)
+        if not found:
+            raise InputError(f"kl: {kl:g}; expected less than {curves.mean_kl.max():.3g}, the frontier of one number")
+        values = np.array(list(found.values()))
+        low, high = (float(values.min()), float(values.max())) if values.size > 1 else (None, None)
+        middle = float(np.exp(np.log(values).mean())) if values.size > 1 else float(values[0])
+        lengths = f"L = {min(found):,}" + (f" to {max(found):,}" if len(found) > 1 else "")
+        return Threshold(middle, low, high, source=f"frontier of memory: KL {kl:g} a value, {lengths}")
 
 
-def collapse(rows: Sequence[RunResult], *, families: Sequence[str] = ("mamba", "mamba2")) -> Collapse:
-    """The curve through the counted runs of these families: a straight line in logarithms, or a parabola from 12 runs on."""
-    kept = [row for row in rows if row.counted and row.family in families]
-    ratio, kl = np.array([row.ratio for row in kept]), np.array([row.kl for row in kept])
-    length, state = (np.array([getattr(row, name) for row in kept], np.int64) for name in ("length", "state"))
-    enough = len(kept) >= FEWEST_COUNTED and ratio.max() >= 10 * ratio.min()
-    degree = 2 if len(kept) >= 12 else 1
-    coefficients, scatter = _fit(ratio, kl, degree) if enough else (np.zeros(0), math.nan)
-    pairs = sum(
-        length[i] != length[j] and abs(math.log(ratio[i] / ratio[j])) <= math.log1p(WIDEST_PAIR)
-        for i in range(len(kept))
-        for j in range(i)
-    )
+def collapse(rows: Sequence[RunResult]) -> Collapse:
+    """The runs beside the frontier at their lengths."""
+
+    def column(name: str) -> Floats:
+        return np.array([getattr(row, name) for row in rows], np.float64)
+
     return Collapse(
-        ratio=ratio,
-        kl=kl,
-        length=length,
-        state=state,
-        coefficients=coefficients,
-        scatter=scatter,
-        scatter_length=_fit(length, kl, degree)[1] if enough else math.nan,
-        scatter_state=_fit(state, kl, degree)[1] if enough else math.nan,
-        pairs=int(pairs),
-        runs=len(rows),
-        settings={"families": tuple(families)},
+        ratio=column("ratio"),
+        kl=column("kl"),
+        length=column("length").astype(np.int64),
+        state=column("state").astype(np.int64),
+        numbers=column("numbers"),
+        frontier_kl=column("frontier_kl"),
+        equivalent=column("equivalent"),
+        distance=column("distance"),
+        frontier=_frontier(rows),
     )
 
 
-def _fit(x: NDArray[Any], kl: Floats, degree: int) -> tuple[Floats, float]:
-    """Polynomial of log KL in log x, and the residual standard deviation; no more terms than x has values."""
-    degree = min(degree, np.unique(x).size - 1)
-    coefficients = np.polyfit(np.log(x), np.log(kl), degree)
-    residual = np.log(kl) - np.polyval(coefficients, np.log(x))
-    return coefficients, float(math.sqrt((residual**2).sum() / (kl.size - degree - 1)))
+def _frontier(rows: Sequence[RunResult]) -> FrontierCurves | None:
+    """At the lengths of the runs; None where they are not of one known law with the paper's boundary."""
+    first = {row.length: row for row in rows}  # one run of a length tells its law
+    found = [law_of(row) for row in first.values()]
+    laws = [one[0] for one in found if one is not None]
+    families = {(law.children[0] if law.children else 3, law.boundary) for law in laws if law.layers > 1}
+    if not laws or len(laws) < len(found) or len(families) > 1 or any(law.boundary != "weighted" for law in laws):
+        return None
+    children = next(iter(families))[0] if families else 3
+    return _curves(tuple(sorted(law.layers for law in laws)), children)
+
+
+@lru_cache(maxsize=8)
+def _curves(layers: tuple[int, ...], children: int) -> FrontierCurves:
+    return frontier_curves(layers, (), children=children)
 
 
 def write_csv(rows: Sequence[RunResult], path: str | os.PathLike[str]) -> None:
@@ -270,52 +267,54 @@ def write_csv(rows: Sequence[RunResult], path: str | os.PathLike[str]) -> None:
 
 
 def read_csv(path: str | os.PathLike[str]) -> list[RunResult]:
-    """What `write_csv` wrote, judged again.
+    """What `write_csv` wrote; in a table of an earlier version, without the frontier, it is computed.
 
     Raises:
         InputError: no such file, other columns, or numbers that no run has.
     """
-    rows = read_rows(RunResult, path, "the results of a sweep")
+    rows = read_rows(RunResult, path, "the results of a sweep", former=FORMER_COLUMNS)
     for line, row in enumerate(rows, 2):
         for name in ("length", "state", "steps", "batch"):
             checks.whole(f"{path}: line {line}: {name}", getattr(row, name), 1)
-        for name in ("information", "kl"):  # whose logarithms are fitted
+        for name in ("information", "kl", "untrained_kl"):  # drawn on logarithmic axes, or divided by
             checks.real(f"{path}: line {line}: {name}", getattr(row, name), 0, above=True)
-    return judge(rows)
+        for name in ("numbers", "frontier_kl", "equivalent"):
+            if not math.isnan(getattr(row, name)):
+                checks.real(f"{path}: line {line}: {name}", getattr(row, name), 0)
+    return [beside_frontier(row) if math.isnan(row.frontier_kl) else row for row in rows]
 
 
 def table(rows: Sequence[RunResult]) -> str:
     """A Markdown table of the runs, by ratio."""
     lines = [
-        "| model | L | dim(z) | I/dim | steps | KL | untrained | captured | fall | control | counted |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| model | L | dim(z) | numbers a copy | I/dim | steps | KL | frontier | missed | uses | captured | fall | reached |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in sorted(rows, key=lambda row: row.ratio):
-        control = f"{row.control} {row.control_kl:.4f}" if row.control else "none lower"
         lines.append(
-            f"| {row.name} | {row.length:,} | {row.state:,} | {row.ratio:.4f} | {row.steps:,} | "
-            f"{row.kl:.4f} ± {row.kl_stderr:.4f} | {row.untrained_kl:.4f} | {row.captured:.1f} of {row.information:.1f} | "
-            f"{100 * row.fall:.1f} % | {control} | {'yes' if row.counted else 'no'} |"
+            f"| {row.name} | {row.length:,} | {row.state:,} | {row.numbers:,.4g} | {row.ratio:.4f} | {row.steps:,} | "
+            f"{row.kl:.4f} ± {row.kl_stderr:.4f} | {row.frontier_kl:.4f} | {row.kl - row.frontier_kl:.4f} | {row.equivalent:.0%} | "
+            f"{row.captured:.1f} of {row.information:.1f} | {100 * row.fall:.1f} % | {'yes' if row.reached else 'no'} |"
         )
     return "\n".join(lines)
 
 
 def explain(curve: Collapse) -> str:
     """What the sweep showed, in words and numbers."""
-    if not curve.has_curve:
-        spread = f" over a factor {curve.ratio.max() / curve.ratio.min():.1f} in I/dim" if curve.kl.size else ""
+    runs = curve.kl.size
+    if curve.frontier is None:
         return (
-            f"{curve.kl.size} of {curve.runs} runs counted{spread}; fewer than {FEWEST_COUNTED} over a factor 10: no curve of "
-            f"our own. The verdict keeps {_paper()}."
+            f"{runs} runs, not of one known law: no frontier. The verdict keeps {PAPER_THRESHOLD.nats_per_number:g} nats per number "
+            f"({PAPER_THRESHOLD.source})."
         )
-    found = "the runs collapse on one curve" if curve.collapses else "the runs do not collapse on one curve"
-    kept = "" if curve.collapses else f" The verdict keeps {_paper()}."
-    return (
-        f"{curve.kl.size} of {curve.runs} runs counted: {found}. Residual standard deviation of log KL: "
-        f"{curve.scatter:.3f} against I/dim, {curve.scatter_length:.3f} against L, {curve.scatter_state:.3f} against dim; "
-        f"{curve.pairs} pairs of equal ratio and different L.{kept}"
+    reached = int(curve.reached.sum())
+    missed = np.median(curve.kl - curve.frontier_kl)
+    words = (
+        f"{reached} of {runs} runs reach the frontier (miss at most {LARGEST_DISTANCE:.0%} of what there is to learn); the median run "
+        f"misses {missed:.4f} {curve.unit} a value by training and uses {np.median(curve.equivalent):.0%} of its useful numbers."
     )
-
-
-def _paper() -> str:
-    return f"{PAPER_THRESHOLD.nats_per_number:g} nats per number ({PAPER_THRESHOLD.source})"
+    try:
+        threshold = curve.threshold()
+    except InputError:  # the lengths are so short that one number is enough
+        return words
+    return f"{words} At a KL of 0.01 the frontier holds {threshold.nats_per_number:.2g} nats per number ({threshold.source})."

@@ -1,6 +1,5 @@
 """The figures of a sweep: KL against information per number of state, and both against length."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,9 @@ SHAPES = {"mamba": "o", "mamba2": "s", "gpt2": "^"}
 
 
 def draw(rows: Sequence[RunResult], curve: Collapse, axes: Any = None) -> Any:
-    """KL per value against I/dim: filled where counted, hollow where not; color by length, shape by family."""
+    """KL per value against I/dim: a point a run, filled where it reaches the frontier; a line a length, the frontier. Color by
+    length, shape by family.
+    """
     axes = new_axes(7.2, 4.6) if axes is None else axes
     colors = dict(zip(sorted({row.length for row in rows}), COLORS, strict=False))
     for row in rows:
@@ -27,24 +28,24 @@ def draw(rows: Sequence[RunResult], curve: Collapse, axes: Any = None) -> Any:
             2 * row.kl_stderr,
             fmt=SHAPES.get(row.family, "D"),
             color=color,
-            markerfacecolor=color if row.counted else "white",
+            markerfacecolor=color if row.reached else "white",
             markersize=6,
         )
-    if curve.has_curve:
-        at = np.geomspace(curve.ratio.min(), curve.ratio.max(), 200)
-        middle = curve.predict(at)
-        axes.plot(at, middle, color="black", linewidth=1.2, linestyle="-" if curve.collapses else "--")
-        spread = math.exp(2 * curve.scatter)
-        axes.fill_between(at, middle / spread, middle * spread, color="black", alpha=0.1, linewidth=0)
+    low = min(row.kl for row in rows) / 2
     for length, color in colors.items():
         axes.plot([], [], "o", color=color, label=f"L = {length:,}")
+        if curve.frontier is not None:
+            ratio, kl = curve.frontier.of_length(length)
+            axes.plot(
+                ratio, np.maximum(kl, low / 10), color=color, linewidth=1.2
+            )  # a state that holds everything: straight down
     for family in sorted({row.family for row in rows}):
         axes.plot([], [], SHAPES.get(family, "D"), color="black", label=family)
-    axes.plot([], [], "o", color="black", markerfacecolor="white", label="not counted")
-    if curve.has_curve:
-        style, words = ("-", "fit") if curve.collapses else ("--", "fit: no collapse")
-        axes.plot([], [], style, color="black", linewidth=1.2, label=words)
+    axes.plot([], [], "o", color="black", markerfacecolor="white", label="misses over 3 %")
+    if curve.frontier is not None:
+        axes.plot([], [], color="black", linewidth=1.2, label="frontier")
     axes.set(xscale="log", yscale="log", xlabel="I_BP / dim(z), nats per number", ylabel="KL per value, nats")
+    axes.set_ylim(bottom=low)
     axes.legend(ncols=5, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)  # points lie in every corner
     return axes
 

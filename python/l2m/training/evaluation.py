@@ -4,6 +4,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -13,8 +14,17 @@ from numpy.typing import NDArray
 from l2m.base import checks
 from l2m.base.progress import Progress
 from l2m.base.records import Record, frame
+from l2m.truth.equivalent import StateUse
+from l2m.truth.frontier import MAX_LENGTH
+from l2m.truth.gaussian import HierarchicalGaussian
 
 Floats = NDArray[np.float64]
+
+
+@lru_cache(maxsize=32)
+def gaussian_law(layers: int, children: int, boundary: str) -> HierarchicalGaussian:
+    """The law, made once: its frontiers serve every run on it."""
+    return HierarchicalGaussian(layers, children, boundary=boundary)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -63,6 +73,18 @@ class KLCurve(Record):
     def information_per_number(self) -> float:
         """I_BP of all copies together over dim(z) at L/2: the axis of the paper's Fig. 3(c)."""
         return self.copies * self.information / self.state
+
+    def state_use(self) -> StateUse | None:
+        """How much of its state the model uses, against the frontier of a constant state of state / copies numbers.
+
+        None where the law is not in `settings` (a curve that `evaluate` did not make), or too long for a frontier (above 4,096).
+        """
+        config, length = self.settings.get("config"), self.position.size
+        if not isinstance(config, Mapping) or length > MAX_LENGTH or not math.isfinite(self.mean_kl):
+            return None
+        law = gaussian_law(round(math.log(length, 4)), config.get("children", 3), config.get("boundary", "weighted"))
+        # Rounding in float32 may take a KL of 0 below it.
+        return law.state_use(self.state / self.copies, max(0.0, self.to("nats").mean_kl)).to(self.unit)
 
     def interval(self, level: float = 0.95) -> tuple[Floats, Floats]:
         """Lower and upper bound of the KL at each position, Student's t over sequences."""
@@ -161,10 +183,11 @@ def evaluate(
 def summary(curve: Any) -> str:
     """The numbers of `headline` in one line."""
     if isinstance(curve, KLCurve):
+        use = curve.state_use()
         return (
             f"KL {curve.mean_kl:.5f} ± {curve.mean_stderr:.5f} {curve.unit} a value; captured {curve.captured:.4f} ± "
             f"{curve.captured_stderr:.4f} of {curve.information:.4f} {curve.unit} a copy; I/dim {curve.information_per_number:.4g} "
-            f"({curve.copies} copies, {curve.state:,} numbers)"
+            f"({curve.copies} copies, {curve.state:,} numbers)" + ("" if use is None else f"; {use.explain()}")
         )
     numbers = headline(curve)
     return (
@@ -185,7 +208,17 @@ def headline(curve: Any) -> dict[str, float]:
             "information_per_number",
             "state",
         )
-        return {name: getattr(curve, name) for name in names}
+        numbers = {name: getattr(curve, name) for name in names}
+        if (use := curve.state_use()) is not None:
+            numbers |= {
+                "numbers_a_copy": use.numbers,
+                "useful_numbers": use.useful,
+                "equivalent_state": use.equivalent,
+                "equivalent_share": use.share,
+                "frontier_kl": use.frontier_kl,
+                "missed_kl": use.missed,
+            }
+        return numbers
     width = curve.last - curve.first + 1
     return {
         "mean_nll": float(np.average(curve.nll, weights=width)),

@@ -11,8 +11,7 @@ from l2m.base.files import atomic_write
 from l2m.errors import InputError
 
 _Row = TypeVar("_Row")
-_READ: dict[Any, Any] = {bool: {"True": True, "False": False}.__getitem__}
-_WORDS: dict[Any, str] = {bool: "True or False", int: "a whole number", float: "a number"}
+_WORDS: dict[Any, str] = {int: "a whole number", float: "a number"}
 
 
 def write_rows(kind: type[_Row], rows: Sequence[_Row], path: str | os.PathLike[str]) -> None:
@@ -35,8 +34,11 @@ def columns(path: str | os.PathLike[str]) -> list[str]:
     return []
 
 
-def read_rows(kind: type[_Row], path: str | os.PathLike[str], what: str) -> list[_Row]:
+def read_rows(kind: type[_Row], path: str | os.PathLike[str], what: str, *, former: Sequence[str] = ()) -> list[_Row]:
     """What `write_rows` wrote.
+
+    Args:
+        former: columns of tables of an earlier version, in place of all fields with a default: passed over.
 
     Raises:
         InputError: no such file, other columns than those of `what`, or a value of another type (its line is named).
@@ -49,7 +51,9 @@ def read_rows(kind: type[_Row], path: str | os.PathLike[str], what: str) -> list
             lines = list(csv.reader(file))
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a CSV file ({error})") from None
-    if len(lines) < 2 or sorted(lines[0]) != sorted(kinds):
+    required = [field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING]  # type: ignore[arg-type]
+    known = [sorted(kinds), *([sorted([*required, *former])] if former else [])]
+    if len(lines) < 2 or sorted(lines[0]) not in known:
         raise InputError(f"{path}: not {what}; expected the columns {', '.join(kinds)}")
     rows = []
     for number, line in enumerate(lines[1:], 2):
@@ -57,9 +61,11 @@ def read_rows(kind: type[_Row], path: str | os.PathLike[str], what: str) -> list
             raise InputError(f"{path}: line {number} has {len(line)} values; expected {len(lines[0])}")
         values = {}
         for name, text in zip(lines[0], line, strict=True):
+            if name not in kinds:
+                continue
             try:
-                values[name] = _READ.get(kinds[name], kinds[name])(text)
-            except (ValueError, KeyError):
+                values[name] = kinds[name](text)
+            except ValueError:
                 raise InputError(
                     f"{path}: line {number}: {name}: {text[:80]!r}; expected {_WORDS.get(kinds[name], 'text')}"
                 ) from None

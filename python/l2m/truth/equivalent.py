@@ -81,7 +81,7 @@ class ConstantStates:
         asked = min(numbers, self._most)
         if asked not in self._found:
             found = frontier(self._law, asked)
-            self._found[asked] = max(0.0, found.mean_kl)
+            self._found[asked] = found.mean_kl if found.mean_kl > RESOLVED else 0.0
             held = int(found.numbers.max())
             if held < asked:
                 self._most = held

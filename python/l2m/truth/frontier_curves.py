@@ -65,6 +65,12 @@ class FrontierCurves(Record):
         chosen = self.state == self.states.index(state)
         return self.length[chosen], self.mean_kl[chosen], self.numbers[chosen]
 
+    def of_length(self, length: int) -> tuple[Floats, Floats]:
+        """I_BP / r and mean KL of the constant states of at least one number at one length, by ratio."""
+        chosen = self.constant & (self.length == length) & (self.half > 0)
+        order = np.argsort(self.ratio[chosen])
+        return self.ratio[chosen][order], self.mean_kl[chosen][order]
+
     def spread(self) -> dict[str, float]:
         """Residual standard deviation of log KL about a cubic in the logarithm of I/r, of L and of r, over the constant states.
 
