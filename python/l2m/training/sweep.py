@@ -80,7 +80,7 @@ class SweepRun:
 
 
 def read_sweep(path: str | os.PathLike[str], *, out: str | os.PathLike[str] | None = None) -> list[SweepRun]:
-    """The runs that a TOML file describes, shorter lengths first: what is done early then has its controls.
+    """The runs that a TOML file describes, shorter lengths first.
 
     Args:
         out: folder of the runs, in place of the file's.
