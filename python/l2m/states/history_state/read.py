@@ -1,5 +1,6 @@
 """From whatever names a model (config, dict, folder, hub name, module) to its history state."""
 
+import copy
 import dataclasses
 import importlib.util
 import os
@@ -264,7 +265,7 @@ def _class_config(fields: Mapping[str, Any]) -> Any | None:
     if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
         return None
     config_class = CONFIG_MAPPING[model_type]
-    given = {name: value for name, value in fields.items() if value is not None}
+    given = copy.deepcopy({name: value for name, value in fields.items() if value is not None})  # classes write into it
     nulls = {name: None for name in _CLASS_NULLS if name in fields and fields[name] is None}
     with quiet_transformers():
         if nulls:
