@@ -132,7 +132,7 @@ def test_in_a_browser_no_request_and_no_sideways_scrolling(measured: Path, width
 
 
 KILLER = """
-import os, signal, sys
+import functools, os, signal, sys
 sys.argv = sys.argv[1:]
 # Imported once; each attempt is a fork of this process that kills itself at its n-th step.
 import l2m.cli, l2m.pipeline.measure, l2m.pipeline.page, l2m.scoring, torch, transformers, matplotlib.figure, jinja2
@@ -142,6 +142,7 @@ torch.set_num_threads(1)
 def killed_at(step):
     count = 0
     def killing(original):
+        @functools.wraps(original)  # its signature is read
         def wrapped(*arguments, **options):
             nonlocal count
             count += 1
@@ -177,11 +178,12 @@ def test_killed_at_every_step_it_goes_on_to_the_same_results(
     """Steps are: a text encoded, a batch scored, a file about to be renamed; each attempt dies two steps later than the last."""
     out = tmp_path / "out"
     arguments = [sys.executable, "-c", KILLER, *command_line(texts, tiny_model, out)]
-    run = subprocess.run(arguments, capture_output=True, text=True, timeout=170)
+    run = subprocess.run(arguments, capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, run.stderr
     attempts = int(run.stdout.splitlines()[-1])
     assert attempts > 20
     left, right = (json.loads((folder / "results.json").read_text()) for folder in (measured, out))
+    assert left.pop("checksum") != right.pop("checksum")  # of the commands too, which name their folders
     assert left.pop("command") == right.pop("command").replace(str(out), str(measured))
     assert left == right
 
