@@ -23,6 +23,7 @@ def test_condition_command(tmp_path) -> None:
     assert [row["outcome"] for row in rows] == ["holds", "holds_as_series"]
     assert rows[0]["sufficient_length"] is None  # no limit
     assert rows[1]["required_state"] == pytest.approx(float(law.predict(4096)) / 0.06)
+    assert rows[1]["frontier_state"] == pytest.approx(float(law.predict(4096)) / 0.22)
     assert report.read_text().startswith("<!DOCTYPE html>")
     assert "<svg" in figure.read_text()
     assert run_cli(*arguments).stdout.splitlines()[1].startswith("HuggingFaceTB/SmolLM2-135M")
@@ -52,6 +53,28 @@ def test_condition_command_reads_a_measurement(tmp_path) -> None:
         else:
             (row,) = json.loads(result.stdout)["rows"]
             assert row["sufficient_length"] == float(l2m.condition(law, "mamba-130m").sufficient_length)
+
+
+@pytest.mark.parametrize("columns", [60, 100])
+def test_condition_names_both_thresholds(law_file, columns: int) -> None:
+    """The optimum and the practical threshold, below the table, in lines no wider than the terminal."""
+
+    def lines(*options: str) -> list[str]:
+        command = [sys.executable, "-m", "l2m", "condition", str(law_file), "mamba-130m", *options]
+        environment = {**os.environ, "COLUMNS": str(columns)}
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout.splitlines()
+
+    verdict = l2m.condition(l2m.load(law_file), "mamba-130m", 4096)
+    header, row, *note = lines("--length", "4096")
+    assert "at the optimum" in header
+    assert row.startswith("state-spaces/mamba-130m")
+    assert max(map(len, note)) <= columns
+    assert " ".join(note) == f"{verdict.needs}."
+    assert "(0.22 nats a number at a KL of 0.01), at what trained Mambas reach" in " ".join(note)
+    assert "(0.06; paper, not reproduced), which decides" in " ".join(note)
+    if columns == 60:
+        assert "not reproduced" not in " ".join(lines("--threshold", "0.12"))
+        assert len(lines("--format", "csv")) == 2
 
 
 def run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:

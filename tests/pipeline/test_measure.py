@@ -1,6 +1,8 @@
 """The main job end to end on a tiny real model: report against results, resume after kills, bad input."""
 
+import dataclasses
 import json
+import math
 import re
 import shutil
 import signal
@@ -15,6 +17,8 @@ from bs4 import BeautifulSoup
 
 import l2m
 from l2m.base.folders import lock
+from l2m.pipeline.measure import _judged
+from l2m.pipeline.page import figures, render
 from texts import some_texts
 
 OPTIONS = {"length": 32, "windows": 12, "distances": [1, 2, 4, 8, 16, 32]}
@@ -64,6 +68,39 @@ def test_one_document_says_what_its_error_bars_are_over(tmp_path: Path, texts: P
     assert run.returncode == 0, run.stderr
     assert "Fewer than 8 documents: error bars are over blocks (two-point) and windows (bipartite)" in run.stdout
     assert "Fewer than 8 documents" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_verdict_names_both_thresholds_in_results_and_report(measured: Path) -> None:
+    law = l2m.fit_power_law([4, 8, 16, 32], [1.0, 1.71, 2.82, 4.8])
+    row = _judged("a fixed state", law, "mamba-130m", 4096)
+    assert row["threshold"] == 0.06
+    assert row["threshold_source"] == "paper, not reproduced"
+    assert (row["frontier_threshold"], row["frontier_tolerance"]) == (0.22, 0.01)
+    needed = float(law.predict(4096))
+    assert row["required_state"]["value"] == pytest.approx(needed / 0.06)
+    assert row["frontier_state"]["value"] == pytest.approx(needed / 0.22)
+    assert row["sufficient_length"]["value"] < row["frontier_length"]["value"] < row["provable_length"]["value"]
+    result = dataclasses.replace(l2m.load(measured / "results.json"), verdicts=(row,))
+    (bits,) = result.to("bits").verdicts
+    assert bits["frontier_threshold"] == pytest.approx(0.22 / math.log(2))
+    assert bits["frontier_tolerance"] == pytest.approx(0.01 / math.log(2))
+    assert bits["frontier_state"] == row["frontier_state"]
+    page = BeautifulSoup(render(result, figures(result)), "html.parser")
+    shown = {element["data-key"]: element.get_text() for element in page.select("[data-key]")}
+    assert shown["verdicts.0.frontier_threshold"] == "0.22"
+    assert float(shown["verdicts.0.frontier_state.value"].replace(",", "")) == pytest.approx(needed / 0.22, rel=0.01)
+    assert "needed at the optimum" in page.get_text()
+
+    before = {name: value for name, value in row.items() if not name.startswith("frontier")}
+    old = dataclasses.replace(result, verdicts=(before,))
+    assert old.to("bits").verdicts[0]["threshold"] == bits["threshold"]
+    assert (
+        "optimum"
+        not in BeautifulSoup(render(old, figures(old)), "html.parser")
+        .find("h2", string="Does the state keep up?")
+        .find_next("table")
+        .get_text()
+    )
 
 
 def lookup(saved: Any, key: str) -> Any:

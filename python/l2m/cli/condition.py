@@ -1,6 +1,8 @@
 """`l2m condition`: which models' history states keep up with a measured law, and up to what length."""
 
 from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -31,7 +33,8 @@ def condition(
     length
         Total length (past and future) to judge at. Without it, only the limit of long texts is judged.
     threshold
-        Nats that one number of the state carries. Default: 0.06, the paper's value, not reproduced.
+        Nats that one number of the state carries. Default: 0.06, what the paper's Mambas reach (not reproduced). The
+        optimum of linear states, 0.22 at a KL of 0.01, is shown with it.
     dtype
         Precision of recurrent and convolution states, and of the cache without --cache-dtype.
     cache_dtype
@@ -72,6 +75,8 @@ def condition(
         with atomic_write(figure) as file:
             drawn.savefig(file, format=figure.suffix[1:], dpi=150)
     print_table(compared.rows(), "json" if json else form, compared.table())
+    if form == "words" and not json:
+        print(fill(f"{compared.verdicts[0].needs}.", max(60, get_terminal_size().columns)))
 
 
 def _law(path: Path) -> Any:

@@ -302,6 +302,11 @@ def _judged(name: str, law: PowerLaw, model: Any, length: int) -> dict[str, Any]
         "provable_length": bounded(verdict.provable_length),
         "threshold": verdict.threshold.nats_per_number,
         "threshold_source": verdict.threshold.source,
+        "frontier_state": bounded(verdict.frontier_state(length)),
+        "frontier_length": bounded(verdict.frontier_length),
+        "frontier_threshold": verdict.frontier.nats_per_number,
+        "frontier_tolerance": verdict.frontier.tolerance,
+        "frontier_source": verdict.frontier.source,
         "words": at_length.explain(),
     }
 

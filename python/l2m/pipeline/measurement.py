@@ -37,7 +37,8 @@ class Measurement(Record):
         law: its power law, I = A L^beta (`settings["x"]` says what x is); None where there is none to fit.
         words: the law in words, or why there is none.
         verdicts: the L²M condition, for the scored model first, then for the others: states in numbers, lengths in tokens
-            as {value, low, high} at 95 %, the threshold in `unit` per number; `headline` and `words` say it in words.
+            as {value, low, high} at 95 %, the threshold in `unit` per number, the frontier's too, with its tolerance in
+            `unit` a value; `headline` and `words` say it in words.
             Empty where no exponent within (0, 1) was resolved.
         command: the command line that repeats the measurement.
         note: what a reader of the error bars must know; empty where they are over documents.
@@ -59,14 +60,15 @@ class Measurement(Record):
     note: str
 
     def _scaled(self, factor: float) -> dict[str, Any]:
-        def scaled(values: Mapping[str, Any], name: str) -> dict[str, Any]:
-            value = values.get(name)
-            return {**values, **({} if value is None else {name: value * factor})}
+        def scaled(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+            return {**values, **{name: values[name] * factor for name in names if values.get(name) is not None}}
 
         return {
             "summary": scaled(self.summary, "amplitude"),
             "model": scaled(self.model, "noise_floor"),
-            "verdicts": tuple(scaled(verdict, "threshold") for verdict in self.verdicts),
+            "verdicts": tuple(
+                scaled(verdict, "threshold", "frontier_threshold", "frontier_tolerance") for verdict in self.verdicts
+            ),
             "words": _words(self.law, self.words, factor),
         }
 

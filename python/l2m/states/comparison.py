@@ -42,6 +42,7 @@ class Comparison(Record):
                 "sufficient_length": float(longest),
                 "sufficient_length_low": longest.low,
                 "sufficient_length_high": longest.high,
+                "frontier_length": float(verdict.frontier_length),
                 "provable_length": float(proof),
                 "reach": state.reach,
             }
@@ -55,6 +56,7 @@ class Comparison(Record):
                     "required_state": float(required),
                     "required_state_low": required.low,
                     "required_state_high": required.high,
+                    "frontier_state": float(verdict.frontier_state(verdict.length)),
                     "probability": verdict.length_probability,
                 }
             row |= {"positions": state.positions, "source": state.source}
@@ -77,6 +79,7 @@ class Comparison(Record):
             line["large enough up to"] = _length(longest)
             interval = "" if longest.exact else f"{short(longest.low)} to {_length(longest.high)}"
             line[f"{100 * verdict.level:g} %"] = interval
+            line["at the optimum"] = _length(verdict.frontier_length)
             line["provable limit"] = _length(verdict.provable_length)
             line["reach"] = short(verdict.state.reach)
             lines.append(line)

@@ -1,7 +1,8 @@
 """The L²M condition: does a model's history state grow as fast as the information a law says the data carry?
 
-Three tiers (paper section 5): the growth exponent; the bound that bits prove; the nats that one number of a state was
-seen to carry. The first decides the outcome; the last gives the lengths a designer plans with.
+Three tiers (paper section 5): the growth exponent; the bound that bits prove; the nats that one number of a state
+carries, in trained models and in the best linear states. The first decides the outcome; the last gives the lengths a
+designer plans with.
 """
 
 import dataclasses
@@ -18,7 +19,7 @@ from l2m.base.numbers import short
 from l2m.base.records import Record
 from l2m.errors import InputError
 from l2m.states.history_state import HistoryState, history_state
-from l2m.states.threshold import PAPER_THRESHOLD, Threshold
+from l2m.states.threshold import FRONTIER_THRESHOLD, PAPER_THRESHOLD, Threshold
 
 DRAWS = 2_000
 LONGEST = 1e300
@@ -83,6 +84,10 @@ class Verdict(Record):
         growth_probability: probability, under the interval of the exponent, that the state grows fast enough.
         length_probability: probability that the state suffices at `length` (None without a length); the share of the
             corners where it does, for a law without `draws`.
+        threshold: what a number of the state carries in practice; decides `required_state` and `sufficient_length`, and
+            the outcome at `length`.
+        frontier: what it carries in the best linear states of the Gaussian language; decides `frontier_state` and
+            `frontier_length`, and no outcome.
     """
 
     kind: ClassVar[str] = "verdict"
@@ -98,6 +103,7 @@ class Verdict(Record):
     ratio: float = 2.0
     level: float = 0.95
     seed: int = 0
+    frontier: Threshold = FRONTIER_THRESHOLD
 
     def __post_init__(self) -> None:
         checks.one_of("outcome", self.outcome, OUTCOMES)
@@ -110,6 +116,10 @@ class Verdict(Record):
             checks.real("length", self.length, 0, LONGEST_ASKED, above=True)
         if not isinstance(self.state, HistoryState) or not isinstance(self.threshold, Threshold):
             raise InputError("verdict: no history state with a threshold; expected both")
+        if not isinstance(self.frontier, Threshold):
+            raise InputError(f"frontier: a {type(self.frontier).__name__}; expected a threshold")
+        # A verdict in bits that was saved before there was this field is loaded with the default, which is in nats.
+        object.__setattr__(self, "frontier", self.frontier.to(self.unit))
         _require_law(self.law)
 
     def information(self, length: float) -> Bounded:
@@ -124,6 +134,10 @@ class Verdict(Record):
         """Numbers the history state needs at total length `length` by the empirical threshold, with its interval."""
         return self._bounded(self.required_curve(_row(length))[:, 0])
 
+    def frontier_state(self, length: float) -> Bounded:
+        """Numbers the best linear state needs at total length `length`, by `frontier`, with the interval of the law."""
+        return self._bounded(self._needed(self.frontier, _row(length))[:, 0])
+
     def provable_state(self, length: float) -> Bounded:
         """Fewest numbers that can hold the information at all: (I - ln M) / (mean bits per number * ln 2)."""
         at = _row(length)
@@ -137,9 +151,15 @@ class Verdict(Record):
 
         A state of windows alone also has to reach back over the whole past: L / ratio <= `state.reach`.
         """
-        return self._bounded(
-            np.minimum(_crossing(self.required_curve, self.available_curve), self.ratio * self.state.reach)
-        )
+        return self._longest(self.required_curve)
+
+    @cached_property
+    def frontier_length(self) -> Bounded:
+        """Longest length at which the state would be large enough if it were used as well as the best linear state."""
+        return self._longest(lambda lengths: self._needed(self.frontier, lengths))
+
+    def _longest(self, required: Curves) -> Bounded:
+        return self._bounded(np.minimum(_crossing(required, self.available_curve), self.ratio * self.state.reach))
 
     @cached_property
     def provable_length(self) -> Bounded:
@@ -196,8 +216,8 @@ class Verdict(Record):
             f"{state.name}: the L²M condition {self.headline}.",
             f"Growth: {law}; the state grows {growth}. "
             f"Probability that it keeps up in the limit: {self.growth_probability:.3g}.",
-            f"Large enough at {self.threshold.nats_per_number:g} {self.threshold.unit} per number "
-            f"({self.threshold.source}): {self._up_to(self.sufficient_length)}.",
+            f"Large enough at {self.threshold.words}: {self._up_to(self.sufficient_length)}.",
+            f"At the optimum of linear states, {self.frontier.words}: {self._up_to(self.frontier_length)}.",
             f"Provable limit, if every bit of the state is used: {self._up_to(self.provable_length)}.",
         ]
         if math.isfinite(state.reach):
@@ -215,9 +235,23 @@ class Verdict(Record):
                 f"({self._interval(required, 'no limit')}) and holds {short(held)}: large enough with probability "
                 f"{self.length_probability:.3g}."
             )
+            lines.append(f"{self.needs}.")
         if self.beyond_positions:
             lines.append(f"The model has {state.positions:,} positions: it cannot read {self.length:,.0f} tokens.")
         return "\n".join(lines)
+
+    @property
+    def needs(self) -> str:
+        """Both thresholds in a phrase, and with a `length` the numbers needed there; the same for every model of a law."""
+        practice, optimum = self.threshold, self.frontier
+        reached = "at what trained Mambas reach" if practice.source == PAPER_THRESHOLD.source else "by the threshold"
+        kl = "" if optimum.tolerance is None else f" at a KL of {optimum.tolerance:.3g}"
+        best = f"({optimum.nats_per_number:.3g} {optimum.unit} a number{kl})"
+        taken = f"({practice.nats_per_number:.3g}; {practice.source}), which decides"
+        if self.length is None:
+            return f"Large enough: at the optimum {best}, {reached} {taken}"
+        numbers = [short(float(state(self.length))) for state in (self.frontier_state, self.required_state)]
+        return f"Needed at {self.length:,.0f} tokens: at the optimum {numbers[0]} numbers {best}, {reached} {numbers[1]} {taken}"
 
     def _interval(self, value: Bounded, endless: str = "any length") -> str:
         """`95 %: 11.1 M to 65.9 M`."""
@@ -257,11 +291,13 @@ class Verdict(Record):
 
     def required_curve(self, lengths: Floats) -> Floats:
         """`Curves`: numbers required by the threshold, whose own uncertainty is drawn too."""
-        return self._information(lengths) / self._nats_per_number
+        return self._needed(self.threshold, lengths)
 
-    @cached_property
-    def _nats_per_number(self) -> Floats:
-        threshold, rows = self.threshold, len(self._parameters)
+    def _needed(self, threshold: Threshold, lengths: Floats) -> Floats:
+        return self._information(lengths) / self._nats_per_number(threshold)
+
+    def _nats_per_number(self, threshold: Threshold) -> Floats:
+        rows = len(self._parameters)
         nats = np.full((rows + 1, 1), threshold.nats_per_number)
         if threshold.low is not None and threshold.high is not None:
             deviates = np.random.default_rng([self.seed, 1]).standard_normal((rows, 1))
@@ -307,7 +343,8 @@ def condition(
         law: bipartite information as a function of x: anything with `predict`, `interval` and `kind` (see `Law`).
         model: what `l2m.history_state` takes, or a `HistoryState`.
         length: a total length L (past and future) to judge at; None judges the limit of long texts alone.
-        threshold: nats one number of the state carries; a number, or a `Threshold` with interval and source.
+        threshold: nats one number of the state carries; a number, or a `Threshold` with interval and source. The default
+            is what the paper's trained Mambas reach; what the best linear state needs is reported with it.
         x: what the law's x counts: "length" (L) or "split" (l, the past alone). Default: `law.settings["x"]`, else
             "length".
         ratio: L / l. Default: `law.settings["ratio"]`, else 2.
