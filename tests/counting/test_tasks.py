@@ -230,3 +230,17 @@ def test_parts_are_bounded_before_anything_is_made(parts: object) -> None:
     for make in (TwoPointJob, NgramsJob):
         with pytest.raises(l2m.InputError, match=r"^parts: "):
             make(np.arange(100) % 7, parts=parts)  # type: ignore[arg-type]
+
+
+def test_a_result_of_another_job_is_refused_and_one_of_version_0_1_is_taken(tmp_path: Path) -> None:
+    for number, job in enumerate(kept(tmp_path / "one")):
+        folder = tmp_path / "one" / job.settings["job"]
+        path = folder / "tasks" / f"{job.tasks[0].name}.json"
+        content = path.read_text()
+        held = json.loads(content)
+        path.write_text(json.dumps({**held, "job": json_hash({**job.settings, "seed": 1 + number})}))
+        with pytest.raises(l2m.InputError, match="the result of another job"):
+            run_in_folder(job, folder)
+        del held["job"]
+        path.write_text(json.dumps(held))
+        assert run_in_folder(job, folder) is not None

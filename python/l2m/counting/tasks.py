@@ -126,7 +126,7 @@ def run_in_folder(
     if progress is not None:
         progress(done, len(mine))
     for number, (task, result) in enumerate(run_tasks(job, missing, ray, cpus=cpus), 1):
-        _write(folder, task, result)
+        _write(job, folder, task, result)
         if progress is not None:
             progress(done + number, len(mine))
     if not all(_path(folder, task).exists() for task in job.tasks):
@@ -271,7 +271,7 @@ def merge_folders(
     claim(job, out)
     for task, path in holder.items():
         if path != out:
-            _write(out, task, results[task])
+            _write(job, out, task, results[task])
     return job, answer
 
 
@@ -417,8 +417,10 @@ def _path(folder: Path, task: Task) -> Path:
     return folder / "tasks" / f"{task.name}.json"
 
 
-def _write(folder: Path, task: Task, result: Any) -> None:
-    kept = {"schema": SCHEMA, "task": task.name, "checksum": json_hash(result), "result": result}
+def _write(job: Job[T, Any], folder: Path, task: T, result: Any) -> None:
+    kept = {
+        "schema": SCHEMA, "job": json_hash(dict(job.settings)), "task": task.name, "checksum": json_hash(result), "result": result,
+    }  # fmt: skip
     write_json(_path(folder, task), kept)
 
 
@@ -435,6 +437,9 @@ def _read(job: Job[T, Any], folder: Path, task: T) -> Any:
     try:
         if value.get("schema") != SCHEMA or value.get("task") != task.name:
             raise InputError(f"the result of task {value.get('task')!r} in schema {value.get('schema')!r}")
+        # Version 0.1 did not name the job.
+        if value.get("job", own := json_hash(dict(job.settings))) != own:
+            raise InputError("the result of another job")
         job.check(task, value["result"])
     except InputError as error:
         raise InputError(
