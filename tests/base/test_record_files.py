@@ -209,5 +209,5 @@ def test_a_missing_pandas_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setitem(sys.modules, "pandas", None)
     for record in (l2m.entropy_table([3, 2]), l2m.HierarchicalGaussian(2).growth()):
-        with pytest.raises(l2m.InputError, match=r"pip install 'l2m\[frames\]'"):
+        with pytest.raises(l2m.InputError, match=r"pip install 'l2m-scaling\[frames\]'"):
             record.to_frame()
