@@ -106,7 +106,9 @@ def test_ids_past_32_bits_do_not_wrap() -> None:
     assert l2m.near_duplicates([ids, ids.astype(np.uint64), ids.astype(float), ids.tolist()]) == {1: 0, 2: 0, 3: 0}
 
 
-@pytest.mark.parametrize("texts", ["a text", b"bytes", 5, None, {"a": "b"}.keys, np.float64(1)], ids=lambda texts: type(texts).__name__)
+@pytest.mark.parametrize(
+    "texts", ["a text", b"bytes", 5, None, {"a": "b"}.keys, np.float64(1)], ids=lambda texts: type(texts).__name__
+)
 def test_one_text_is_no_list_of_texts(texts: object) -> None:
     with pytest.raises(l2m.InputError, match="texts: "):
         l2m.near_duplicates(texts)  # type: ignore[type-var]
