@@ -174,6 +174,8 @@ sys.argv = sys.argv[1:]
 # Imported once; each attempt is a fork of this process that kills itself at its n-th step.
 import l2m.cli, l2m.pipeline.measure, l2m.pipeline.page, l2m.scoring, torch, transformers, matplotlib.figure, jinja2
 from l2m.corpora.encoders import HuggingFaceEncoder
+# Modules that transformers loads when a name is first used: ten seconds an attempt otherwise.
+transformers.AutoModelForCausalLM, transformers.AutoTokenizer, transformers.LlamaForCausalLM
 torch.set_num_threads(1)
 
 def killed_at(step):
@@ -215,7 +217,7 @@ def test_killed_at_every_step_it_goes_on_to_the_same_results(
     """Steps are: a text encoded, a batch scored, a file about to be renamed; each attempt dies two steps later than the last."""
     out = tmp_path / "out"
     arguments = [sys.executable, "-c", KILLER, *command_line(texts, tiny_model, out)]
-    run = subprocess.run(arguments, capture_output=True, text=True, timeout=600)
+    run = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr
     attempts = int(run.stdout.splitlines()[-1])
     assert attempts > 20
