@@ -63,8 +63,7 @@ impl Curve<'_> {
         match logarithm {
             Logarithm::None => Ok(()),
             Logarithm::Values => {
-                let advice =
-                    "positive values for a fit in log-log (method='nonlinear', 'wls' or offset=True take any)";
+                let advice = "positive values for a fit in log-log (method='nonlinear', 'wls' or offset=True take any)";
                 refuse("y", self.y, |y| y <= 0.0, advice)?;
                 refuse("replicates", self.replicates.unwrap_or_default(), |y| y <= 0.0, advice)
             }
@@ -120,8 +119,7 @@ fn refuse(name: &'static str, values: &[f64], bad: impl Fn(f64) -> bool, expecte
     if places.is_empty() {
         return Ok(());
     }
-    let named: Vec<String> =
-        places.iter().take(5).map(|&i| format!("{} at position {i}", shown(values[i]))).collect();
+    let named: Vec<String> = places.iter().take(5).map(|&i| format!("{} at position {i}", shown(values[i]))).collect();
     let more = if places.len() > 5 { format!(" and {} more", places.len() - 5) } else { String::new() };
     Err(Error::invalid(name, format!("{}{more}", named.join(", ")), expected))
 }
@@ -197,13 +195,19 @@ mod tests {
     fn bad_curves_are_named() {
         let curve = Curve { x: &[1.0, 2.0, 4.0], y: &[1.0, 2.0, 3.0], ..Curve::default() };
         assert!(curve.check(3, Logarithm::Values).is_ok());
-        assert!(message(Curve { x: &[1.0, -2.0, 4.0], ..curve }, 2, Logarithm::None).starts_with("x: -2 at position 1;"));
+        assert!(
+            message(Curve { x: &[1.0, -2.0, 4.0], ..curve }, 2, Logarithm::None).starts_with("x: -2 at position 1;")
+        );
         let wild = [f64::NAN, 2.0, f64::INFINITY];
         let found = message(Curve { y: &wild, ..curve }, 2, Logarithm::None);
         assert!(found.starts_with("y: nan at position 0, inf at position 2; expected finite"), "{found}");
-        assert!(message(Curve { x: &[1.0, 1.0, 4.0], ..curve }, 3, Logarithm::None).contains("2 different values in 3"));
+        assert!(
+            message(Curve { x: &[1.0, 1.0, 4.0], ..curve }, 3, Logarithm::None).contains("2 different values in 3")
+        );
         assert!(message(Curve { y: &[0.5, 2.0, 3.0], ..curve }, 2, Logarithm::Above(0.75)).contains("bound 0.75"));
-        assert!(message(Curve { replicates: Some(&[1.0, -1.0]), ..curve }, 2, Logarithm::Values).contains("replicates"));
+        assert!(
+            message(Curve { replicates: Some(&[1.0, -1.0]), ..curve }, 2, Logarithm::Values).contains("replicates")
+        );
         assert!(message(Curve { shares: Some(&[0.5, 0.4]), ..curve }, 2, Logarithm::None).contains("a sum of 0.9;"));
         let lopsided = [1.0, 0.5, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
         assert!(message(Curve { covariance: Some(&lopsided), ..curve }, 2, Logarithm::None).contains("not symmetric"));
@@ -212,8 +216,15 @@ mod tests {
     #[test]
     fn numbers_are_written_as_c_writes_them() {
         for (value, text) in [
-            (-2.0, "-2"), (0.1, "0.1"), (1.1, "1.1"), (123456.0, "123456"), (1e6, "1e6"), (-1.5e-7, "-1.5e-7"),
-            (f64::INFINITY, "inf"), (0.0, "0"), (1.0 / 3.0, "0.333333"),
+            (-2.0, "-2"),
+            (0.1, "0.1"),
+            (1.1, "1.1"),
+            (123456.0, "123456"),
+            (1e6, "1e6"),
+            (-1.5e-7, "-1.5e-7"),
+            (f64::INFINITY, "inf"),
+            (0.0, "0"),
+            (1.0 / 3.0, "0.333333"),
         ] {
             assert_eq!(shown(value), text);
         }

@@ -427,7 +427,8 @@ impl Fitter {
     fn fit_huber(&self, y: &[f64], weights: &mut [f64], multiplicity: Option<&[f64]>, scratch: &mut Scratch) -> Law {
         let base = weights.to_vec();
         // Below this a residual is rounding, and weights from it would never settle: 1,000 turns for each of a bootstrap's fits.
-        let largest = y.iter().fold(if self.model == Model::LogLog { 1.0 } else { 0.0 }, |most: f64, y| most.max(y.abs()));
+        let largest =
+            y.iter().fold(if self.model == Model::LogLog { 1.0 } else { 0.0 }, |most: f64, y| most.max(y.abs()));
         let rounding = 8.0 * f64::EPSILON * largest * self.weights.iter().fold(0.0, |most: f64, w| most.max(w.sqrt()));
         let mut law = self.fit_weighted(y, weights, scratch);
         for _ in 0..1000 {

@@ -255,7 +255,8 @@ impl NgramCounter {
         offsets: PyReadonlyArray1<'_, i64>,
         threads: Option<Threads>,
     ) -> PyResult<Self> {
-        let offsets: Vec<usize> = offsets.as_array().iter().map(|&offset| usize::try_from(offset).unwrap_or(usize::MAX)).collect();
+        let offsets: Vec<usize> =
+            offsets.as_array().iter().map(|&offset| usize::try_from(offset).unwrap_or(usize::MAX)).collect();
         let corpus = with_ids!(tokens, "tokens", |ids| interruptible(py, None, |monitor| {
             with_threads(threads, || Coded::new(ids, offsets, monitor))
         })?);

@@ -24,9 +24,9 @@ pub fn interruptible<T: Send>(
             let _finished = sender; // dropped when the work ends, also by a panic: wakes the receiver
             work(&monitor)
         };
-        let worker = std::thread::Builder::new().spawn_scoped(scope, run).map_err(|error| {
-            Error::invalid("threads", error.to_string(), "a system that can start one more thread")
-        })?;
+        let worker = std::thread::Builder::new()
+            .spawn_scoped(scope, run)
+            .map_err(|error| Error::invalid("threads", error.to_string(), "a system that can start one more thread"))?;
         let mut interruption = None;
         // `Receiver` is not `Sync`; handing it over by value and back keeps `detach` happy.
         let mut receiver = receiver;
