@@ -32,6 +32,7 @@ def score(
     from l2m.base.devices import use_threads
     from l2m.base.progress import progress_bar
     from l2m.cli.inputs import read_corpus
+    from l2m.cli.options import require_no_numbers
     from l2m.cli.output import only_results_on_stdout, print_result
     from l2m.scoring.model_source import resolve_model
     from l2m.scoring.request import Request
@@ -40,6 +41,7 @@ def score(
 
     settings, work = settings or ScoreSettings(), work or Work()
     share = work.share
+    require_no_numbers(text)
     use_threads(work.threads)
     source = resolve_model(model, revision=settings.revision, trust_remote_code=settings.trust_remote_code)
     if work.dry_run:
