@@ -21,7 +21,7 @@ fn counters_of_64_bits_count_what_those_of_32_do() {
     let runs = [(list.len() / 3, 0), (list.len(), 1)];
     let lane = Lane { list: &list, lane: 0 };
     let mut tallies = [Tally::new(2), Tally::new(2)];
-    tallies[0].add(lane, &mut vec![0u32; 41], Some(&increments), &runs);
+    tallies[0].add(lane, &mut [0u32; 41], Some(&increments), &runs);
     tallies[1].add(lane, &mut vec![0u64; 41], Some(&increments), &runs);
     let [narrow, wide] = tallies.map(|tally| tally.finish().unwrap());
     assert_eq!(narrow.fingerprint.total(), list.len() as u64);

@@ -38,7 +38,7 @@ def test_shards_in_one_folder_and_a_whole_run_give_the_same_bytes(
     whole, shared = tmp_path / "whole", tmp_path / "shared"
     assert run(capsys, "two-point", corpus, "--out", whole, "--threads", "1")[0] == 0
     for shard in ("2/3", "0/3", "1/3"):
-        assert run(capsys, "two-point", corpus, "--out", shared, "--shard", shard, "--memory", "1GiB")[0] == 0
+        assert run(capsys, "two-point", corpus, "--out", shared, "--shard", shard, "--memory", "8GiB")[0] == 0
         assert (shared / "two_point.json").exists() == (shard == "1/3")
     assert (shared / "two_point.json").read_bytes() == (whole / "two_point.json").read_bytes()
     curve = l2m.load(whole / "two_point.json")
@@ -294,7 +294,7 @@ print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="peak memory is read from Linux's /proc")
 def test_the_memory_option_is_that_of_the_process(tmp_path: Path) -> None:
     """Interpreter and modules included, mapped tokens apart."""
-    size, budget = 6_000_000, 192 << 20
+    size, budget = 6_000_000, 150 << 20
     tokens = np.minimum(np.random.default_rng(12).zipf(1.3, size), 30_000).astype(np.uint16)
     l2m.Corpus(tokens, np.arange(0, size + 1, 100_000), 30_001).save(tmp_path / "corpus")
     options = ["--distances", "1,2,4,8,16,32,64", "--no-within-document", "--threads", "2", "--memory", str(budget)]
