@@ -46,12 +46,12 @@ def frontier(
     from l2m.truth.frontier_curves import frontier_curves
     from l2m.truth.gaussian import HierarchicalGaussian
 
-    states = list(state or DEFAULT)
+    states = list(dict.fromkeys(state or DEFAULT))
     chosen = _layers(layers)
     with progress_bar("frontier") as progress:
         curves = frontier_curves(chosen, states, children=children, constants=out is not None, progress=progress)
     rows: list[dict[str, Any]] = []
-    for name in dict.fromkeys(states):
+    for name in states:
         for length, kl, numbers in zip(*curves.of(name), strict=True):
             row: dict[str, Any] = {"state": name, "length": int(length), "mean_kl": float(kl), "numbers": int(numbers)}
             if bound or refine:
@@ -66,7 +66,7 @@ def frontier(
             out,
             "frontier",
             {
-                "frontier_lengths": lambda axes: curves.plot_lengths(axes, list(dict.fromkeys(states))),
+                "frontier_lengths": lambda axes: curves.plot_lengths(axes, states),
                 "frontier_collapse": curves.plot_collapse,
             },
         )
