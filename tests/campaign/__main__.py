@@ -33,8 +33,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, help="of --only: how many seeds from --seed on")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="cases at a time")
     parser.add_argument("--rows", metavar="FILE", help="write every row there, as JSON lines")
+    parser.add_argument("--table", metavar="FILE", help="print the rows of FILE as a table in Markdown; run nothing")
     parser.add_argument("--keep", action="store_true", help="keep the folders of failing cases, and say where")
     options = parser.parse_args()
+    if options.table:
+        from table import print_table
+
+        return print_table(Path(options.table))
     minutes = float(os.environ.get("MINUTES") or (SMOKE_MINUTES if options.smoke else MINUTES))
     begin_shim()
     load_libraries()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jobs import JOBS, Book, Job, Reference, judge, judge_reader, judge_refusal, run_job
-from sandbox import AFTER, FROM, HALF, KILL, ONCE, Ended, Fault, Sandbox
+from sandbox import AFTER, FROM, HALF, KILL, ONCE, Ended, Fault, Sandbox, session_members
 
 Verdict = tuple[str, str]
 Case = Callable[[Book, Job, Path, random.Random], Verdict]
@@ -118,10 +118,10 @@ def _interrupted(number: int) -> Case:
             running = place.start_fresh(job.argv) if fresh or job.fresh else place.start(job.argv)
             time.sleep(after + (random.random() * 4 if fresh else 0.02))
             running.signal(number)
-            told = time.monotonic()
+            told = running.seconds()
             first = running.wait()
             note = f"{name} after {after:.2f} s{', fresh' if fresh else ''}"
-            took = time.monotonic() - told
+            took = first.seconds - first.waited - told
             if first.code == -signal.SIGTERM and number == signal.SIGTERM:
                 pass
             elif (trouble := first.trouble()) and (first.code != -signal.SIGINT or fresh):
@@ -175,24 +175,11 @@ def orphans(book: Book, job: Job, root: Path, random: random.Random) -> Verdict:
         running.signal(signal.SIGKILL)
         running.wait()
         end = time.monotonic() + 20
-        while (left := _session(running.process)) and time.monotonic() < end:
+        while (left := session_members(running.process)) and time.monotonic() < end:
             time.sleep(0.2)
         for process in left:
             os.kill(process, signal.SIGKILL)
         return ("hung", f"{len(left)} workers still ran 20 s after their parent was killed") if left else ("equal", "")
-
-
-def _session(number: int) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(fields[3]) == number and fields[0] != "Z":
-                found.append(int(entry.name))
-    return found
 
 
 # Written for people, read by no command.

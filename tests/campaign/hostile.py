@@ -220,7 +220,7 @@ def model_code(work: Path, draw: random.Random) -> Attack:
         value["tokenizer_class"] = draw.choice(("T", "EvilTokenizer", "PreTrainedTokenizerFast"))
     _write(folder / which, value)
     if draw.random() < 0.3:
-        shutil.rmtree(work / MODEL / "tokenizer.json", ignore_errors=True)
+        (work / MODEL / "tokenizer.json").unlink()
     argv = draw.choice(
         (
             *_MODEL_COMMANDS,
@@ -327,15 +327,15 @@ for _kind, _paths in _RECORDS.items():
 
 def reseal(value: Any) -> Any:
     """A checksum of itself, where the file has one, made true again."""
-    try:
-        from l2m.base.files import sealed  # type: ignore[attr-defined]
-    except ImportError:
+    from l2m.base.files import json_hash
+
+    if not isinstance(value, dict) or "checksum" not in value:
         return value
-    return (
-        sealed({key: item for key, item in value.items() if key != "checksum"})
-        if isinstance(value, dict) and "checksum" in value
-        else value
-    )
+    inner = {key: item for key, item in value.items() if key != "checksum"}
+    try:
+        return {**inner, "checksum": json_hash(inner)}
+    except ValueError:  # NaN or a lone surrogate: no checksum would be true
+        return value
 
 
 def _manifest(path: str, commands: tuple[tuple[str, ...], ...]) -> Callable[[Path, random.Random], Attack]:

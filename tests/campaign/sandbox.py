@@ -22,6 +22,7 @@ OUTCOMES = ("equal", "named", "unnamed", "refused", "traceback", "silent", "hung
 FAILURES = frozenset(OUTCOMES[3:])
 """`refused`: nothing was damaged, and the same command does not resume."""
 TIMEOUT = 120.0
+"""Seconds, without those in which the process was ready and the machine did other work."""
 KILL, HALF, AFTER, ONCE, FROM = 1, 2, 3, 4, 5  # as in shim.c
 _MEMORY = 1 << 30
 """Bytes a process on these inputs may add to what it was forked with."""
@@ -48,6 +49,8 @@ class Ended:
     out: str
     err: str
     seconds: float
+    waited: float = 0.0
+    """Of these, how long it waited for a processor."""
     changes: list[str] = field(default_factory=list)
     escaped: list[str] = field(default_factory=list)
     hung: bool = False
@@ -232,18 +235,25 @@ class Running:
             log,
             started,
         )
+        self._waited = 0.0
 
     def signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.process, number)
 
+    def seconds(self, *, everyone: bool = False) -> float:
+        """Since it was started, without those in which it, or with `everyone` one of its children, waited for a processor."""
+        processes = [self.process, *(session_members(self.process) if everyone else [])]
+        self._waited = max([self._waited, *map(_waited, processes)])
+        return time.monotonic() - self.started - self._waited
+
     def wait(self, timeout: float = TIMEOUT) -> Ended:
-        end, hung, pause, peak = self.started + timeout, False, 0.001, 0
+        hung, pause, peak = False, 0.001, 0
         while True:
             found, status, usage = os.wait4(self.process, os.WNOHANG)
             if found:
                 break
-            if time.monotonic() > end and not hung:
+            if not hung and self.seconds() > timeout and self.seconds(everyone=True) > timeout:
                 hung = True
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self.process, signal.SIGKILL)
@@ -253,10 +263,10 @@ class Running:
             time.sleep(pause)
             pause = min(pause * 1.5, 0.05)
         seconds = time.monotonic() - self.started
-        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        lines = _text(self.log).splitlines()
         memory = peak if self.keep else max(0, usage.ru_maxrss * 1024 - _peak_memory(os.getpid()))
         return Ended(
-            os.waitstatus_to_exitcode(status), self.out.read_text(errors="replace"), self.err.read_text(errors="replace"), seconds,
+            os.waitstatus_to_exitcode(status), _text(self.out), _text(self.err), seconds, self._waited,
             [line[2:] for line in lines if line.startswith(" ")], self._escapes(lines), hung, memory,
         )  # fmt: skip
 
@@ -266,6 +276,32 @@ class Running:
         if (top / "canary").exists():
             found.append("code of the input ran: the canary is there")
         return found
+
+
+def _text(path: Path) -> str:
+    """Of a process that was ended before it could open its outputs: nothing."""
+    return path.read_text(errors="replace") if path.exists() else ""
+
+
+def _waited(process: int) -> float:
+    """Seconds in which the main thread was ready to run and did not; 0 where the kernel does not count them."""
+    with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{process}/schedstat") as file:
+        return int(file.read().split()[1]) / 1e9
+    return 0.0
+
+
+def session_members(number: int) -> list[int]:
+    """The processes of a session that still run."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == number and fields[0] != "Z":
+                found.append(int(entry.name))
+    return found
 
 
 def _peak_memory(process: int) -> int:

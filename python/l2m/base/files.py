@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -64,8 +64,7 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
             temporary, mode, encoding=None if "b" in mode else "utf-8", newline=None if "b" in mode else ""
         ) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            sync_file(file)
         os.replace(temporary, path)
     except BaseException as error:
         with suppress(OSError):
@@ -92,9 +91,28 @@ def sync_folder(folder: Path) -> None:
     """Make renames inside `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with _named(folder):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_file(file: IO[Any]) -> None:
+    """Make what was written to `file` durable."""
+    file.flush()
+    with _named(file.name):
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Errors of calls that take a descriptor, or of blake3, hold no name: they get `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.fspath(path)
+        raise
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
@@ -175,7 +193,16 @@ def cache_folder() -> Path:
 
 def file_hash(path: str | os.PathLike[str]) -> str:
     """BLAKE3 of a file's bytes, as hex."""
-    return blake3().update_mmap(path).hexdigest()
+    return files_hash([path])
+
+
+def files_hash(paths: Iterable[str | os.PathLike[str]]) -> str:
+    """BLAKE3 of the bytes of files, one after the other, as hex."""
+    digest = blake3()
+    for path in paths:
+        with _named(path):
+            digest.update_mmap(path)
+    return digest.hexdigest()
 
 
 def json_hash(value: Any) -> str:

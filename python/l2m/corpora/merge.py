@@ -18,7 +18,7 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from l2m._core import WordTable
-from l2m.base.files import atomic_write, clear_temporaries, read_sealed, temporary_path, write_sealed
+from l2m.base.files import atomic_write, clear_temporaries, files_hash, read_sealed, temporary_path, write_sealed
 from l2m.base.folders import lock, require_own, require_same
 from l2m.corpora.corpus import Corpus, token_hash
 from l2m.corpora.manifest import NAME, is_corpus, read_manifest, write_manifest
@@ -261,10 +261,7 @@ class Whole:
 
     def source(self) -> str:
         """Hash of what was read: of the documents' hashes, one after the other."""
-        digest = blake3()
-        for part in self.parts:
-            digest.update_mmap(part.folder / "digests.bin")
-        return digest.hexdigest()
+        return files_hash(part.folder / "digests.bin" for part in self.parts)
 
     def is_one_part_as_it_is(self) -> bool:
         """Whether the ids of the only part are the corpus's."""

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from l2m._core import WordTable
 from l2m.base.ahead import ahead
-from l2m.base.files import file_hash, json_hash, read_sealed, sync_folder, temporary_path, write_sealed
+from l2m.base.files import file_hash, json_hash, read_sealed, sync_file, sync_folder, temporary_path, write_sealed
 from l2m.base.npy import read_npy, read_npz, require_file
 from l2m.corpora.corpus import document_line
 from l2m.corpora.documents import Document, FileUnit, ReadingOptions, TextUnit, Unit, printable
@@ -522,9 +522,8 @@ def _measure(document: Document) -> tuple[int, bytes]:
 def _synced(path: Path, *, durable: bool) -> Iterator[IO[bytes]]:
     with open(path, "wb") as file:
         yield file
-        file.flush()
         if durable:
-            os.fsync(file.fileno())
+            sync_file(file)
 
 
 def npy_header(file: IO[bytes], dtype: np.dtype[Any], size: int) -> None:

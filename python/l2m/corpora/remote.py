@@ -13,7 +13,7 @@ from typing import Any
 
 from blake3 import blake3
 
-from l2m.base.files import cache_folder, clear_temporaries, sync_folder, temporary_path
+from l2m.base.files import cache_folder, clear_temporaries, sync_file, sync_folder, temporary_path
 from l2m.base.optional import optional_library
 from l2m.corpora.manifest import NAME, is_corpus, read_manifest
 from l2m.errors import InputError
@@ -90,8 +90,7 @@ def _download_file(filesystem: Any, path: str, url: str, target: Path, checksum:
                 raise InputError(f"{url}: more than {most:,} bytes; expected at most as many as its manifest implies")
             digest.update(chunk)
             file.write(chunk)
-        file.flush()
-        os.fsync(file.fileno())
+        sync_file(file)
     if digest.hexdigest() != checksum:
         raise InputError(f"{url}: its checksum differs from {NAME}: damaged or incomplete; upload the corpus again")
 

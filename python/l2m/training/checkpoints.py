@@ -10,7 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from l2m.base import checks
-from l2m.base.files import TEMPORARY, file_hash, read_json, read_sealed, sync_folder, temporary_path, write_sealed
+from l2m.base.files import (
+    TEMPORARY,
+    file_hash,
+    read_json,
+    read_sealed,
+    sync_file,
+    sync_folder,
+    temporary_path,
+    write_sealed,
+)
 from l2m.errors import InputError
 
 FILES = ("model.safetensors", "optimizer.safetensors")
@@ -68,7 +77,7 @@ class Checkpoints:
             save_file(_optimizer_tensors(optimizer), temporary / "optimizer.safetensors")
             for name in FILES:
                 with open(temporary / name, "rb+") as handle:
-                    os.fsync(handle.fileno())
+                    sync_file(handle)
             hashes = {name: file_hash(temporary / name) for name in FILES}
             write_sealed(temporary / "state.json", {"step": step, "run": self.run, "files": hashes, **state})
             if self.path(step).exists():

@@ -7,7 +7,6 @@ run is resumed, and when its results are collected.
 import importlib.util
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +14,7 @@ from typing import IO, Any, Self
 
 from blake3 import blake3
 
-from l2m.base.files import atomic_write
+from l2m.base.files import atomic_write, sync_file
 from l2m.errors import InputError
 
 NAME = "metrics.jsonl"
@@ -71,7 +70,7 @@ class Metrics:
         """Length and BLAKE3 of all lines up to here, which are on the disk from now on."""
         if self._file is None:
             return {}
-        os.fsync(self._file.fileno())
+        sync_file(self._file)
         return {"bytes": self._size, "blake3": self._digest.hexdigest()}
 
     def __enter__(self) -> Self:
