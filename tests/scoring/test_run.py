@@ -1,5 +1,6 @@
 """`l2m.score`: what runs, what is refused, and the store under every misfortune."""
 
+import json
 import os
 import signal
 import subprocess
@@ -193,6 +194,7 @@ def test_out_of_memory_halves_the_batch(tmp_path):
         ({"contexts": 10}, "contexts: 10"),
         ({"shard": (2, 2)}, "shard: 2/2"),
         ({"max_batch_tokens": 0}, "max_batch_tokens: 0"),
+        ({"window_starts": "heads"}, "window_starts: 'heads'; expected anywhere, head"),
         ({"model": 3}, "model: a int"),
         ({"model": "no-such-model"}, "no-such-model"),
     ],
@@ -213,11 +215,26 @@ def test_other_settings_than_the_store_holds_are_refused_by_name(tmp_path):
         ({"model": Mixture(SOURCES["markov"], 0.5)}, "model.name"),
         ({"length": 32}, "length"),
         ({"seed": 1}, "seed"),
+        ({"window_starts": "head"}, "window_starts"),
         ({"corpus": l2m.Corpus(list(ids[::-1]))}, "corpus.hash"),
     ):
         arguments = {"corpus": l2m.Corpus(list(ids)), "model": SOURCES["markov"], **options, **changed}
         with pytest.raises(l2m.InputError, match=f"holds a run with {name} = "):
             scoring.score(**arguments)
+
+
+def test_stores_of_windows_from_the_head_load_and_are_not_extended(tmp_path):
+    """Versions before began first windows at the head of documents and recorded no rule."""
+    corpus = l2m.Corpus(list(SOURCES["markov"].sample(4, LENGTH, seed=1)))
+    scoring.score(corpus, SOURCES["markov"], out=tmp_path, length=LENGTH, shuffles=0)
+    before = bipartite(l2m.load(tmp_path)).information
+    manifest = tmp_path / "scores.json"
+    held = json.loads(manifest.read_text())
+    del held["settings"]["window_starts"], held["checksum"]
+    manifest.write_text(json.dumps(held))
+    assert (bipartite(l2m.load(tmp_path)).information == before).all()
+    with pytest.raises(l2m.InputError, match="holds a run with window_starts = None, not 'anywhere'"):
+        scoring.score(corpus, SOURCES["markov"], out=tmp_path, length=LENGTH, shuffles=0)
 
 
 def test_the_models_own_tokenizer_and_context_are_required(tiny_model, tmp_path):

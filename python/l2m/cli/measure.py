@@ -13,6 +13,7 @@ def measure(
     out: Path,
     length: int = 1024,
     windows: int | None = None,
+    window_starts: Literal["anywhere", "head"] = "anywhere",
     distances: list[int] | None = None,
     domain: tuple[str, ...] = (),  # a path may hold commas
     beside: list[str] | None = None,
@@ -41,6 +42,8 @@ def measure(
         Tokens in a window, past and future together.
     windows
         How many windows are scored: one of each document, then a second of each, ... Default: 40, or as many as fit.
+    window_starts
+        Where windows begin: at a sentence start anywhere in the document, or from its head on.
     distances
         Distances of the two-point information, separated by commas. Default: 1,2,4, ...
     domain
@@ -82,8 +85,8 @@ def measure(
             raise InputError(f"domain: {entry!r}; expected NAME=PATH")
         domains[name] = Path(path)
     options: dict[str, Any] = {
-        "length": length, "windows": windows, "distances": distances, "glob": glob, "duplicates": duplicates, "title": title,
-        "device": device, "dtype": dtype, "revision": revision, "max_batch_tokens": max_batch_tokens, "threads": threads,
+        "length": length, "windows": windows, "window_starts": window_starts, "distances": distances, "glob": glob,
+        "duplicates": duplicates, "title": title, "device": device, "dtype": dtype, "revision": revision, "max_batch_tokens": max_batch_tokens, "threads": threads,
         "seed": seed,
     }  # fmt: skip
     if beside:

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from l2m.scoring import score
 from l2m.scoring.bipartite import BipartiteCurve, bipartite
 from l2m.scoring.model_source import ModelSource, resolve_model
 from l2m.scoring.settings import split_spans
-from l2m.scoring.windows import SENTENCE_REACH
+from l2m.scoring.windows import STARTS, room
 from l2m.states.condition import Bounded, condition
 from l2m.states.history_state import history_state
 from l2m.statistics.power_law import PowerLaw, fit_or_reason
@@ -46,6 +46,7 @@ def measure(
     *,
     length: int = 1024,
     windows: int | None = None,
+    window_starts: Literal["anywhere", "head"] = "anywhere",
     distances: Sequence[int] | None = None,
     beside: Sequence[str] = BESIDE,
     domains: Mapping[str, Sources] | None = None,
@@ -72,6 +73,7 @@ def measure(
         length: tokens in a window, past and future together; splits are l = 2, 4, ..., length / 2 with L = 2 l.
         windows: how many are scored in all: one of each document, then a second of each, and so on. Default: 40, or fewer
             where the text has no room for so many.
+        window_starts: "anywhere" or "head", as in `l2m.score`.
         distances: for the two-point information; default 1, 2, 4, ...
         beside: names of other models to judge, as `l2m.history_state` takes them.
         domains: name -> sources of other texts whose two-point information is measured too.
@@ -85,6 +87,7 @@ def measure(
     require_own(out, "run.json")
     length, seed = checks.whole("length", length, 1), checks.seed(seed)
     windows = None if windows is None else checks.whole("windows", windows, 1)
+    checks.one_of("window_starts", window_starts, STARTS)
     distances = None if distances is None else checks.wholes("distances", distances, 1)
     checks.threads(threads)
     if device is not None:
@@ -108,6 +111,7 @@ def measure(
                 "model": source.hash,
                 "length": length,
                 "windows": windows,
+                "window_starts": window_starts,
                 "distances": None if distances is None else list(distances),
                 "corpus": corpus.hash,
                 "domains": {name: other.hash for name, other in others.items()},
@@ -128,7 +132,7 @@ def measure(
         with progress_bar(f"scoring with {source.name}", "tokens") as progress:
             scores = score(
                 corpus, source, out=out / "scores", length=length, ratios=(2,), shuffles=0, windows=windows,
-                device=device, dtype=dtype, max_batch_tokens=max_batch_tokens, seed=seed, progress=progress,
+                window_starts=window_starts, device=device, dtype=dtype, max_batch_tokens=max_batch_tokens, seed=seed, progress=progress,
             )  # fmt: skip
         curve = bipartite(scores)
         law, words = fit_or_reason(curve)
@@ -169,10 +173,10 @@ def _windows_that_fit(corpus: Corpus, length: int, windows: int | None, distance
     for distance in distances or ():
         if not 1 <= distance < longest:
             raise InputError(f"distances: {distance}; expected 1 to {longest - 1:,}, below the longest document")
-    room = int((1 + (lengths - length) // (length + SENTENCE_REACH))[lengths >= length].sum())
-    if windows is not None and not 1 <= windows <= room:
-        raise InputError(f"windows: {windows}; expected 1 to {room:,}, as many as the text has room for")
-    return min(WINDOWS, room) if windows is None else windows
+    most = int(room(lengths, length).sum())
+    if windows is not None and not 1 <= windows <= most:
+        raise InputError(f"windows: {windows}; expected 1 to {most:,}, as many as the text has room for")
+    return min(WINDOWS, most) if windows is None else windows
 
 
 def _folder(out: Path, number: int) -> Path:

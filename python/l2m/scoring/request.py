@@ -46,7 +46,10 @@ class Request:
             if isinstance(self.corpus, Corpus):
                 check_tokenizer(self.corpus, source)
         decoder = _decoder(self.corpus, source)
-        windows = Windows(self.corpus, settings.length, count=settings.windows, seed=settings.seed, decoder=decoder)
+        windows = Windows(
+            self.corpus, settings.length, count=settings.windows, seed=settings.seed, decoder=decoder,
+            starts=settings.window_starts,
+        )  # fmt: skip
         if settings.shuffles:
             windows.partners([0], 0)
         if settings.contexts:

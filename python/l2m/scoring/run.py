@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -41,6 +41,7 @@ def score(
     shuffles: int = 1,
     contexts: int = 0,
     windows: int | None = None,
+    window_starts: Literal["anywhere", "head"] = "anywhere",
     device: str | None = None,
     dtype: Any = None,
     revision: str | None = None,
@@ -70,11 +71,13 @@ def score(
         contexts: K, contexts from other documents after which the first two tokens of each Y are scored, for the "averaged"
             correction: 0 for none, else 64 or more. Costs 2 K tokens per window and split besides the passes drawn above.
         windows: how many windows; None for one per document. Several of one document are disjoint.
+        window_starts: "anywhere": each window begins at a sentence start anywhere in its document, drawn by the seed; "head": the
+            first begins with the document, the next follow it. Of an array the rows are the windows.
         device: "cpu", "cuda", ... or a device map; None: a GPU if there is one.
         dtype: torch dtype or its name; None: float32 on a CPU, else the checkpoint's.
         revision: branch, tag or commit of a hub model.
         max_batch_tokens: tokens in one forward pass; None: by free memory. Halved when memory runs out.
-        seed: draws the partners.
+        seed: draws where windows begin, the partners and the contexts.
         start_token: id or string of the token before each text; None: the model's own, unless that controls chats.
         trust_remote_code: run the Python code that the model's folder brings; without it such code never runs.
         shard: (i, n): do only the i-th of n parts of the work, i from 0. Ranks of torchrun or accelerate share by themselves.
@@ -86,8 +89,8 @@ def score(
             log-probabilities depend on later tokens or on the length of the input; a folder with scores of other settings.
     """
     settings = ScoreSettings(
-        length=length, splits=splits, ratios=ratios, shuffles=shuffles, contexts=contexts, windows=windows, device=device,
-        dtype=dtype, revision=revision, max_batch_tokens=max_batch_tokens, seed=seed, start_token=start_token,  # type: ignore[arg-type]
+        length=length, splits=splits, ratios=ratios, shuffles=shuffles, contexts=contexts, windows=windows,
+        window_starts=window_starts, device=device, dtype=dtype, revision=revision, max_batch_tokens=max_batch_tokens, seed=seed, start_token=start_token,  # type: ignore[arg-type]
         trust_remote_code=trust_remote_code,
     )  # fmt: skip
     prepare(Request(corpus=windows_array(corpus), model=model, settings=settings), out, shard).run(progress)
@@ -181,6 +184,8 @@ def _store_settings(request: Request, windows: Windows, scorer: Any, store: Stor
         "length": length,
         "seed": request.settings.seed,
         "sentence_starts": windows.at_sentences,
+        # Stores of versions before, which had no such setting, began at the head of documents.
+        "window_starts": request.settings.window_starts if isinstance(corpus, Corpus) else None,
         # A store keeps the unit it was begun with.
         "unit": store.open().settings["unit"] if store.exists else unit,
     }

@@ -3,10 +3,11 @@
 import dataclasses
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from l2m.base import checks
 from l2m.errors import InputError
+from l2m.scoring.windows import STARTS
 
 # Fewer contexts than this say less about the start of Y than the start token does. First token of Y, 512 windows,
 # SmolLM2-135M, nats: start token -8.98; K = 2 -10.09; K = 32 -7.76; K = 511 -7.15.
@@ -39,6 +40,9 @@ class ScoreSettings:
     or 64 and more. Each costs 2 tokens for each window and split."""
     windows: int | None = None
     """How many windows: one of each document, then a second of each, ... Default: one for each document."""
+    window_starts: Literal["anywhere", "head"] = "anywhere"
+    """Where windows begin: at a sentence start anywhere in the document, drawn by the seed; or from the head of the document
+    on, which is a title page in many texts."""
     device: str | None = None
     """cpu, cuda, cuda:1, mps, auto, ... Default: a GPU if there is one."""
     dtype: str | None = None
@@ -50,7 +54,7 @@ class ScoreSettings:
     max_batch_tokens: int | None = None
     """Tokens in a forward pass. Default: from free memory; halved when it runs out."""
     seed: int = 0
-    """Draws the partners and contexts."""
+    """Draws where windows begin, the partners and the contexts."""
     trust_remote_code: bool = False
     """Run the Python code that the model's folder brings. Without it such code never runs."""
 
@@ -63,6 +67,7 @@ class ScoreSettings:
         checks.whole("shuffles", self.shuffles, 0, MOST_SHUFFLES)
         checks.whole("contexts", self.contexts, 0, MOST_CONTEXTS)
         checks.seed(self.seed)
+        checks.one_of("window_starts", self.window_starts, STARTS)
         if 0 < self.contexts < FEWEST_CONTEXTS:
             raise InputError(
                 f"contexts: {self.contexts}; expected 0 for none, or {FEWEST_CONTEXTS} or more: fewer are too biased"
