@@ -1,12 +1,15 @@
 """What a score store holds, as arrays: the log-probabilities every estimator reads."""
 
+import copy
 import os
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from l2m.base import checks
 from l2m.errors import InputError
 from l2m.scoring.ngram_entropy import read_ngram_entropies
 from l2m.scoring.store import Asked, Piece, Store
@@ -46,6 +49,29 @@ class Scores:
             InputError: not a score folder, or a damaged file.
         """
         return cls(Store(path).open())
+
+    def subset(self, windows: Sequence[int] | NDArray[np.int64]) -> "Scores":
+        """The scores of some windows alone, by number, as if the store held and was asked for no others.
+
+        Raises:
+            InputError: numbers that are no windows of this store, or none.
+        """
+        rows = np.array(checks.wholes("windows", windows, 0, len(self) - 1), np.int64)
+        if not rows.size:
+            raise InputError("windows: none; expected the numbers of some")
+        part = copy.copy(self)
+        # Everything that is read of the windows; `asked` and the self-tests are the store's.
+        for name in ("documents", "starts", "conditional", "bytes"):
+            setattr(part, name, getattr(self, name)[rows])
+        part.partners = tuple(row[rows] for row in self.partners)
+        part._marginal = {split: values[rows] for split, values in self._marginal.items()}
+        part._contexts = {split: values[rows] for split, values in self._contexts.items()}
+        part._shuffled = {
+            shuffle: {split: values[rows] for split, values in of_shuffle.items()}
+            for shuffle, of_shuffle in self._shuffled.items()
+        }
+        part.asked = self.asked._replace(windows=rows.size)
+        return part
 
     def __len__(self) -> int:
         """The number of windows."""

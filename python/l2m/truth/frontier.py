@@ -136,7 +136,7 @@ def frontier(law: Law, state: Growth, *, refine: int = 0, bound: bool = False, s
     seed = checks.seed(seed)
     factor = future_factor(law)
     variance = np.square(law.conditional_std)
-    kl, numbers = _truncated(factor, variance, allowed)
+    kl, numbers = truncated(factor, variance, allowed)
     if refine:
         kl = _refined(factor, variance, numbers, kl, refine, seed)
     half = length // 2
@@ -158,7 +158,7 @@ def frontier(law: Law, state: Growth, *, refine: int = 0, bound: bool = False, s
 def smallest_state(law: Law) -> Integers:
     """See `HierarchicalGaussian.smallest_state`."""
     everything = np.full(law.length, law.length, np.int64)
-    return _truncated(future_factor(law), np.square(law.conditional_std), everything)[1]
+    return truncated(future_factor(law), np.square(law.conditional_std), everything)[1]
 
 
 def allowed_numbers(state: Growth, law: Law) -> tuple[Integers, str]:
@@ -220,13 +220,23 @@ def future_factor(law: Law) -> Floats:
     return np.ascontiguousarray(np.linalg.cholesky(law.covariance())[::-1, ::-1])
 
 
-def _truncated(factor: Floats, variance: Floats, allowed: Integers) -> tuple[Floats, Integers]:
+def factor_of(covariance: Floats) -> Floats:
+    """`future_factor` of any covariance: the law of a window need not be its own mirror image."""
+    return np.ascontiguousarray(np.linalg.cholesky(covariance[::-1, ::-1])[::-1, ::-1])
+
+
+def truncated(
+    factor: Floats, variance: Floats, allowed: Integers, trace: list[tuple[Floats, float, Floats]] | None = None
+) -> tuple[Floats, Integers]:
     """KL by position and numbers held, by sequential canonical truncation (see the module).
 
     Args:
         factor: U.
         variance: of Z_t given all before it.
         allowed: numbers after each position.
+        trace: takes, for each position, what a reader with this state needs: with s the numbers held before Z_t, c with
+            E[Z_t | s] = c s; the variance of Z_t given s; and P, (numbers before + 1, numbers after), with which s and the
+            innovation e of Z_t, of variance 1, become the new numbers, (s, e) P.
     """
     from scipy.linalg import eigh
 
@@ -242,6 +252,8 @@ def _truncated(factor: Floats, variance: Floats, allowed: Integers) -> tuple[Flo
         given_state = 1.0 - c @ c
         kl[t] = 0.5 * math.log(given_state / variance[t])
         if t == length - 1:
+            if trace is not None:
+                trace.append((c, given_state, np.zeros((r + 1, 0))))
             break
         if r + 1 > width:
             V = np.concatenate([V, np.zeros_like(V)], axis=1)
@@ -255,11 +267,17 @@ def _truncated(factor: Floats, variance: Floats, allowed: Integers) -> tuple[Flo
             # The one direction that goes: 0.2 ms for r = 64, where all eigenvectors take 0.5.
             smallest, direction = eigh(gram[: r + 1, : r + 1], subset_by_index=(0, 0), check_finite=False)
             if smallest[0] > ZERO:
+                if trace is not None:
+                    projection = np.eye(r + 1)
+                    _reflect(projection, np.zeros_like(projection), direction[:, 0])
+                    trace.append((c, given_state, projection[:, :r]))
                 _reflect(J, gram[: r + 1, : r + 1], direction[:, 0])
                 numbers[t] = r
                 continue
         eigenvalues, vectors = np.linalg.eigh(gram[: r + 1, : r + 1])
         kept = min(int(allowed[t]), int((eigenvalues > ZERO).sum()))
+        if trace is not None:
+            trace.append((c, given_state, vectors[:, r + 1 - kept :] if kept < r + 1 else np.eye(r + 1)))
         if kept < r + 1:
             J[:, :kept] = J @ vectors[:, r + 1 - kept :]
             gram[:kept, :kept] = np.diag(eigenvalues[r + 1 - kept :])

@@ -5,12 +5,14 @@ what the estimators must find: `bipartite_information(split, length)` for "direc
 exceeds it by KL(p(x)p(y) || p(x,y)). `Mixture` is a scorer that is wrong by a known amount.
 """
 
+import math
 import os
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from l2m.base import checks
 from l2m.errors import InputError
 from l2m.truth.gaussian import HierarchicalGaussian
 from l2m.truth.gaussian_curves import vclub_curve
@@ -201,6 +203,100 @@ class CopySource:
         return ((1 - self.noise) * np.eye(m) + self.noise / m) / m
 
 
+class LatentForest:
+    """Latent trees whose leaves are the tokens, interleaved: each token is a leaf of a tree drawn anew, tree k with p_k ~ k^(-1/beta).
+
+    The root of a tree is a fair bit, drawn once per sequence; each of its leaves shows the bit, or with probability `noise`
+    the other one. A token is 2 k + what its leaf shows. So texts mention facts (Dębowski's Santa Fe process, 2011, with
+    noise): the more is read, the more trees are known, and I(X; Y) of the two halves of L tokens grows like L^beta until
+    every tree is known. Stationary. (One tree over all tokens has no exponent: its root separates X from Y.)
+
+    With d the leaves of a tree that show 1 less those that show 0 and s = log((1 - noise) / noise), the probability of a
+    tree's leaves is a constant times cosh(s d / 2), and d is a walk: all below are expectations of log cosh.
+
+    Args:
+        beta: between 0 and 1, both excluded.
+        trees: how many.
+        noise: above 0 and below 1/2.
+    """
+
+    def __init__(self, beta: float, *, trees: int = 4096, noise: float = 0.05) -> None:
+        beta, noise = checks.real("beta", beta, 0, 1), checks.real("noise", noise, 0, 0.5)
+        trees = checks.whole("trees", trees, 1, 1 << 30)
+        if not 0 < beta < 1 or not 0 < noise < 0.5:
+            raise InputError(f"beta, noise: {beta}, {noise}; expected 0 < beta < 1 and 0 < noise < 1/2")
+        self.vocab_size, self.noise, self.step = 2 * trees, noise, math.log((1 - noise) / noise)
+        weight = np.arange(1, trees + 1) ** (-1 / beta)
+        self.probability: NDArray[np.float64] = weight / weight.sum()
+        self.settings = {"name": "latent forest", "beta": beta, "trees": trees, "noise": noise}
+
+    def sample(self, count: int, length: int, *, seed: int) -> NDArray[np.uint32]:
+        """(count, length) independent sequences."""
+        random = np.random.default_rng(seed)
+        tree = random.choice(self.probability.size, (count, length), p=self.probability)
+        root = random.integers(2, size=(count, self.probability.size), dtype=np.uint8)
+        wrong = random.random((count, length)) < self.noise
+        return (2 * tree + (np.take_along_axis(root, tree, 1) ^ wrong)).astype(np.uint32)
+
+    def log_prob(self, tokens: NDArray[Any], state: Any = None) -> tuple[NDArray[np.float64], Any]:
+        new = tokens.astype(np.int64)
+        both = new if state is None else np.concatenate([state, new], 1)
+        d = self.balance(both, new.shape[1])
+        return self.log_leaf(new, d), both
+
+    def balance(self, tokens: NDArray[np.int64], last: int, reach: int | None = None) -> NDArray[np.int64]:
+        """d of each of the last tokens' trees, from the tokens before it, (batch, last).
+
+        Args:
+            tokens: (batch, n).
+            last: how many tokens at the end are asked about.
+            reach: count only so many tokens before each; None: all.
+        """
+        tree, sign = tokens >> 1, 2 * (tokens & 1) - 1
+        n = tokens.shape[1]
+        here, there = np.arange(n - last, n)[:, None], np.arange(n)
+        known = there < here if reach is None else (there < here) & (there >= here - reach)
+        same = (tree[:, n - last :, None] == tree[:, None, :]) & known
+        return np.asarray(np.einsum("bij,bj->bi", same, sign))
+
+    def log_leaf(self, tokens: NDArray[np.int64], d: NDArray[Any]) -> NDArray[np.float64]:
+        """log probability of tokens whose trees have the balance d so far."""
+        sign = 2 * (tokens & 1) - 1
+        ratio = _log_cosh(self.step * (d + sign) / 2) - _log_cosh(self.step * d / 2)
+        constant = math.log(self.noise * (1 - self.noise)) / 2
+        return np.asarray(np.log(self.probability[tokens >> 1]) + constant + ratio)
+
+    def block_entropy(self, n: int) -> float:
+        """H of n tokens, nats."""
+        of_tree = -float((self.probability * np.log(self.probability)).sum())
+        constant = math.log(self.noise * (1 - self.noise)) / 2
+        return n * (of_tree - constant) - self._expected(n, 0)
+
+    def bipartite_information(self, split: int, length: int) -> float:
+        """I(X; Y) in nats."""
+        return self._expected(length, 0) - self._expected(split, 0) - self._expected(length - split, 0)
+
+    def vclub(self, split: int, length: int) -> float:
+        """What vCLUB finds with a perfect model, in nats: half of all shuffled trees have the other root."""
+        return (self._expected(length, 0) - self._expected(split, length - split)) / 2
+
+    def _expected(self, forth: int, back: int) -> float:
+        """Sum over trees of E log cosh(s d / 2), d after `forth` tokens of one root and `back` of the other."""
+        n, total = forth + back, 0.0
+        mean = n * self.probability
+        # A walk's law is the transform of its characteristic function; one that seldom moves needs few points.
+        reach = np.minimum(n, np.ceil(mean + 12 * np.sqrt(mean) + 24)).astype(np.int64)
+        sizes = 1 << np.ceil(np.log2(2 * reach + 1)).astype(np.int64)
+        for size in np.unique(sizes).tolist():
+            p = self.probability[sizes == size][:, None]
+            wave = np.exp(2j * np.pi * np.arange(size) / size)
+            step = 1 - p + p * ((1 - self.noise) * wave + self.noise / wave)
+            law = np.fft.fft(step**forth * step.conj() ** back, axis=1).real / size
+            d = np.minimum(np.arange(size), size - np.arange(size))
+            total += float((law @ _log_cosh(self.step * d / 2)).sum())
+        return total
+
+
 class GaussianSource:
     """The hierarchical Gaussian language: real numbers for tokens, log-densities for log-probabilities.
 
@@ -274,6 +370,11 @@ def save_tokenizer_of_ids(folder: str | os.PathLike[str], symbols: int) -> None:
     tokenizer = Tokenizer(WordLevel({**words, "<s>": symbols}, unk_token="<s>"))
     tokenizer.pre_tokenizer = WhitespaceSplit()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>").save_pretrained(folder)
+
+
+def _log_cosh(x: NDArray[Any]) -> NDArray[np.float64]:
+    size = np.abs(x)
+    return np.asarray(size + np.log1p(np.exp(-2 * size)) - math.log(2))
 
 
 def _information(joint: NDArray[np.float64]) -> float:

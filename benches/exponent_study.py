@@ -1,0 +1,255 @@
+"""Which estimator of beta errs least, and over which l: every estimator on sources whose information is known exactly, with
+scorers that are wrong by a stated amount.
+
+    python benches/exponent_study.py --out docs/figures/exponent-study.csv           about half an hour on two cores
+    python benches/exponent_study.py --out docs/figures/exponent-study.csv --table   the tables of docs/exponent.md from it
+    python benches/exponent_study.py --smoke                                         a minute
+
+Each case (a source and a scorer) is scored once with `l2m.score`; disjoint sets of its windows are the trials. The truth of a
+trial is the same fit, over the same l, of the exact information. Cases that --out holds with the same trials and windows are
+not run again.
+"""
+
+import argparse
+import csv
+import dataclasses
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import l2m
+from l2m.base.files import atomic_write
+from l2m.statistics.jackknife import jackknife_errors
+from l2m.truth.imperfect import ForgetfulForest, LinearGaussian, WrongStart
+from l2m.truth.sources import GaussianSource, LatentForest
+
+COLUMNS = (
+    "source", "scorer", "estimator", "range", "exact", "bias", "bias_stderr", "spread", "stderr", "coverage", "failed",
+    "trials", "windows",
+)  # fmt: skip
+FROM = 16
+"""The shorter of the two fixed ranges begins at this l."""
+CONTEXTS = 64
+
+Scorers = dict[str, Callable[[], Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A source with the scorers that are tried on it."""
+
+    make: Callable[[], Any]
+    length: int
+    splits: tuple[int, ...]
+    scorers: Callable[[Any], Scorers]
+    stationary: bool
+    """Its values are ids, and alike at every position: the corrections apply, which read n-grams and other contexts."""
+
+
+def gaussian(exponent: float) -> Source:
+    def scorers(source: Any) -> Scorers:
+        law, n = source.law, source.law.length
+        return {
+            "exact": lambda: LinearGaussian(law, n),
+            "64 numbers": lambda: LinearGaussian(law, n, numbers=64),
+            "last 256": lambda: LinearGaussian(law, n, window=256),
+            "temperature 1.2": lambda: LinearGaussian(law, n, temperature=1.2),
+            "start 0.3 nats": lambda: WrongStart(LinearGaussian(law, n), 0.3),
+            "start 1 nat": lambda: WrongStart(LinearGaussian(law, n), 1),
+            "64 numbers, start 1 nat": lambda: WrongStart(LinearGaussian(law, n, numbers=64), 1),
+        }
+
+    # Whole layers: in between the law's information goes up and down.
+    return Source(
+        lambda: GaussianSource(l2m.HierarchicalGaussian.with_exponent(5, exponent)), 1024, (2, 8, 32, 128, 512), scorers, False
+    )  # fmt: skip
+
+
+def forest(exponent: float) -> Source:
+    def scorers(source: Any) -> Scorers:
+        return {
+            "exact": lambda: source,
+            "64 numbers": lambda: ForgetfulForest(source, kept=64),
+            "last 256": lambda: ForgetfulForest(source, window=256),
+            "temperature 1.2": lambda: ForgetfulForest(source, temperature=1.2),
+            "start 0.3 nats": lambda: WrongStart(source, 0.3),
+            "start 1 nat": lambda: WrongStart(source, 1),
+            "64 numbers, start 1 nat": lambda: WrongStart(ForgetfulForest(source, kept=64), 1),
+        }
+
+    return Source(lambda: LatentForest(exponent), 512, tuple(2**k for k in range(1, 9)), scorers, True)
+
+
+SOURCES = {
+    "Gaussian 0.50": gaussian(0.5),
+    "Gaussian 0.65": gaussian(0.65),
+    "Gaussian 0.79": gaussian(0.7925),
+    "forest 0.50": forest(0.5),
+    "forest 0.75": forest(0.75),
+}
+ESTIMATORS: dict[str, dict[str, Any]] = {
+    "direct": {},
+    "direct + C": {},
+    "ngram": {"correction": "ngram"},
+    "averaged": {"correction": "averaged"},
+    "vclub": {"estimator": "vclub"},
+    "paper": {"preset": "paper"},
+    "entropy": {"estimator": "entropy"},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--smoke", action="store_true", help="8 trials of 32 windows, two sources")
+    parser.add_argument("--table", action="store_true", help="print the tables of --out, run nothing")
+    parser.add_argument("--processes", type=int, default=2)
+    options = parser.parse_args()
+    trials, windows = (8, 32) if options.smoke else (64, 64)
+    held = read(options.out) if options.out is not None and options.out.exists() else []
+    if not options.table:
+        shown = ["Gaussian 0.50", "forest 0.75"] if options.smoke else list(SOURCES)
+        cases = [(source, scorer) for source in shown for scorer in SOURCES[source].scorers(SOURCES[source].make())]
+        held = [row for row in held if (int(row["trials"]), int(row["windows"])) == (trials, windows)]
+        done = {(row["source"], row["scorer"]) for row in held}
+        tasks = [(*case, trials, windows) for case in cases if case not in done]
+        with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
+            for number, rows in enumerate(pool.imap_unordered(measured, tasks), 1):
+                held += rows
+                held.sort(key=lambda row: cases.index((row["source"], row["scorer"])))
+                print(f"{number} of {len(tasks)}: {rows[0]['source']}, {rows[0]['scorer']}", flush=True)
+                if options.out is not None:
+                    write(options.out, held)
+    print(table(held))
+
+
+def measured(task: tuple[str, str, int, int]) -> list[dict[str, Any]]:
+    """One case: a row for each estimator and range."""
+    name, scorer, trials, windows = task
+    case = SOURCES[name]
+    source = case.make()
+    rows = []
+    # In memory where there is such a folder: a store writes every file through to the disk.
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
+        scores = scored(case, source, case.scorers(source)[scorer](), trials * windows, folder)
+        exact = {split: source.bipartite_information(split, 2 * split) for split in case.splits}
+        for estimator in ESTIMATORS:
+            if estimator in ("ngram", "averaged") and not case.stationary:
+                continue
+            # Contexts cost as much as all else together: a quarter of the trials has them.
+            few = trials // 4 if estimator == "averaged" else trials
+            curves = [curve_of(scores.subset(range(k * windows, (k + 1) * windows)), estimator) for k in range(few)]
+            for span in ("all l", f"l >= {FROM}"):
+                rows.append({
+                    "source": name, "scorer": scorer, "estimator": estimator, "range": span,
+                    **summary(list(fits(curves, span, exact, offset=estimator.endswith("+ C")))), "trials": trials, "windows": windows,
+                })  # fmt: skip
+    return rows
+
+
+def scored(case: Source, source: Any, scorer: Any, count: int, folder: str) -> Any:
+    data = source.sample(count, case.length, seed=1)
+    if case.stationary:
+        data = l2m.Corpus(list(data))
+    options: dict[str, Any] = {"out": folder + "/scores", "length": case.length, "splits": case.splits, "ratios": (2,)}
+    scores = l2m.score(data, scorer, **options, shuffles=1)
+    if case.stationary:
+        scores = l2m.score(data, scorer, **options, shuffles=0, contexts=CONTEXTS, windows=count // 4)
+    return scores
+
+
+def curve_of(scores: Any, estimator: str) -> l2m.BipartiteCurve:
+    if estimator == "entropy":
+        return entropy_curve(scores)
+    return l2m.bipartite(scores, **ESTIMATORS[estimator])
+
+
+def entropy_curve(scores: Any) -> l2m.BipartiteCurve:
+    """I from the conditional pass alone: 2 H_l - H_2l, with H_n the summed surprise of the first n tokens."""
+    direct = l2m.bipartite(scores)
+    total = np.cumsum(-scores.conditional.astype(float), 1)
+    pointwise = np.stack([2 * total[:, split - 1] - total[:, 2 * split - 1] for split in direct.split], 1)
+    mean, n = pointwise.mean(0), len(pointwise)
+    replicates = (pointwise.sum(0) - pointwise) / (n - 1)
+    stderr, covariance = jackknife_errors(replicates)
+    return dataclasses.replace(
+        direct, information=mean, stderr=stderr, covariance=covariance, pointwise=pointwise, replicates=replicates
+    )
+
+
+def fits(
+    curves: list[Any], span: str, exact: dict[int, float], **options: Any
+) -> Iterator[tuple[float, float, float, float] | None]:
+    """(beta, beta of the exact curve by the same fit, low, high) of each trial; None where no law was fitted."""
+    for curve in curves:
+        splits = [int(split) for split in curve.split if span == "all l" or split >= FROM]
+        true = np.array([exact[int(split)] for split in curve.split])
+        known = dataclasses.replace(curve, information=true, replicates=curve.replicates - curve.information + true)
+        try:
+            law, truth = curve.fit(splits=splits, **options), known.fit(splits=splits)
+        except l2m.InputError:  # too few points for a constant, values that no law passes
+            yield None
+            continue
+        yield (law.exponent, truth.exponent, *law.interval("exponent")) if law.resolved else None
+
+
+def summary(found: list[tuple[float, float, float, float] | None]) -> dict[str, Any]:
+    """Medians, so that one trial whose law nearly fails does not decide: bias, half the width that holds 68 %, coverage."""
+    laws = np.array([law for law in found if law is not None]).reshape(-1, 4)
+    if len(laws) < 2:
+        return {**dict.fromkeys(COLUMNS[4:10], float("nan")), "failed": len(found) - len(laws)}
+    beta, truth, low, high = laws.T
+    error = beta - truth
+    spread = np.diff(np.quantile(error, [0.16, 0.84]))[0] / 2
+    return {
+        "exact": np.median(truth),
+        "bias": np.median(error),
+        "bias_stderr": 1.25 * spread / np.sqrt(len(laws)),
+        "spread": spread,
+        "stderr": np.median(high - low) / (2 * 1.98),
+        "coverage": np.mean((low <= truth) & (truth <= high)),
+        "failed": len(found) - len(laws),
+    }
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    with open(path, newline="") as file:
+        return [dict(row) for row in csv.DictReader(file)]
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path, "w") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()})
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Bias (spread; coverage in %) of every estimator and range, a line for each case."""
+    columns = list(dict.fromkeys((row["estimator"], row["range"]) for row in rows))
+    lines = [
+        "| source | scorer | " + " | ".join(f"{estimator}, {span}" for estimator, span in columns) + " |",
+        "| --- " * (2 + len(columns)) + "|",
+    ]
+    for case in dict.fromkeys((row["source"], row["scorer"]) for row in rows):
+        cells = {(row["estimator"], row["range"]): row for row in rows if (row["source"], row["scorer"]) == case}
+        shown = [cell(cells.get(column)) for column in columns]
+        lines.append(f"| {case[0]} | {case[1]} | " + " | ".join(shown) + " |")
+    return "\n".join(lines)
+
+
+def cell(row: dict[str, Any] | None) -> str:
+    if row is None or not np.isfinite(float(row["bias"])):
+        return ""
+    return f"{float(row['bias']):+.2f} ({float(row['spread']):.2f}; {100 * float(row['coverage']):.0f})"
+
+
+if __name__ == "__main__":
+    main()
