@@ -142,7 +142,9 @@ def test_a_wrong_start_costs_what_it_says_in_every_pass_and_nothing_later() -> N
     np.testing.assert_allclose(cost[:, :3], [[1, 0.5, 0.25]] * 2)
     np.testing.assert_allclose(cost.sum(1), 2)
     first, state = wrong.log_prob(tokens[:, :2], wrong.begin(5))
-    np.testing.assert_allclose(np.concatenate([first, wrong.log_prob(tokens[:, 2:], state)[0]], 1), wrong.log_prob(tokens)[0])
+    np.testing.assert_allclose(
+        np.concatenate([first, wrong.log_prob(tokens[:, 2:], state)[0]], 1), wrong.log_prob(tokens)[0]
+    )
 
 
 def test_a_subset_of_scores_is_that_of_a_store_of_these_windows(tmp_path) -> None:

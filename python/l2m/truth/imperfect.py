@@ -59,9 +59,7 @@ class ForgetfulForest:
         self.kept = None if kept is None else checks.whole("kept", kept, 0)
         self.temperature = checks.real("temperature", temperature, 0)
         if not self.temperature or (window is not None and self.temperature != 1):
-            raise InputError(
-                f"temperature: {temperature} with window={window}; expected above 0, and 1 with a window"
-            )
+            raise InputError(f"temperature: {temperature} with window={window}; expected above 0, and 1 with a window")
         self.settings = {**forest.settings, "window": window, "kept": kept, "temperature": self.temperature}
 
     def log_prob(self, tokens: NDArray[Any], state: Any = None) -> tuple[Floats, Any]:
