@@ -253,7 +253,7 @@ def truncated(
         kl[t] = 0.5 * math.log(given_state / variance[t])
         if t == length - 1:
             if trace is not None:
-                trace.append((c, given_state, np.zeros((r + 1, 0))))
+                trace.append((c, float(given_state), np.zeros((r + 1, 0))))
             break
         if r + 1 > width:
             V = np.concatenate([V, np.zeros_like(V)], axis=1)
@@ -270,14 +270,14 @@ def truncated(
                 if trace is not None:
                     projection = np.eye(r + 1)
                     _reflect(projection, np.zeros_like(projection), direction[:, 0])
-                    trace.append((c, given_state, projection[:, :r]))
+                    trace.append((c, float(given_state), projection[:, :r]))
                 _reflect(J, gram[: r + 1, : r + 1], direction[:, 0])
                 numbers[t] = r
                 continue
         eigenvalues, vectors = np.linalg.eigh(gram[: r + 1, : r + 1])
         kept = min(int(allowed[t]), int((eigenvalues > ZERO).sum()))
         if trace is not None:
-            trace.append((c, given_state, vectors[:, r + 1 - kept :] if kept < r + 1 else np.eye(r + 1)))
+            trace.append((c, float(given_state), vectors[:, r + 1 - kept :] if kept < r + 1 else np.eye(r + 1)))
         if kept < r + 1:
             J[:, :kept] = J @ vectors[:, r + 1 - kept :]
             gram[:kept, :kept] = np.diag(eigenvalues[r + 1 - kept :])
