@@ -22,6 +22,7 @@ UNITLESS = {
     "design": {"length", "required", "required_high", "full_attention_bytes"},
     "entropy table": {"coverage"},
     "estimate": {"coverage"},
+    "exponent range": {"exponent", "low", "high"},
     "gaussian growth": {"local_exponents", "nominal_exponent", "fitted_exponent"},
     "gaussian two-point": {"correlation"},
     "history_state": {"bits", "cache_bits"},

@@ -101,15 +101,9 @@ def show(result: "Measurement", out: Path, json: bool) -> None:
     """Print what people quote from a measurement, and where the rest is."""
     from l2m.cli.output import print_result
 
-    def exponent(name: str, entry: Mapping[str, Any], words: str) -> str:
-        if entry["value"] is None:
-            return f"{name}  not resolved: {words}"
-        return f"{name} = {entry['value']:.3f}   95 %: {entry['low']:.3f} to {entry['high']:.3f}"
-
-    summary = result.summary
     lines = [
-        f"two-point information  I(d) = A d^-alpha + C   {exponent('alpha', summary['alpha'], result.domains[0].words)}",
-        f"bipartite information  I(L) = A L^beta         {exponent('beta ', summary['beta'], result.words)}",
+        result.headline,
+        f"two-point information  {result.domains[0].headline}",
         *(f"L2M condition          {verdict['model']} {verdict['headline']}" for verdict in result.verdicts),
         *([f"note                   {result.note}"] if result.note else []),
         f"report                 {out / 'report.html'}",

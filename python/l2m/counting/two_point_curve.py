@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-REMAINING_ERROR = 0.1
-"""A law may miss a value by this share: what is left of the estimator's error is 11 to 16 % of the information at 1e8 pairs."""
-
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class TwoPointCurve(Record):
@@ -153,20 +150,21 @@ class TwoPointCurve(Record):
         kept = curve.fittable & (curve.distance >= (min_distance or 1))
         if max_distance is not None:
             kept &= curve.distance <= max_distance
+        from l2m.statistics.law_start import first_that_holds, starts_of
+
         needed = 3 if offset else 2
         if kept.sum() < needed:
             raise InputError(f"distances: {_few(int(kept.sum()))} pairs in {_whom(curve)}; a fit needs {needed}")
-        starts = [0]
+        starts = [0.0]
         if min_distance is None and curve.replicates is not None:
-            starts = sorted(curve.distance[kept])[: max(1, int(kept.sum()) - needed - 1)]
-        laws = (
-            curve._law(kept & (curve.distance >= start), offset=offset, offset_bounds=offset_bounds, method=method)
-            for start in starts
-        )
-        first = next(laws)
-        if not first.resolved or not first.settings["missed"]:
-            return first
-        return next((law for law in laws if law.resolved and not law.settings["missed"]), first)
+            starts = starts_of(curve.distance[kept], needed)
+
+        def law_from(start: float) -> "PowerLaw":
+            return curve._law(
+                kept & (curve.distance >= start), offset=offset, offset_bounds=offset_bounds, method=method
+            )
+
+        return first_that_holds(starts, law_from)
 
     def _law(
         self,
@@ -177,6 +175,7 @@ class TwoPointCurve(Record):
         method: Literal["ols", "wls", "gls", "robust", "nonlinear"] | None,
     ) -> "PowerLaw":
         """The law fitted to these distances."""
+        from l2m.statistics.law_start import misfit, misfit_words
         from l2m.statistics.power_law import fit_power_law
 
         distance, information = self.distance[kept], self.information[kept]
@@ -201,26 +200,16 @@ class TwoPointCurve(Record):
             method=method or ("wls" if jackknife else "ols"),
             **jackknife,
         )
-        missed: dict[int, float] = {}
-        if jackknife:
-            error = law.misfit_error(jackknife["replicates"])
-            away = law.predict(distance) - information
-            beyond = (np.abs(away) > error) & (np.abs(away) > REMAINING_ERROR * np.abs(information))
-            missed = {
-                int(d): float(part) for d, part in zip(distance[beyond], (away / information)[beyond], strict=True)
-            }
-        note = f"Fitted from d = {distance.min():,} to {distance.max():,}."
-        if missed:
-            worst = max(missed, key=lambda d: abs(missed[d]))
-            note += f" The law does not describe the curve: at d = {worst:,} it is {abs(missed[worst]):.0%} too "
-            note += "high." if missed[worst] > 0 else "low."
+        law = dataclasses.replace(law, settings={**law.settings, "symbol": "d"})
+        missed = misfit(law, jackknife["replicates"]) if jackknife else {}
+        note = f"Fitted from d = {distance.min():,} to {distance.max():,}. {misfit_words(missed, 'd')}".rstrip()
         within = self.within_document
         about = {
             "distances": distance,
             "documents": int(self.documents[kept].min()),
             "groups": self.settings["groups"],
             "within_document": None if within is None else float(within[kept].mean()),
-            "missed": missed,
+            "missed": {int(d): share for d, share in missed.items()},
             "note": note,
         }
         return dataclasses.replace(law, unit=self.unit, settings={**law.settings, **about})

@@ -25,6 +25,7 @@ from l2m.pipeline.measurement import Domain, Measurement
 from l2m.pipeline.page import figures, render
 from l2m.scoring import score
 from l2m.scoring.bipartite import BipartiteCurve, bipartite
+from l2m.scoring.exponents import ExponentRange, range_of
 from l2m.scoring.model_source import ModelSource, resolve_model
 from l2m.scoring.settings import split_spans
 from l2m.scoring.windows import STARTS, room
@@ -136,10 +137,11 @@ def measure(
             )  # fmt: skip
         curve = bipartite(scores)
         law, words = fit_or_reason(curve)
+        choices = range_of(scores)
         verdicts = _verdicts(law, source, beside, length)
         result = Measurement(
             title=name,
-            summary=_summary(measured[0], law, verdicts),
+            summary=_summary(measured[0], law, choices, verdicts),
             model={"name": source.name, **scores.settings["model"], "noise_floor": scores.noise_floor},
             domains=tuple(measured),
             bipartite=curve,
@@ -148,6 +150,7 @@ def measure(
             verdicts=tuple(verdicts),
             command=command,
             note=_note(measured[0].curve, curve),
+            choices=choices,
             settings=run,
         )
         _write(out, result)
@@ -277,7 +280,7 @@ def _describe(corpus: Corpus) -> dict[str, Any]:
 
 
 def _verdicts(law: PowerLaw | None, source: ModelSource, beside: Sequence[str], length: int) -> list[dict[str, Any]]:
-    if law is None or not (law.resolved and 0 < law.exponent < 1):
+    if law is None or not (law.holds and 0 < law.exponent < 1):
         return []
     models = [(source.name, source.config), *((name, name) for name in beside)]
     return [_judged(name, law, model, length) for name, model in models]
@@ -326,9 +329,11 @@ def _note(two: TwoPointCurve, bipartite_curve: BipartiteCurve) -> str:
     )
 
 
-def _summary(domain: Domain, law: PowerLaw | None, verdicts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _summary(
+    domain: Domain, law: PowerLaw | None, choices: ExponentRange, verdicts: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     def exponent(fitted: PowerLaw | None, sign: int) -> dict[str, Any]:
-        if fitted is None or not fitted.resolved:
+        if fitted is None or not fitted.holds:
             return {"value": None, "low": None, "high": None}
         low, high = sorted(sign * bound for bound in fitted.interval("exponent", 0.95))
         return {"value": sign * fitted.exponent, "low": low, "high": high}
@@ -336,7 +341,8 @@ def _summary(domain: Domain, law: PowerLaw | None, verdicts: Sequence[Mapping[st
     return {
         "alpha": exponent(domain.law, -1),
         "beta": exponent(law, 1),
-        "amplitude": law.amplitude if law is not None and law.resolved else None,
+        "beta_over_choices": dict(zip(("low", "high"), choices.ends, strict=True)),
+        "amplitude": law.amplitude if law is not None and law.holds else None,
         "outcome": verdicts[0]["outcome"] if verdicts else None,
     }
 

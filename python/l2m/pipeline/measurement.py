@@ -7,7 +7,10 @@ from typing import Any, ClassVar
 from l2m.base.records import Record
 from l2m.counting.two_point_curve import TwoPointCurve
 from l2m.scoring.bipartite import BipartiteCurve
+from l2m.scoring.exponents import ExponentRange
 from l2m.statistics.power_law import PowerLaw
+
+WHAT = "the information that the past holds about the future"
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -15,12 +18,26 @@ class Domain(Record):
     """Two-point information of one corpus: what it was made of, the curve, the law (None: `words` says why there is none)."""
 
     kind: ClassVar[str] = "domain"
+    derived: ClassVar[tuple[str, ...]] = ("headline",)
 
     name: str
     corpus: Mapping[str, Any]
     curve: TwoPointCurve
     law: PowerLaw | None
     words: str
+
+    @property
+    def headline(self) -> str:
+        """What one may quote of the two-point information, in a line."""
+        if self.law is None or not self.law.holds:
+            return _no_exponent("", "the information between two tokens d apart", self.law, self.words)
+        low, high = (-end for end in reversed(self.law.interval("exponent")))
+        distances = self.law.settings["distances"]
+        return (
+            f"alpha = {_number(-self.law.exponent, high - low)}: the information between two tokens d apart falls like "
+            f"d^-{_number(-self.law.exponent, high - low)} towards {self.law.offset:.2g} {self.unit} over d = "
+            f"{distances[0]:,} to {distances[-1]:,} (95 % sampling interval {_ends(low, high)})"
+        )
 
     def _scaled(self, factor: float) -> dict[str, Any]:
         return {"words": _words(self.law, self.words, factor)}
@@ -31,7 +48,10 @@ class Measurement(Record):
     """All that `measure` found: what `results.json` holds and the report shows.
 
     Attributes:
-        summary: the numbers people quote: alpha, beta, their 95 % intervals, the outcome for the scored model.
+        headline: what one may quote of it, in a line: one beta, its 95 % interval of sampling, and the range over the choices
+            that can be defended; or that no single law describes the information, and its local slopes.
+        summary: the numbers people quote: alpha, beta, their 95 % intervals (None where no law holds), the range of beta over
+            the choices, the outcome for the scored model.
         domains: two-point information: of the measured text first, then of the other domains.
         bipartite: bipartite information of the text under the model, one value per split.
         law: its power law, I = A L^beta (`settings["x"]` says what x is); None where there is none to fit.
@@ -42,11 +62,13 @@ class Measurement(Record):
             Empty where no exponent within (0, 1) was resolved.
         command: the command line that repeats the measurement.
         note: what a reader of the error bars must know; empty where they are over documents.
+        choices: beta by every estimator and start that can be defended; None in files of versions before 0.2.
 
     The words of the verdicts keep their unit, which they name.
     """
 
     kind: ClassVar[str] = "measurement"
+    derived: ClassVar[tuple[str, ...]] = ("headline",)
 
     title: str
     summary: Mapping[str, Any]
@@ -58,6 +80,29 @@ class Measurement(Record):
     verdicts: tuple[Mapping[str, Any], ...]
     command: str
     note: str
+    choices: ExponentRange | None = None
+
+    @property
+    def headline(self) -> str:
+        """See the class."""
+        reader = f"as {self.model['name']} reads {self.title}"
+        if self.law is None or not self.law.holds:
+            return _no_exponent(f"{reader}, ", WHAT, self.law, self.words)
+        low, high = self.law.interval("exponent")
+        beta = _number(self.law.exponent, high - low)
+        units = f"{len(self.bipartite.replicates)} {self.bipartite.groups}"
+        beside = f"95 % sampling interval over {units} {_ends(low, high)}"
+        if self.choices is not None and self.choices.exponent.size:
+            others = len(set(self.choices.estimate))
+            beside += (
+                f"; {_ends(*self.choices.ends)} over {others} estimator{'s' if others > 1 else ''} and the lengths a fit "
+                "may begin at"
+            )
+        return (
+            f"beta = {beta}: {reader}, {WHAT} "
+            f"{'grows' if self.law.exponent > 0 else 'changes'} like L^{beta} over L = {self.law.x.min():,.0f} to "
+            f"{self.law.x.max():,.0f} tokens ({beside})"
+        )
 
     def _scaled(self, factor: float) -> dict[str, Any]:
         def scaled(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -71,6 +116,28 @@ class Measurement(Record):
             ),
             "words": _words(self.law, self.words, factor),
         }
+
+
+def _no_exponent(reader: str, what: str, law: PowerLaw | None, words: str) -> str:
+    """The line where there is no exponent to quote."""
+    if law is None:
+        return f"no exponent: {words}"
+    if not law.resolved:
+        return f"no exponent: {reader}{what} cannot be told from a constant over {law.symbol} = {_range(law)}"
+    return f"no exponent: {reader}{law.no_single_law(what if reader else '')}"
+
+
+def _range(law: PowerLaw) -> str:
+    return f"{law.x.min():,.0f} to {law.x.max():,.0f}"
+
+
+def _number(value: float, width: float) -> str:
+    """With a digit more where its interval is narrow."""
+    return f"{value:.3f}" if width < 0.02 else f"{value:.2f}"
+
+
+def _ends(low: float, high: float) -> str:
+    return f"{_number(low, high - low)} to {_number(high, high - low)}"
 
 
 def _words(law: PowerLaw | None, words: str, factor: float) -> str:

@@ -57,6 +57,9 @@ class BipartiteCurve(Record):
         replicates: the estimates with one group left out, (groups, points).
         groups: "documents", or "windows" where fewer than 8 documents were scored: then the errors do not know that
             windows of one document are alike, and are likely too small.
+        start_error: about how many nats too much or too little the first tokens may cost, and the information with them, since
+            a start token says that a text begins there: what the first two cost above their entropy in the corpus, less what
+            the correction takes away. None where nothing in the store tells.
     """
 
     kind: ClassVar[str] = "bipartite"
@@ -67,7 +70,9 @@ class BipartiteCurve(Record):
         "document": "windows",
         "replicates": "groups points",
     }
-    information_fields: ClassVar[tuple[str, ...]] = ("information", "stderr", "pointwise", "replicates")
+    information_fields: ClassVar[tuple[str, ...]] = (
+        "information", "stderr", "pointwise", "replicates", "start_error",
+    )  # fmt: skip
     squared_fields: ClassVar[tuple[str, ...]] = ("covariance",)
 
     split: NDArray[np.int64]
@@ -79,44 +84,135 @@ class BipartiteCurve(Record):
     document: NDArray[np.int64]
     replicates: Floats
     groups: str
+    start_error: float | None = None
 
-    def fit(self, *, x: str | None = None, splits: Sequence[int] | None = None, **options: Any) -> "PowerLaw":
+    def fit(
+        self,
+        *,
+        x: str | None = None,
+        splits: Sequence[int] | None = None,
+        min_split: int | None = None,
+        **options: Any,
+    ) -> "PowerLaw":
         """The power law information = amplitude * x**exponent, refitted as a whole in each jackknife replicate.
+
+        By default in linear space with weights 1/stderr^2, so that a value at or below 0 is an observation like any other.
+        `.settings["splits"]` are those fitted, `.settings["missed"]` the l at which the law does not describe the curve (then
+        `.holds` is False), and `.settings["dominated"]` the fitted l at which what the start of Y may be wrong by
+        (`start_error`) is as large as the information. A warning is logged where there are any.
 
         Args:
             x: what the amplitude refers to: "length" (L, as in 2.27 L^0.76) or "split" (l, as the paper's scripts fit).
                 None: "length", or what the curve's preset says. The law's settings keep it.
-            splits: fit these only.
-            options: passed on to `l2m.fit_power_law`; the method is "ols" in logarithms where every value is positive, else
-                "nonlinear" in the values themselves.
+            splits: fit these only, whether the law describes them or not.
+            min_split: fit from this l on. None, without `splits`: the shortest l from which the law misses no value by both
+                more than 10 % of it and more than chance allows. All l if no start leaves four, without error bars, and for
+                the preset "paper".
+            options: passed on to `l2m.fit_power_law`. `method` None: "nonlinear"; with the preset "paper" "ols", in logarithms.
+
+        Raises:
+            InputError: fewer than two splits; values that the method has no place for.
         """
-        from l2m.statistics.power_law import fit_power_law
+        law = self._fit(x, splits, min_split, options)
+        if law.settings["dominated"]:
+            log.warning(f"{self.title}: {self._start_words(law.settings['dominated'])}")
+        return law
+
+    def _fit(
+        self, x: str | None, splits: Sequence[int] | None, min_split: int | None, options: Mapping[str, Any]
+    ) -> "PowerLaw":
+        from l2m.statistics.law_start import first_that_holds
 
         x = x or self.settings["x"]
-        kept = np.ones(self.split.size, bool) if splits is None else np.isin(self.split, splits)
+        self._abscissa(x)  # refuses another name
+        kept = np.ones(self.split.size, bool)
+        if splits is not None:
+            kept = np.isin(self.split, checks.wholes("splits", splits, 1))
+        if min_split is not None:
+            kept &= self.split >= checks.whole("min_split", min_split, 1)
+        chosen = splits is not None or min_split is not None or self.settings.get("preset") == "paper"
+        starts = [0.0] if chosen or len(self.replicates) < 2 else self.starts(bool(options.get("offset")))
+        return first_that_holds(starts, lambda start: self._law(kept & (self.split >= start), x, options))
+
+    def laws(self, *, x: str | None = None, **options: Any) -> "list[PowerLaw]":
+        """The law from every start, whether it describes the curve or not; arguments as in `fit`."""
+        x = x or self.settings["x"]
+        starts = self.starts(bool(options.get("offset")))
+        return [self._law(self.split >= start, x, options) for start in starts]
+
+    def starts(self, offset: bool = False) -> list[float]:
+        """The l from which a law may be fitted: as many as leave two points more than it has parameters."""
+        from l2m.statistics.law_start import starts_of
+
+        return starts_of(self.split, 3 if offset else 2)
+
+    def _law(self, kept: NDArray[np.bool_], x: str, options: Mapping[str, Any]) -> "PowerLaw":
+        """The law fitted to these splits."""
+        from l2m.statistics.law_start import misfit, misfit_words
+        from l2m.statistics.power_law import fit_power_law
+
+        if kept.sum() < 2:
+            raise InputError(f"splits: {self.split[kept].tolist()}; a fit needs 2 of {self.split.tolist()}")
         several = len(self.replicates) > 1
-        positive = (self.information[kept] > 0).all() and (self.replicates[:, kept] > 0).all()
-        options.setdefault("method", "ols" if positive else "nonlinear")
+        replicates = self.replicates[:, kept]
         law = fit_power_law(
             self._abscissa(x)[kept].astype(float),
             self.information[kept],
             stderr=self.stderr[kept] if several and (self.stderr[kept] > 0).all() else None,
-            replicates=self.replicates[:, kept] if several else None,
-            **options,
+            replicates=replicates if several else None,
+            **{"method": "ols" if self.settings.get("preset") == "paper" else "nonlinear", **options},
         )
-        return dataclasses.replace(law, unit=self.unit, settings={**self.settings, **law.settings, "x": x})
+        symbol = "L" if x == "length" else "l"
+        missed = misfit(law, replicates) if several else {}
+        error = self.start_error or 0.0
+        # An error upward is part of what was measured: it is as large as the rest where it is half of the whole.
+        dominated = self.split[kept & (self.information < 2 * error)].tolist()
+        splits = self.split[kept]
+        notes = [f"Fitted from l = {splits.min():,} to {splits.max():,}.", misfit_words(missed, symbol)]
+        if dominated:
+            notes.append(self._start_words(dominated))
+        settings = {
+            **self.settings,
+            **law.settings,
+            "x": x,
+            "symbol": symbol,
+            "splits": splits,
+            "missed": {int(place): share for place, share in missed.items()},
+            "dominated": dominated,
+            "note": " ".join(filter(None, notes)),
+        }
+        return dataclasses.replace(law, unit=self.unit, settings=settings)
+
+    def _start_words(self, dominated: Sequence[int]) -> str:
+        where = f"l = {dominated[0]}" + (f" to {dominated[-1]}" if len(dominated) > 1 else "")
+        return (
+            f"The interval rests on {where}, where what the first tokens may be wrong by ({self.start_error:.1f} {self.unit}) is as large "
+            "as the information: fit from a longer l (min_split), or compare the estimates."
+        )
 
     def shifted(self, constant: float) -> "BipartiteCurve":
         """The curve with a constant added to every value, in the curve's unit."""
         moved = {name: getattr(self, name) + constant for name in ("information", "pointwise", "replicates")}
         return dataclasses.replace(self, **moved, settings={**self.settings, "shifted": constant})
 
-    def sensitivity(self, constant: float = 1.0, **options: Any) -> dict[float, "PowerLaw"]:
+    def sensitivity(
+        self,
+        constant: float = 1.0,
+        *,
+        x: str | None = None,
+        splits: Sequence[int] | None = None,
+        min_split: int | None = None,
+        **options: Any,
+    ) -> dict[float, "PowerLaw"]:
         """The laws if every value were too high or too low by a constant: {-constant: law, 0: law, +constant: law}.
 
-        A wrong start of Y is such an error: 2.9 nats on 2.27 L^0.76 turn 0.76 into 0.70.
+        All three are fitted to the splits that `fit` chooses for the curve itself. A wrong start of Y is such an error:
+        2.9 nats on 2.27 L^0.76 turn 0.76 into 0.70.
         """
-        return {change: self.shifted(change).fit(**options) for change in (-constant, 0.0, constant)}
+        law = self.fit(x=x, splits=splits, min_split=min_split, **options)
+        same = law.settings["splits"].tolist()
+        below, above = (self.shifted(change)._fit(x, same, None, options) for change in (-constant, constant))
+        return {-constant: below, 0.0: law, constant: above}
 
     def bootstrap(self, n: int = 2000, *, seed: int = 0) -> Floats:
         """The curve under resampling of its groups, (n, points).
@@ -173,10 +269,14 @@ class BipartiteCurve(Record):
     @property
     def title(self) -> str:
         """Estimator, ratio and correction in words."""
+        estimator, *correction = self.name.split(", ")
+        return ", ".join([estimator, f"L = {self.settings['ratio']} l", *correction])
+
+    @property
+    def name(self) -> str:
+        """Estimator and correction in words."""
         correction = self.settings["correction"]
-        return f"{self.settings['estimator']}, L = {self.settings['ratio']} l" + (
-            "" if correction == "none" else f", {correction} correction"
-        )
+        return str(self.settings["estimator"]) + ("" if correction == "none" else f", {correction} correction")
 
     def _abscissa(self, x: str) -> NDArray[np.int64]:
         if x not in ("length", "split"):
@@ -276,12 +376,13 @@ def bipartite(
         document=document,
         replicates=replicates,
         groups=groups,
+        start_error=_start_error(scores, points, estimator, correction, weight, notes),
         settings=settings,
     )
 
 
-def every_estimate(scores: Scores, **options: Any) -> list[BipartiteCurve]:
-    """Every estimator, ratio and correction that the store has the passes for.
+def every_estimate(scores: Scores, ratios: Sequence[int] | None = None, **options: Any) -> list[BipartiteCurve]:
+    """Every estimator, ratio (of `ratios`, where given) and correction that the store has the passes for.
 
     Splits whose passes are gone altogether, though a run was asked for them, are logged as a warning.
     """
@@ -291,8 +392,8 @@ def every_estimate(scores: Scores, **options: Any) -> list[BipartiteCurve]:
             f"{scores.folder}: no marginal passes at the splits {absent}, which were asked for; score again with the same "
             "settings to complete it"
         )
-    ratios = range(2, scores.length // max(1, min(scores.splits, default=1)) + 1)
-    ratios_held = [r for r in ratios if sum(_holds(scores, split, r) for split in scores.splits) > 1]
+    possible = range(2, scores.length // max(1, min(scores.splits, default=1)) + 1)
+    ratios_held = [r for r in ratios or possible if sum(_holds(scores, split, r) for split in scores.splits) > 1]
     corrections = ["none", *(["ngram"] if scores.ngram_entropy else []), *(["averaged"] if scores.contexts else [])]
     curves = []
     for ratio in ratios_held:
@@ -344,6 +445,19 @@ def _marginals(
         order = _next_of_another_document(documents)
         second, documents = second[order], documents[order]
     return second[:, None], documents[:, None]
+
+
+def _start_error(
+    scores: Scores, points: Sequence[int], estimator: str, correction: str, weight: float, notes: Mapping[str, Any]
+) -> float | None:
+    """See `BipartiteCurve.start_error`."""
+    entropy = scores.ngram_entropy.get(2)
+    if correction == "averaged":
+        return float(max(map(abs, notes["change_from_half_to_all_contexts"])))
+    if estimator == "vclub" or entropy is None:
+        return None
+    cost = -float(np.nanmean([_sum(scores.marginal(split)[:, :2]) for split in points]))
+    return abs(cost - float(entropy)) * (1 - weight if correction == "ngram" else 1.0)
 
 
 def _shuffled(scores: Scores, points: Sequence[int], ratio: int) -> tuple[Floats, NDArray[np.int64]]:

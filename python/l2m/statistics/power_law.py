@@ -1,6 +1,7 @@
 """Power laws through curves, with errors that hold what they promise."""
 
 import dataclasses
+import itertools
 import math
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol
@@ -28,6 +29,8 @@ class PowerLaw(Curve):
         amplitude, exponent, offset: the best fit; exponent nan where no law is resolved.
         resolved: False where the data do not tell the law's term from zero: its size at the centre of the data (the
             geometric mean of x) is within 2 standard errors of 0, or jackknife refits fail. `parameters` keeps the fit.
+        holds: False also where the law misses points that it was fitted to (`settings["missed"]`, which the curves that
+            choose where to begin fill in): such a law is no result, and its exponent is not to be quoted.
         parameter_covariance: (3, 3) covariance of log|amplitude|, exponent, offset.
         others: see `Curve`.
     """
@@ -48,6 +51,47 @@ class PowerLaw(Curve):
     @property
     def offset(self) -> float:
         return float(self.parameters[2])
+
+    @property
+    def holds(self) -> bool:
+        return self.resolved and not self.settings.get("missed")
+
+    @property
+    def symbol(self) -> str:
+        """What x is called: "d", "L", "l" or, where nobody said, "x"."""
+        return str(self.settings.get("symbol", "x"))
+
+    def local_slopes(self, pieces: int = 4) -> list[tuple[float, float, float]]:
+        """How steep the data themselves are: (from x, to x, d log y / d log x between them), in at most `pieces` parts.
+
+        nan where y is not positive at both ends.
+        """
+        order = np.argsort(self.x, kind="stable")
+        x, y = self.x[order], self.y[order]
+        ends = np.unique(np.linspace(0, x.size - 1, checks.whole("pieces", pieces, 1) + 1).round().astype(int))
+        slopes = []
+        for start, stop in itertools.pairwise(ends):
+            run = math.log(x[stop] / x[start])
+            rising = y[start] > 0 and y[stop] > 0 and run > 0
+            slope = math.log(y[stop] / y[start]) / run if rising else math.nan
+            slopes.append((float(x[start]), float(x[stop]), slope))
+        return slopes
+
+    def no_single_law(self, of: str = "") -> str:
+        """What is said in place of a law that misses: the range, and the local slopes.
+
+        Args:
+            of: what x and y are of; empty: only the range is named.
+        """
+        slopes = ", ".join(
+            f"{'none' if math.isnan(slope) else format(slope, '.2f')} ({self.symbol} = {low:,.0f} to {high:,.0f})"
+            for low, high, slope in self.local_slopes()
+        )
+        subject = f"{of} over " if of else ""
+        return (
+            f"no single law describes {subject}{self.symbol} = {self.x.min():,.0f} to {self.x.max():,.0f}; "
+            f"local slopes {slopes}"
+        )
 
     def _curve(self, parameters: Floats, x: Floats) -> Floats:
         amplitude, exponent, offset = parameters
@@ -222,6 +266,9 @@ class PowerLaw(Curve):
     def _slope(self) -> str:
         return "exponent"
 
+    def __repr__(self) -> str:
+        return f"{super().__repr__()}{', which misses the curve' if self.resolved and not self.holds else ''}"
+
     def explain(self) -> str:
         """The law in words, with its intervals and what they rest on."""
         source = (
@@ -235,6 +282,9 @@ class PowerLaw(Curve):
                 f"No power law is resolved: the term that varies with x is within 2 standard errors of 0 ({source}); "
                 f"its exponent is not bounded by these data.{note}"
             )
+        if not self.holds:
+            words = self.no_single_law()
+            return f"{words[0].upper()}{words[1:]} ({source}).{note}"
         low, high = self.interval("exponent")
         return (
             f"{self.equation}; exponent {low:.3f} to {high:.3f} "

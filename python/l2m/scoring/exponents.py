@@ -1,0 +1,79 @@
+"""How much of beta is a choice: the exponent by every estimator and every start that can be defended."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from l2m.base.records import Record
+from l2m.scoring.bipartite import BipartiteCurve, every_estimate
+from l2m.scoring.scores import Scores
+
+Floats = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class ExponentRange(Record):
+    """The exponent of I = A L^beta by every choice that can be defended, one entry a choice.
+
+    A choice is an estimate of one store and the l that its fit begins at. It can be defended where the law misses no value
+    (`PowerLaw.holds`) and is fitted to at least half of the doublings of l.
+
+    Attributes:
+        estimate: names of the estimates ("direct", "direct, ngram correction", ...), (choices,).
+        split: the l that the fit begins at, (choices,).
+        exponent, low, high: beta and its 95 % interval of sampling, (choices,).
+        passed_over: estimates of which no law holds.
+    """
+
+    kind: ClassVar[str] = "exponent range"
+    axes: ClassVar[Mapping[str, str]] = dict.fromkeys(("estimate", "split", "exponent", "low", "high"), "choices")
+
+    estimate: tuple[str, ...]
+    split: NDArray[np.int64]
+    exponent: Floats
+    low: Floats
+    high: Floats
+    passed_over: tuple[str, ...]
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The lowest and the highest exponent; nan without any choice."""
+        if not self.exponent.size:
+            return np.nan, np.nan
+        return float(self.exponent.min()), float(self.exponent.max())
+
+
+def exponent_range(curves: Sequence[BipartiteCurve], **options: Any) -> ExponentRange:
+    """Fit every curve from every start.
+
+    Args:
+        curves: estimates of one store at one ratio.
+        options: passed on to `BipartiteCurve.fit`.
+    """
+    rows: list[tuple[str, int, float, float, float]] = []
+    passed_over = []
+    for curve in curves:
+        laws = {law.settings["splits"][0]: law for law in curve.laws(**options) if law.holds}
+        half = np.sqrt(float(curve.split.min()) * float(curve.split.max()))
+        chosen = {split: law for split, law in laws.items() if split <= half or split == min(laws)}
+        if not chosen:
+            passed_over.append(curve.title)
+        rows += [(curve.name, int(split), law.exponent, *law.interval("exponent")) for split, law in chosen.items()]
+    estimate, split, exponent, low, high = zip(*rows, strict=True) if rows else ((),) * 5
+    return ExponentRange(
+        estimate=tuple(estimate),
+        split=np.array(split, np.int64),
+        exponent=np.array(exponent, float),
+        low=np.array(low, float),
+        high=np.array(high, float),
+        passed_over=tuple(passed_over),
+        settings=dict(options),
+    )
+
+
+def range_of(scores: Scores) -> ExponentRange:
+    """The range over all estimates that a store has the passes for, at L = 2 l."""
+    return exponent_range(every_estimate(scores, ratios=(2,)))
