@@ -21,6 +21,7 @@ def tokenize(
     min_tokens: int = 0,
     sample: float = 1.0,
     on_error: Literal["stop", "skip"] = "stop",
+    keep_line_ends: bool = False,
     shard: str | None = None,
     ray: str | None = None,
     dry_run: bool = False,
@@ -62,6 +63,8 @@ def tokenize(
         Keep this fraction of documents, chosen by the hash of their content.
     on_error
         What to do at a file, line or row that cannot be read: stop, or skip it and report it at the end.
+    keep_line_ends
+        Keep CRLF and CR line ends. Without it they become LF.
     shard
         I/N: do only the I-th of N shares of the work, I from 0; `l2m merge` joins them.
     ray
@@ -89,8 +92,8 @@ def tokenize(
     sources = [Source(name) for name in text]
     options: dict[str, Any] = {
         "glob": glob, "field": field, "id_field": id_field, "format": format, "separator": separator, "dtype": dtype,
-        "split": split, "subset": subset, "on_error": on_error, "duplicates": duplicates, "min_tokens": min_tokens,
-        "sample": sample,
+        "split": split, "subset": subset, "on_error": on_error, "keep_line_ends": keep_line_ends, "duplicates": duplicates,
+        "min_tokens": min_tokens, "sample": sample,
     }  # fmt: skip
     own = read_shard(shard, ray)
     if dry_run:

@@ -78,6 +78,7 @@ class ReadingOptions:
         separator: the id between documents in .npy and .bin token dumps; it belongs to no document.
         dtype: of .bin token dumps that do not say it themselves (nanoGPT's are uint16).
         on_error: "stop" raises at the first unreadable file, line or row; "skip" leaves it out and counts it.
+        keep_line_ends: leave the line ends of texts as they are; else CRLF and CR become LF.
 
     Raises:
         InputError: a value that is not one of these.
@@ -89,6 +90,7 @@ class ReadingOptions:
     separator: int | None = None
     dtype: str = "uint16"
     on_error: str = "stop"
+    keep_line_ends: bool = False
 
     def __post_init__(self) -> None:
         for name in ("field", "id_field"):
@@ -96,6 +98,8 @@ class ReadingOptions:
                 raise InputError(f"{name}: {getattr(self, name)!r}; expected the name of a field or column")
         one_of("on_error", self.on_error, ("stop", "skip"))
         one_of("dtype", self.dtype, DTYPES)
+        if not isinstance(self.keep_line_ends, bool):
+            raise InputError(f"keep_line_ends: {self.keep_line_ends!r}; expected True or False")
         if self.separator is not None:  # as an int of Python's, which JSON can hold
             object.__setattr__(self, "separator", whole("separator", self.separator, 0, (1 << 32) - 1))
 

@@ -235,6 +235,7 @@ class Whole:
             **{name: settings[name] for name in ("duplicates", "min_tokens", "sample")},
             "short": sum(record.short for record in records),
             "sampled_out": sum(record.sampled_out for record in records),
+            "line_ends": "kept" if settings.get("reading", {}).get("keep_line_ends", True) else "LF",
         }
         self.made_by["skipped"] = [problem for record in records for problem in record.skipped]
         self.dtype = np.dtype("<u2" if self.vocab_size <= 1 << 16 else "<u4")
@@ -352,9 +353,11 @@ def _document(line: bytes) -> dict[str, Any]:
 
 
 def _identity(tokenizer: Mapping[str, Any], source: str | None) -> dict[str, Any]:
+    # Texts whose line ends were changed have another hash; versions that kept them recorded nothing of it.
+    filters = {name: value for name, value in tokenizer.get("filters", {}).items() if name != "line_ends"}
     return {
         "tokenizer": tokenizer["name"], "tokenizer hash": tokenizer.get("hash"), "text (hash)": source,
-        "filters": tokenizer.get("filters"),
+        "filters": filters,
     }  # fmt: skip
 
 

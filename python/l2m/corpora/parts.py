@@ -293,6 +293,7 @@ def _are_settings(settings: Any) -> bool:
         and isinstance(settings["tokenizer"], str)
         and isinstance(settings["tokenizer hash"], str)
         and settings["duplicates"] in ("drop", "keep")
+        and isinstance(settings.get("reading", {}), dict)
     )
 
 

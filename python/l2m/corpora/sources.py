@@ -275,7 +275,7 @@ class Reader:
         one_of("format", self.options.format, ("auto", *FORMATS))
 
     def documents(self, unit: Unit) -> Iterator[Document]:
-        """The documents of one unit, in order; without texts that are empty, each without a byte order mark.
+        """The documents of one unit, in order; without texts that are empty, each without a byte order mark, lines ending in LF.
 
         Raises:
             InputError: a missing field or column, another type than text or ids, a broken file (with the offset), a line that
@@ -311,11 +311,19 @@ class Reader:
         elif document.ids is not None:
             if np.size(document.ids):
                 yield replace(document, ids=np.asarray(document.ids))
-        elif document.text.startswith("\ufeff"):
-            if len(document.text) > 1:
-                yield replace(document, text=document.text[1:])
-        elif document.text:
-            yield document
+        elif text := self._plain(document.text):
+            yield document if text is document.text else replace(document, text=text)
+
+    def _plain(self, text: str) -> str:
+        """A text without its byte order mark, its lines ending in LF: the same text has the same ids on every system.
+
+        A vocabulary made from texts with LF spells CRLF with an extra token: 0.8 to 1 % more tokens and 14.5 nats more for
+        1,500 characters of a novel (SmolLM2-135M).
+        """
+        text = text.removeprefix("\ufeff")
+        if not self.options.keep_line_ends and "\r" in text:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        return text
 
     def _dataset(self, unit: DatasetUnit) -> Iterator[Document]:
         field = self.options.field

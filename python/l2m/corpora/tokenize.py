@@ -74,6 +74,7 @@ def tokenize(
     separator: int | None = None,
     dtype: str = "uint16",
     on_error: str = "stop",
+    keep_line_ends: bool = False,
     duplicates: str = "drop",
     min_tokens: int = 0,
     sample: float = 1.0,
@@ -101,6 +102,8 @@ def tokenize(
         separator: id between the documents of token dumps.
         dtype: of .bin token dumps that do not record it.
         on_error: "stop" at what cannot be read, or "skip" it: it is listed in `corpus.tokenizer["skipped"]`.
+        keep_line_ends: keep CRLF and CR in texts; False: they become LF, so that a text has the same ids whichever system wrote
+            it. `corpus.tokenizer["filters"]["line_ends"]` says which: "LF" or "kept". A byte order mark is always dropped.
         duplicates: "drop" leaves out documents that are copies of, or share over a fifth of their shingles with, a larger
             one (`l2m.near_duplicates`); "keep" keeps them. Dropped documents are listed in `corpus.tokenizer["duplicates"]`.
         min_tokens: documents with fewer are left out.
@@ -117,7 +120,7 @@ def tokenize(
         raise InputError("out: None with ray; expected a folder that every machine of the cluster sees")
     settings = TokenizeSettings(
         glob=glob, split=split, subset=subset, field=field, id_field=id_field, format=format, separator=separator, dtype=dtype,
-        on_error=on_error, duplicates=duplicates, min_tokens=min_tokens, sample=sample,
+        on_error=on_error, keep_line_ends=keep_line_ends, duplicates=duplicates, min_tokens=min_tokens, sample=sample,
     )  # fmt: skip
     if out is None:
         with tempfile.TemporaryDirectory(prefix="l2m-") as folder:

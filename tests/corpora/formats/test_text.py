@@ -5,9 +5,11 @@ import gzip
 import json
 import lzma
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import l2m
@@ -15,7 +17,7 @@ from l2m.corpora import documents
 from l2m.corpora.documents import Document
 from l2m.corpora.formats.streams import COMPRESSIONS
 from l2m.corpora.sources import Reader
-from reading import BOM, DEEP, ROWS, as_lines, read, read_skipping, refusal, write
+from reading import BOM, DEEP, ROWS, arrow_bytes, as_lines, read, read_skipping, refusal, write
 
 JSON_FORMS: dict[str, str] = {
     "lines": as_lines(),
@@ -176,6 +178,53 @@ def test_a_byte_order_mark_is_dropped(tmp_path: Path, suffix: str, compression: 
     assert not any(text.startswith(BOM) for text in texts)
     assert all(text == "a" + BOM for text in texts[1:]), "only at the beginning"
     assert [d.text for d in Reader().documents(documents.TextUnit([Document("m", BOM + "hello")]))] == ["hello"]
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".txt.gz", ".jsonl", ".jsonl.xz", ".json", ".parquet", ".arrow", "memory"])
+def test_line_ends_become_lf_unless_they_are_kept(tmp_path: Path, suffix: str) -> None:
+    """Whatever brings the text; the corpus says which was done."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    text, plain = BOM + "one\r\ntwo\rthree\n\r\n\r", "one\ntwo\nthree\n\n\n"
+    path = tmp_path / f"a{suffix}"
+    source: object = path
+    if suffix == "memory":
+        source = [text]
+    elif suffix == ".parquet":
+        pq.write_table(pa.table({"text": [text]}), path)
+    elif suffix == ".arrow":
+        path.write_bytes(arrow_bytes(pa.array([text]), stream=False))
+    else:
+        content = (text if ".txt" in suffix else json.dumps({"text": text}) + "\r\n").encode()
+        write(path, {"gz": gzip.compress, "xz": lzma.compress}.get(suffix[-2:], bytes)(content))
+    for keep, expected, name in ((False, plain, "LF"), (True, text.removeprefix(BOM), "kept")):
+        corpus = l2m.tokenize(source, keep_line_ends=keep)  # type: ignore[arg-type]
+        assert bytes(corpus[0].astype(np.uint8)).decode() == expected
+        assert corpus.tokenizer["filters"]["line_ends"] == name
+
+
+def test_a_corpus_is_resumed_where_its_text_is_the_same_and_refused_where_line_ends_differ(tmp_path: Path) -> None:
+    """A folder of a version that recorded no line ends is one that kept them."""
+    from l2m.base.files import write_sealed
+
+    source, out = tmp_path / "text", tmp_path / "out"
+    source.mkdir()
+    for content, refused in (("plain\ntext", False), ("plain\r\ntext", True)):
+        write(source / "a.txt", content)
+        shutil.rmtree(out, ignore_errors=True)
+        before = l2m.tokenize(source, out=out, keep_line_ends=True)
+        manifest = json.loads((out / "corpus.json").read_text())
+        del manifest["tokenizer"]["filters"]["line_ends"], manifest["checksum"]
+        write_sealed(out / "corpus.json", manifest)
+        assert l2m.Corpus.open(out).hash == before.hash
+        if refused:
+            with pytest.raises(l2m.InputError, match=r"holds a run with text \(hash\) = "):
+                l2m.tokenize(source, out=out)
+        else:
+            assert l2m.tokenize(source, out=out).hash == before.hash
+    with pytest.raises(l2m.InputError, match="keep_line_ends: 'yes'; expected True or False"):
+        l2m.tokenize(source, keep_line_ends="yes")  # type: ignore[arg-type]
 
 
 def test_utf16_is_named(tmp_path: Path) -> None:
