@@ -150,3 +150,43 @@ def test_terminals_of_ascii_and_closed_pipes(law_file, command: str) -> None:
         line = f"{sys.executable} -m l2m {' '.join(map(shlex.quote, arguments))} {redirect}"
         closed = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
         assert "Traceback" not in closed.stderr, (redirect, closed.stderr)
+
+
+def test_a_law_that_is_known() -> None:
+    result = run_cli("condition", "--law", "2.27,0.76", "mamba-130m", "gpt2", "--length", "131072", "--json")
+    rows = {row["model"]: row for row in json.loads(result.stdout)["rows"]}
+    known = l2m.condition(l2m.PowerLaw.of(2.27, 0.76), "mamba-130m", 131_072)
+    row = rows["state-spaces/mamba-130m"]
+    assert row["sufficient_length"] == float(known.sufficient_length)
+    # One number for a state: the same in the row, in the words and in the bytes, with what it counts.
+    assert row["state"] == 24 * 1536 * 16
+    assert row["bytes"] == 2 * row["state"]
+    assert "convolution windows are left out" in row["state_counts"]
+    assert "holds 590 k" in known.explain()
+    # A length that the model has no positions for is not "large enough with probability 1".
+    assert rows["openai-community/gpt2"]["beyond_positions"]
+    assert rows["openai-community/gpt2"]["probability"] == 0
+    words = run_cli("condition", "--law", "2.27,0.76,0.70,0.83", "gpt2", "--length", "131072").stdout
+    assert "beyond its 1,024 positions" in words
+    assert "holds" not in words.split("beyond its")[0].split("\n")[-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--law", "2.27", "mamba-130m"], "2.27: no such file"),
+        (["--law", "2.27,x", "mamba-130m"], "expected A,BETA or A,BETA,LOW,HIGH"),
+        (["--law", "1,2,3", "mamba-130m"], "expected A,BETA or A,BETA,LOW,HIGH"),
+        (["--law", "0,0.76", "mamba-130m"], "amplitude: 0"),
+        (["--law", "2.27,1.2", "mamba-130m"], "expected within (0, 1)"),
+        (["--law", "2.27,0.76,0.8,0.9", "mamba-130m"], "around 0.76"),
+        (["--law", "2.27,0.76"], "MODEL: nothing named"),
+        ([], "RESULTS: nothing named"),
+        (["--law", "2.27,0.76", "mamba-130m", "--threshold", "0"], "threshold: 0"),
+    ],
+    ids=" ".join,
+)
+def test_laws_that_are_none(options: list[str], words: str) -> None:
+    result = run_cli("condition", *options)
+    one_line(result)
+    assert words in result.stderr

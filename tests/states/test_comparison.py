@@ -28,7 +28,8 @@ def test_words_for_people() -> None:
     compared = l2m.compare_models(Power(), ["mamba-130m", "gpt2"], 131_072)
     words = {line["model"]: line for line in compared.table()}
     fixed, attending = words["state-spaces/mamba-130m"], words["openai-community/gpt2"]
-    assert attending["condition"] == "holds, beyond its 1,024 positions"
+    assert attending["condition"] == "beyond its 1,024 positions"
+    assert attending["probability"] == "0"
     assert attending["large enough up to"] == attending["provable limit"] == "any length"
     assert fixed["condition"] == "holds as series"
     assert fixed["large enough up to"].endswith("k")

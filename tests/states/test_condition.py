@@ -225,6 +225,8 @@ def test_headlines() -> None:
 def test_a_length_beyond_the_positions_is_said() -> None:
     gpt2 = l2m.condition(Power(), "gpt2", 131_072)
     assert gpt2.beyond_positions
+    assert gpt2.length_probability == 0
+    assert "holds 1" not in gpt2.explain()
     assert gpt2.explain().splitlines()[-1] == "The model has 1,024 positions: it cannot read 131,072 tokens."
     for other in (l2m.condition(Power(), "gpt2", 1024), l2m.condition(Power(), MAMBA_130M, 10**7)):
         assert not other.beyond_positions

@@ -55,10 +55,11 @@ class FittedCurve(Protocol):
 
 
 def draw_law(axes: Any, law: FittedCurve, color: str = BLUE) -> None:
-    """The fitted curve over the range of its data, with its 95 % band."""
-    x = np.geomspace(law.x.min(), law.x.max(), 200)
+    """The curve over the range of its data (1 to a million where it has none), with its 95 % band."""
+    x = np.geomspace(law.x.min(), law.x.max(), 200) if law.x.size else np.geomspace(1, 1e6, 200)
     exponent = getattr(law, "exponent", None)
-    name = law.kind if exponent is None else f"fit, exponent {exponent:.2f}"
+    source = "fit" if law.x.size else "given"
+    name = law.kind if exponent is None else f"{source}, exponent {exponent:.2f}"
     label = name if law.resolved else "fit: no law resolved"
     axes.plot(x, law.predict(x), color=color, linewidth=1.2, label=label)
     axes.fill_between(x, *law.band(x), color=color, alpha=0.15, linewidth=0)

@@ -9,8 +9,8 @@ from cyclopts import Parameter
 
 
 def condition(
-    results: Path,
     *model: str,
+    law: str | None = None,
     length: float | None = None,
     threshold: float | None = None,
     dtype: str | None = None,
@@ -22,14 +22,22 @@ def condition(
     json: bool = False,
     seed: int = 0,
 ) -> None:
-    """The L²M condition for models, by a measured law.
+    """The L²M condition for models, by a law that was measured or is known.
+
+    Examples
+    --------
+    l2m condition results/ SmolLM2-135M mamba-130m --length 131072
+    l2m condition --law 2.27,0.76 --catalogue
 
     Parameters
     ----------
-    results
-        The measured law: the folder or results.json of `l2m measure`, a folder of scores, a saved bipartite curve, or a saved law.
     model
-        Folders with config.json, config files, GGUF files, names in the catalogue or on the Hugging Face hub.
+        Folders with config.json, config files, GGUF files, names in the catalogue or on the Hugging Face hub. Without --law,
+        the measured law comes first: the folder or results.json of `l2m measure`, a folder of scores, a saved bipartite
+        curve, or a saved law.
+    law
+        A law that is known: A,BETA for I = A L^BETA in nats; or A,BETA,LOW,HIGH with the 95 % interval of BETA. Or a saved
+        law.
     length
         Total length (past and future) to judge at. Without it, only the limit of long texts is judged.
     threshold
@@ -53,23 +61,25 @@ def condition(
         Seed of the draws from the law.
     """
     from l2m.base.files import atomic_write
-    from l2m.cli.inputs import models_named
+    from l2m.cli.inputs import models_named, read_law
     from l2m.cli.output import print_table
     from l2m.errors import InputError
     from l2m.states.comparison import compare_models
     from l2m.states.history_state import history_state
     from l2m.states.threshold import PAPER_THRESHOLD
 
-    names = models_named(model, catalogue)
+    if law is None and not model:
+        raise InputError("RESULTS: nothing named; expected a measured law before the models, or --law A,BETA")
+    names = models_named(model if law is not None else model[1:], catalogue)
     if figure is not None and figure.suffix not in (".svg", ".png", ".pdf"):
         raise InputError(f"--figure: {figure}; expected a name that ends in .svg, .png or .pdf")
-    law = _law(results)
+    given = read_law(model[0] if law is None else law)
     states = [history_state(name, dtype=dtype, cache_dtype=cache_dtype) for name in names]
     carried = PAPER_THRESHOLD if threshold is None else threshold
-    compared = compare_models(law, states, length, threshold=carried, seed=seed)
+    compared = compare_models(given, states, length, threshold=carried, seed=seed)
     if report is not None:
         with atomic_write(report, "w") as file:
-            file.write(compared.to_html(law.explain() if hasattr(law, "explain") else ""))
+            file.write(compared.to_html(given.explain() if hasattr(given, "explain") else ""))
     if figure is not None:
         drawn: Any = compared.plot().figure
         with atomic_write(figure) as file:
@@ -78,25 +88,3 @@ def condition(
     if form == "words" and not json:
         print(fill(f"{compared.verdicts[0].needs}.", max(60, get_terminal_size().columns)))
 
-
-def _law(path: Path) -> Any:
-    """The bipartite law in what was saved: a law itself, a curve to fit, or a measurement that holds one."""
-    from l2m.errors import InputError
-    from l2m.loading import load
-    from l2m.scoring import Scores
-    from l2m.scoring.bipartite import bipartite
-
-    if path.is_dir() and (path / "results.json").exists():
-        path = path / "results.json"
-    found = load(path)
-    if isinstance(found, Scores):
-        found = bipartite(found)
-    if hasattr(found, "law"):
-        if found.law is None:
-            raise InputError(f"{path}: no law was fitted there ({found.words}); expected a bipartite law")
-        found = found.law
-    law = found.fit() if hasattr(found, "fit") else found
-    if not hasattr(law, "predict"):
-        kind = getattr(found, "kind", type(found).__name__)
-        raise InputError(f"{path}: a record of kind {kind!r}; expected a measurement, a bipartite curve or its law")
-    return law

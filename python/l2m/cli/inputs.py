@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from l2m.errors import InputError
 
@@ -77,3 +77,53 @@ def models_named(names: tuple[str, ...], catalogue: bool) -> list[str]:
     if not models:
         raise InputError("MODEL: nothing named; expected models, or --catalogue")
     return models
+
+
+def read_law(text: str | Path) -> Any:
+    """The bipartite law that a command is given: known, as A,BETA or A,BETA,LOW,HIGH, or in what was saved.
+
+    I(L) = A L^BETA in nats, with the 95 % interval of BETA from LOW to HIGH. Saved: the folder or results.json of
+    `l2m measure`, a folder of scores, a bipartite curve, a law.
+
+    Raises:
+        InputError: two or four numbers that make no law; no such file; a file without a bipartite law.
+    """
+    known = _known_law(str(text))
+    return _law_in(Path(text)) if known is None else known
+
+
+def _known_law(text: str) -> Any:
+    from l2m.cli.table import is_number
+    from l2m.statistics.power_law import PowerLaw
+
+    words = [word.strip() for word in text.split(",")]
+    if len(words) == 1 or not any(map(is_number, words)) or Path(text).exists():
+        return None
+    if len(words) not in (2, 4) or not all(map(is_number, words)):
+        raise InputError(f"law: {text!r}; expected A,BETA or A,BETA,LOW,HIGH, such as 2.27,0.76,0.70,0.83")
+    amplitude, exponent, *interval = map(float, words)
+    try:
+        return PowerLaw.of(amplitude, exponent, exponent_interval=(interval[0], interval[1]) if interval else None)
+    except InputError as error:
+        raise InputError(f"law: {text!r}: {error}") from None
+
+
+def _law_in(path: Path) -> Any:
+    from l2m.loading import load
+    from l2m.scoring import Scores
+    from l2m.scoring.bipartite import bipartite
+
+    if path.is_dir() and (path / "results.json").exists():
+        path = path / "results.json"
+    found = load(path)
+    if isinstance(found, Scores):
+        found = bipartite(found)
+    if hasattr(found, "law"):
+        if found.law is None:
+            raise InputError(f"{path}: no law was fitted there ({found.words}); expected a bipartite law")
+        found = found.law
+    law = found.fit() if hasattr(found, "fit") else found
+    if not hasattr(law, "predict"):
+        kind = getattr(found, "kind", type(found).__name__)
+        raise InputError(f"{path}: a record of kind {kind!r}; expected a measurement, a bipartite curve or its law")
+    return law

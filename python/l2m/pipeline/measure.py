@@ -29,7 +29,7 @@ from l2m.scoring.exponents import ExponentRange, range_of
 from l2m.scoring.model_source import ModelSource, resolve_model
 from l2m.scoring.settings import split_spans
 from l2m.scoring.windows import STARTS, room
-from l2m.states.condition import Bounded, condition
+from l2m.states.condition import COUNTED, Bounded, condition
 from l2m.states.history_state import history_state
 from l2m.statistics.power_law import PowerLaw, fit_or_reason
 
@@ -303,7 +303,8 @@ def _judged(name: str, law: PowerLaw, model: Any, length: int) -> dict[str, Any]
         "headline": verdict.headline,
         "growth_exponent": verdict.state.growth_exponent,
         "growth_probability": verdict.growth_probability,
-        "state": float(verdict.state.numbers(length // 2).item()),
+        "state": verdict.held(length),
+        "state_counts": COUNTED,
         "required_state": bounded(verdict.required_state(length)),
         "sufficient_length": bounded(verdict.sufficient_length),
         "provable_length": bounded(verdict.provable_length),

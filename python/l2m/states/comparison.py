@@ -9,7 +9,7 @@ import numpy as np
 from l2m.base.numbers import short
 from l2m.base.records import Record, frame
 from l2m.errors import InputError
-from l2m.states.condition import Law, Verdict, condition
+from l2m.states.condition import COUNTED, Law, Verdict, condition
 from l2m.states.threshold import PAPER_THRESHOLD, Threshold
 
 if TYPE_CHECKING:
@@ -47,12 +47,13 @@ class Comparison(Record):
                 "reach": state.reach,
             }
             if verdict.length is not None:
-                at = verdict.length / verdict.ratio
                 required = verdict.required_state(verdict.length)
                 row |= {
                     "length": verdict.length,
                     "state": verdict.held(verdict.length),
-                    "bytes": state.numbers(at, bits=True).item() / 8,
+                    "bytes": verdict.held_bytes(verdict.length),
+                    "state_counts": COUNTED,
+                    "beyond_positions": verdict.beyond_positions,
                     "required_state": float(required),
                     "required_state_low": required.low,
                     "required_state_high": required.high,
@@ -71,7 +72,7 @@ class Comparison(Record):
             line = {"model": verdict.state.name, "grows": verdict.state.growth}
             line["condition"] = verdict.outcome.replace("_", " ")
             if verdict.beyond_positions:
-                line["condition"] += f", beyond its {verdict.state.positions:,} positions"
+                line["condition"] = f"beyond its {verdict.state.positions:,} positions"
             if verdict.length is not None:
                 line[f"needs at {short(verdict.length)}"] = short(float(verdict.required_state(verdict.length)))
                 line["holds"] = short(verdict.held(verdict.length))

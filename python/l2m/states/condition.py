@@ -26,6 +26,9 @@ LONGEST = 1e300
 """Crossings are sought up to this length; one that lies beyond counts as infinite."""
 LONGEST_ASKED = 1e18
 OUTCOMES = ("holds", "fails", "holds_as_series", "undetermined")
+COUNTED_PARTS = ("attention", "recurrent")
+COUNTED = "attention caches and recurrent states after length / ratio tokens; convolution windows are left out"
+"""What a state's numbers are, wherever one is set against a law: `COUNTED_PARTS`, as the thresholds were measured."""
 NORMAL_975 = 1.959964
 
 Floats = NDArray[np.float64]
@@ -83,7 +86,7 @@ class Verdict(Record):
             "undetermined": the interval of the law leaves it open.
         growth_probability: probability, under the interval of the exponent, that the state grows fast enough.
         length_probability: probability that the state suffices at `length` (None without a length); the share of the
-            corners where it does, for a law without `draws`.
+            corners where it does, for a law without `draws`; 0 where the model has no positions for such a text.
         threshold: what a number of the state carries in practice; decides `required_state` and `sufficient_length`, and
             the outcome at `length`.
         frontier: what it carries in the best linear states of the Gaussian language; decides `frontier_state` and
@@ -127,8 +130,13 @@ class Verdict(Record):
         return self._bounded(self._information(_row(length))[:, 0]).scaled(1 / _nats_in(self.unit))
 
     def held(self, length: float) -> float:
-        """Numbers the state holds at total length `length`, as the empirical threshold counts them: no convolutions."""
+        """Numbers the state holds at total length `length`, as `COUNTED` says."""
         return float(self.available_curve(_row(length)).item())
+
+    def held_bytes(self, length: float) -> float:
+        """Bytes of the numbers of `held`."""
+        at = _row(length) / self.ratio
+        return float(self.state.numbers(at, least=True, parts=COUNTED_PARTS, bits=True).item()) / 8
 
     def required_state(self, length: float) -> Bounded:
         """Numbers the history state needs at total length `length` by the empirical threshold, with its interval."""
@@ -223,18 +231,18 @@ class Verdict(Record):
         if math.isfinite(state.reach):
             lines.append(f"Reach: nothing older than {state.reach:,.0f} tokens can be in the state, whatever its size.")
         fitted = getattr(self.law, "x", None)
-        if fitted is not None:
+        if fitted is not None and np.size(fitted):
             lines.append(
                 f"The law was fitted for {'L' if self.x == 'length' else 'l'} from {np.min(fitted):,.0f} to "
                 f"{np.max(fitted):,.0f}; beyond that it is extrapolated."
             )
         if self.length is not None:
             required, held = self.required_state(self.length), self.held(self.length)
-            lines.append(
-                f"At {self.length:,.0f} tokens it needs {short(float(required))} numbers "
-                f"({self._interval(required, 'no limit')}) and holds {short(held)}: large enough with probability "
-                f"{self.length_probability:.3g}."
-            )
+            needs = f"At {self.length:,.0f} tokens it needs {short(float(required))} numbers"
+            if not required.exact:
+                needs += f" ({self._interval(required, 'no limit')})"
+            enough = f"holds {short(held)}: large enough with probability {self.length_probability:.3g}"
+            lines.append(f"{needs} and {f'would hold {short(held)}' if self.beyond_positions else enough}.")
             lines.append(f"{self.needs}.")
         if self.beyond_positions:
             lines.append(f"The model has {state.positions:,} positions: it cannot read {self.length:,.0f} tokens.")
@@ -315,7 +323,7 @@ class Verdict(Record):
     def available_curve(self, lengths: Floats) -> Floats:
         """`Curves`: numbers in the state, as the empirical threshold counts them."""
         # Convolution windows are left out, as in the paper's Fig. 3(c), where the threshold comes from.
-        return self.state.numbers(lengths / self.ratio, least=True, parts=("attention", "recurrent"))
+        return self.state.numbers(lengths / self.ratio, least=True, parts=COUNTED_PARTS)
 
     def _bounded(self, values: Floats) -> Bounded:
         """First entry: the value at the law's estimate; the others: draws."""
@@ -373,7 +381,8 @@ def condition(
     if length is not None:
         at = _row(length)
         enough = _draws(verdict.required_curve(at)[:, 0]) <= verdict.available_curve(at).item()
-        at_length = float(np.mean(enough)) if length / ratio <= verdict.state.reach else 0.0
+        readable = verdict.state.positions is None or length <= verdict.state.positions
+        at_length = float(np.mean(enough)) if readable and length / ratio <= verdict.state.reach else 0.0
     if not _is_resolved(law):
         return dataclasses.replace(verdict, length=length, length_probability=None if length is None else 0.5)
     growth = _growth_probability(verdict)
@@ -476,4 +485,5 @@ def _crossing(required: Curves, available: Curves) -> Floats:
 
 def _power_words(law: Any, level: float) -> str:
     low, high = law.interval("exponent", level)
-    return f"L^{_exponent(law):.3g} ({100 * level:g} %: {low:.3g} to {high:.3g})"
+    interval = "" if low == high else f" ({100 * level:g} %: {low:.3g} to {high:.3g})"
+    return f"L^{_exponent(law):.3g}{interval}"

@@ -144,7 +144,7 @@ class Curve(Record):
     def _quantile(self, level: float) -> float:
         if not 0 < checks.real("level", level) < 1:
             raise InputError(f"level: {level}; expected between 0 and 1")
-        return _student(0.5 + level / 2, self.degrees_of_freedom)
+        return student_quantile(0.5 + level / 2, self.degrees_of_freedom)
 
     def _index(self, name: str) -> int:
         if name not in self.names:
@@ -165,6 +165,8 @@ class Curve(Record):
         if not self.resolved:
             return f"{self.equation}, not resolved"
         low, high = self.interval(self._slope)
+        if low == high:
+            return self.equation
         return f"{self.equation}, {self._slope} {low:.3g} to {high:.3g}"
 
     def _repr_html_(self) -> str:
@@ -201,7 +203,8 @@ class Curve(Record):
         return axes
 
 
-def _student(probability: float, degrees: float) -> float:
+def student_quantile(probability: float, degrees: float) -> float:
+    """Of Student's t; of the normal distribution for infinitely many degrees of freedom."""
     if degrees < 1:
         return math.nan
     from scipy.special import stdtrit

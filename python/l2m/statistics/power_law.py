@@ -13,10 +13,12 @@ from l2m.base import checks
 from l2m.errors import InputError
 from l2m.statistics.curve_comparison import CurveComparison, compare_fit
 from l2m.statistics.fit_problem import FitProblem
-from l2m.statistics.fitted_curve import Curve
+from l2m.statistics.fitted_curve import Curve, student_quantile
 
 Floats = NDArray[np.float64]
 PARAMETERS = ("amplitude", "exponent", "offset")
+GIVEN = "given"
+"""The method of a law that is known, not fitted."""
 MOST_REPLICATES = 10_000_000
 """Of a bootstrap: three numbers each, 240 MB."""
 
@@ -32,13 +34,104 @@ class PowerLaw(Curve):
         holds: False also where the law misses points that it was fitted to (`settings["missed"]`, which the curves that
             choose where to begin fill in): such a law is no result, and its exponent is not to be quoted.
         parameter_covariance: (3, 3) covariance of log|amplitude|, exponent, offset.
-        others: see `Curve`.
+        others: see `Curve`. A law that is known (`of`) has no points, and infinitely many degrees of freedom.
     """
 
     kind: ClassVar[str] = "power law"
     names: ClassVar[tuple[str, ...]] = PARAMETERS
 
     derived: ClassVar[tuple[str, ...]] = names
+
+    @classmethod
+    def of(
+        cls,
+        amplitude: float,
+        exponent: float,
+        *,
+        amplitude_interval: tuple[float, float] | None = None,
+        exponent_interval: tuple[float, float] | None = None,
+        unit: Literal["nats", "bits"] = "nats",
+        x: Literal["length", "split"] = "length",
+        ratio: float = 2.0,
+    ) -> "PowerLaw":
+        """A law that is known, such as a published one: y = amplitude * x**exponent.
+
+        Args:
+            amplitude: above 0, in `unit`.
+            exponent: any number; `l2m.condition` takes those within (0, 1).
+            amplitude_interval, exponent_interval: (low, high) at 95 %, around the value. `draws` and `interval` follow them,
+                each side by its own width: a two-piece normal, of the logarithm for the amplitude. None: exact.
+            unit: of the amplitude.
+            x: what x counts: "length" (past and future together) or "split" (the past alone).
+            ratio: length over split.
+
+        Raises:
+            InputError: a number that is none, an amplitude at or below 0, an interval that does not hold its value.
+
+        Example:
+            >>> import l2m
+            >>> l2m.PowerLaw.of(2.27, 0.76, exponent_interval=(0.70, 0.83)).interval()
+            (0.7, 0.83)
+        """
+        amplitude = checks.real("amplitude", amplitude, 0, above=True)
+        exponent = checks.real("exponent", exponent)
+        checks.one_of("unit", unit, ("nats", "bits"))
+        intervals: dict[str, tuple[float, float]] = {}
+        for name, value, ends in (
+            ("amplitude", amplitude, amplitude_interval),
+            ("exponent", exponent, exponent_interval),
+        ):
+            if ends is None:
+                continue
+            pair = checks.reals(f"{name}_interval", ends).tolist()
+            low, high = pair if len(pair) == 2 else (math.inf, -math.inf)
+            if not low <= value <= high or (name == "amplitude" and low <= 0):
+                least = ", above 0," if name == "amplitude" else ""
+                raise InputError(f"{name}_interval: {ends!r}; expected (low, high){least} at 95 % around {value:g}")
+            intervals[name] = (low, high)
+        law = cls(
+            x=np.empty(0),
+            y=np.empty(0),
+            stderr=None,
+            covariance=None,
+            parameters=np.array([amplitude, exponent, 0.0]),
+            parameter_covariance=np.zeros((3, 3)),
+            degrees_of_freedom=math.inf,
+            refits=None,
+            group_weights=None,
+            resolved=True,
+            unit=unit,
+            settings={
+                "method": GIVEN,
+                "offset": False,
+                "offset_bounds": (0.0, 0.0),
+                "space": "log",
+                "intervals": intervals,
+                "x": checks.one_of("x", x, ("length", "split")),
+                "ratio": checks.real("ratio", ratio, 1, above=True),
+            },
+        )
+        return dataclasses.replace(law, parameter_covariance=np.diag(law._sides.mean(axis=0) ** 2))
+
+    @property
+    def given(self) -> bool:
+        """Whether the law is known (`of`), not fitted: it has no data."""
+        return bool(self.settings["method"] == GIVEN)
+
+    @property
+    def _sides(self) -> Floats:
+        """(2, 3) standard deviations below and above the parameters of a law that is given, in the coordinates of its covariance."""
+        sides = np.zeros((2, 3))
+        for name, (low, high) in self.settings["intervals"].items():
+            index = self.names.index(name)
+            value = float(self.parameters[index])
+            ends = (value - low, high - value) if index else (math.log(value / low), math.log(high / value))
+            sides[:, index] = np.array(ends) / student_quantile(0.975, math.inf)
+        return sides
+
+    def _require_data(self, what: str) -> None:
+        if self.given:
+            raise InputError(f"{what}: the law was given, so that it has no points; expected a law that was fitted")
 
     @property
     def amplitude(self) -> float:
@@ -116,8 +209,19 @@ class PowerLaw(Curve):
             "parameters": self.parameters * scale,
             "parameter_covariance": self.parameter_covariance * np.outer(only, only),
             "refits": None if self.refits is None else self.refits * scale,
-            "settings": {**self.settings, "offset_bounds": (low * factor, high * factor)},
+            "settings": {
+                **self.settings,
+                "offset_bounds": (low * factor, high * factor),
+                **({"intervals": self._intervals_times(factor)} if self.given else {}),
+            },
         }
+
+    def _intervals_times(self, factor: float) -> dict[str, tuple[float, float]]:
+        intervals = {name: tuple(ends) for name, ends in self.settings["intervals"].items()}
+        if "amplitude" in intervals:
+            low, high = intervals["amplitude"]
+            intervals["amplitude"] = (low * factor, high * factor)
+        return intervals
 
     def standard_error(self, name: str) -> float:
         """Of "exponent", "offset" or "amplitude" (there amplitude times the error of its logarithm)."""
@@ -146,6 +250,15 @@ class PowerLaw(Curve):
         if not self.resolved and index < 2:
             return -math.inf, math.inf
         if method != "t":
+            self._require_data(method)
+        if self.given:
+            if level == 0.95 and name in self.settings["intervals"]:
+                low, high = self.settings["intervals"][name]  # to the last bit, not by way of a quantile
+                return low, high
+            below, above = (self._quantile(level) * self._sides[:, index]).tolist()
+            value = float(self.parameters[index])
+            return (value - below, value + above) if index else (value * math.exp(-below), value * math.exp(above))
+        if method != "t":
             return self._bootstrap_interval(index, level, method)
         if index > 0:
             return super().interval(name, level)
@@ -166,7 +279,12 @@ class PowerLaw(Curve):
         """
         if not self.resolved:
             raise InputError("draws: no power law is resolved in this curve; expected one with a bounded exponent")
-        moves = self._moves(checks.whole("n", n, 1, MOST_REPLICATES), checks.whole("seed", seed, 0, 2**64 - 1))
+        n, seed = checks.whole("n", n, 1, MOST_REPLICATES), checks.whole("seed", seed, 0, 2**64 - 1)
+        if self.given:
+            normals = np.random.default_rng(seed).standard_normal((n, 3))
+            moves = normals * np.where(normals < 0, *self._sides[:, None, :])
+        else:
+            moves = self._moves(n, seed)
         amplitudes = self.parameters[0] * np.exp(moves[:, 0])
         return np.stack([amplitudes, self.parameters[1] + moves[:, 1], self.parameters[2] + moves[:, 2]], axis=1)
 
@@ -187,6 +305,7 @@ class PowerLaw(Curve):
         Raises:
             InputError: a law with jackknife replicates (its points are not independent), or pairs with a covariance.
         """
+        self._require_data("bootstrap")
         if self.refits is not None:
             raise InputError("bootstrap: the law has jackknife replicates; expected interval(name, level, 't')")
         count = checks.whole("n", self.settings["bootstrap"] if n is None else n, 0, MOST_REPLICATES)
@@ -254,6 +373,7 @@ class PowerLaw(Curve):
 
         See `l2m.compare_curves`.
         """
+        self._require_data("compare")
         problem = self._problem
         return compare_fit(problem, self.predict(self.x), self.degrees_of_freedom, self.unit)
 
@@ -271,6 +391,12 @@ class PowerLaw(Curve):
 
     def explain(self) -> str:
         """The law in words, with its intervals and what they rest on."""
+        if self.given:
+            ends = [
+                f"; {name} {low:.4g} to {high:.4g} (95 %)"
+                for name, (low, high) in reversed(self.settings["intervals"].items())
+            ]
+            return f"{self.equation}{''.join(ends)}; a given law, not a fit."
         source = (
             f"jackknife over {len(self.refits)} groups"
             if self.refits is not None
