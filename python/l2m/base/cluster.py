@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from l2m.base.optional import require
 from l2m.errors import InputError
 
 _Task = TypeVar("_Task")
@@ -73,10 +74,9 @@ def _room(ray: Any, cpus: int, gpus: int | None) -> tuple[int, int, int]:
 @contextmanager
 def _connected(address: str, timeout: float) -> Iterator[Any]:
     """Ray, connected to the cluster."""
-    try:
-        import ray
-    except ImportError:
-        raise InputError("ray: needs the extra 'cluster': pip install 'l2m-scaling[cluster]'") from None
+    require("ray", "ray")
+    import ray
+
     started = _connect(ray, address, timeout)
     try:
         yield ray

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from l2m.base import checks
+from l2m.base.optional import require
 from l2m.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def pick_device(device: str | None, *, maps: bool = False) -> str:
     Raises:
         InputError: no such device on this machine.
     """
+    require("device", "torch")
     import torch
 
     if device is None:
@@ -61,6 +63,7 @@ def use_threads(threads: int | None) -> None:
         InputError: see `l2m.base.checks.threads`.
     """
     if threads is not None:
+        require("threads", "torch")
         import torch
 
         torch.set_num_threads(checks.threads(threads))

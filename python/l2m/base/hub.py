@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+from l2m.base.optional import require
 from l2m.errors import InputError
 
 # owner/name, or a bare name as the hub's first models have (gpt2).
@@ -95,13 +96,10 @@ def hub_file(argument: str, name: str, file: str, revision: str | None = None) -
         InputError: naming `argument`: the extra is missing, `name` is no hub name, there is no such repository or file, or the
             hub cannot be reached.
     """
-    try:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-    except ImportError:
-        raise InputError(
-            f"{argument}: {name!r} from the hub needs the extra 'text': pip install 'l2m-scaling[text]'"
-        ) from None
+    require(f"{argument}: {name!r} is not on this machine; the hub", "huggingface_hub")
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
     try:
         return Path(hf_hub_download(name, file, revision=revision, local_files_only=True))
     except HFValidationError:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from l2m.errors import InputError
+from l2m.base.optional import require
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#20639b", "#d1602a", "#3a7d44", "#7b4fa3", "#6b7280"
 
@@ -32,11 +32,10 @@ def new_axes(width: float = 6.4, height: float = 4.2, *, panels: int = 1) -> Any
     Raises:
         InputError: matplotlib is not installed.
     """
-    try:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise InputError("figures need the extra 'plots': pip install 'l2m-scaling[plots]'") from None
+    require("figures", "matplotlib")
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
     with rc_context(_STYLE):
         return Figure(figsize=(width, height), layout="constrained").subplots(1, panels)
 

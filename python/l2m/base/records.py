@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from l2m.base.files import atomic_write, read_json, unseal, write_sealed
+from l2m.base.optional import require
 from l2m.errors import InputError
 
 if TYPE_CHECKING:
@@ -217,10 +218,9 @@ def frame(
     Raises:
         InputError: pandas is not installed.
     """
-    try:
-        import pandas
-    except ImportError:
-        raise InputError("data frames need the extra 'frames': pip install 'l2m-scaling[frames]'") from None
+    require("to_frame", "pandas")
+    import pandas
+
     rows = None if index is None else pandas.Index(list(index[1]), name=index[0])
     return pandas.DataFrame(dict(columns) if isinstance(columns, Mapping) else list(columns), index=rows)
 

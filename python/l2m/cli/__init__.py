@@ -102,6 +102,13 @@ def _run(arguments: list[str]) -> None:
         # A write to an open file, or a sync, names none.
         name = os.fsdecode(error.filename) if error.filename else _out(arguments)
         stop(f"{name}: {error.strerror or error}", 2)
+    except ModuleNotFoundError as error:
+        from l2m.base.optional import EXTRA_OF, install_hint
+
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRA_OF:
+            raise
+        stop(f"{arguments[0]}: needs {package} (not installed): {install_hint(package)}", 2)
     except MemoryError:
         stop("memory: not enough; use a smaller --memory, fewer --threads or less input", 2)
     except Exception as error:

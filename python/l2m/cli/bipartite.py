@@ -43,6 +43,7 @@ def bipartite(
     """
     from l2m.base import checks
     from l2m.cli.output import print_result
+    from l2m.cli.work import can_draw
     from l2m.errors import InputError
     from l2m.scoring.bipartite import every_estimate
     from l2m.scoring.scores import Scores
@@ -89,7 +90,8 @@ def bipartite(
             curve.save(
                 out / f"{curve.settings['estimator']}-{curve.settings['ratio']}-{curve.settings['correction']}.json"
             )
-        draw(curves, laws, out / "bipartite.svg")
+        if can_draw():
+            draw(curves, laws, out / "bipartite.svg")
     result = {"scores": str(scores), "nats": nats, "laws": rows, "curves": [_table(curve) for curve in curves]}
     print_result(result, json, _in_words(rows, curves, nats))
 

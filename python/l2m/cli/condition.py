@@ -61,6 +61,7 @@ def condition(
         Seed of the draws from the law.
     """
     from l2m.base.files import atomic_write
+    from l2m.base.optional import require
     from l2m.cli.inputs import models_named, read_law
     from l2m.cli.output import print_table
     from l2m.errors import InputError
@@ -68,6 +69,8 @@ def condition(
     from l2m.states.history_state import history_state
     from l2m.states.threshold import PAPER_THRESHOLD
 
+    if report is not None or figure is not None:
+        require("condition --report, --figure", "matplotlib")
     if law is None and not model:
         raise InputError("RESULTS: nothing named; expected a measured law before the models, or --law A,BETA")
     names = models_named(model if law is not None else model[1:], catalogue)
@@ -87,4 +90,3 @@ def condition(
     print_table(compared.rows(), "json" if json else form, compared.table())
     if form == "words" and not json:
         print(fill(f"{compared.verdicts[0].needs}.", max(60, get_terminal_size().columns)))
-

@@ -20,10 +20,12 @@ def demo(out: Path = Path("l2m-demo"), windows: int = 38, threads: int | None = 
     """
     import shlex
 
+    from l2m.base.optional import require
     from l2m.cli.measure import show
     from l2m.pipeline import demo as material
     from l2m.pipeline.measure import measure
 
+    require("demo", "torch", "transformers", "tokenizers", "nupunkt", "gguf", "matplotlib")
     command = ["l2m", "demo", "--out", str(out), *(["--windows", str(windows)] if windows != 38 else [])]
     result = measure(
         material.plays(),

@@ -37,6 +37,7 @@ def evaluate(
         Print the result as one JSON object.
     """
     from l2m.base.devices import use_threads
+    from l2m.base.optional import TRAINING, require
     from l2m.cli.output import print_result
     from l2m.errors import InputError
     from l2m.training.evaluation import draw, headline, summary
@@ -44,6 +45,7 @@ def evaluate(
 
     if not run:
         raise InputError("RUN: no folder given; expected folders of runs")
+    require("evaluate", *TRAINING, *(["matplotlib"] if figure is not None else []))
     use_threads(threads)
     names = [folder.name for folder in run]
     if (out is not None or figure is not None) and len(set(names)) < len(names):

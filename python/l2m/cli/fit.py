@@ -67,10 +67,13 @@ def fit(
     """
     import numpy as np
 
+    from l2m.base.optional import require
     from l2m.cli.table import read_table
     from l2m.errors import InputError
     from l2m.statistics.power_law import fit_power_law
 
+    if figure is not None:
+        require("fit --figure", "matplotlib")
     table = read_table(file)
     matrix = None if covariance is None else np.column_stack(read_table(covariance).columns)
     law = fit_power_law(

@@ -40,12 +40,15 @@ def frontier(
     json
         Print the result as one JSON object.
     """
+    from l2m.base.optional import require
     from l2m.base.progress import progress_bar
     from l2m.cli.output import print_result
     from l2m.cli.work import keep
     from l2m.truth.frontier_curves import frontier_curves
     from l2m.truth.gaussian import HierarchicalGaussian
 
+    if refine:
+        require("frontier --refine", "torch")
     states = list(dict.fromkeys(state or DEFAULT))
     chosen = _layers(layers)
     with progress_bar("frontier") as progress:

@@ -55,18 +55,23 @@ def gaussian(
     json
         Print the result as one JSON object.
     """
+    from l2m.base.optional import require
     from l2m.cli.output import print_result
+    from l2m.cli.work import can_draw
     from l2m.errors import InputError
     from l2m.truth.gaussian import HierarchicalGaussian
 
     if sample and out is None:
         raise InputError("out: none with a sample to write; expected a folder")
+    if sample and format == "parquet":
+        require("gaussian --format parquet", "pyarrow")
+    figures = figures and out is not None and can_draw()
     if beta is None:
         law = HierarchicalGaussian(layers, _children(children), boundary=boundary)
     else:
         law = HierarchicalGaussian.with_exponent(layers, beta, boundary=boundary)
     names = [] if out is None else ["growth.json", "two_point.json", "law.npz"]
-    if out is not None and figures:
+    if figures:
         names += ["growth.svg", "two_point.svg", "entropy.svg"]
     if sample:
         names.append(f"sample.{format}")
@@ -159,7 +164,6 @@ def _write_sample(
 
     from l2m.base.files import atomic_write
     from l2m.base.progress import progress_bar
-    from l2m.errors import InputError
 
     with progress_bar("sampling", "values") as progress:
         z, mean = law.sample(n, seed=seed, threads=threads, dtype=dtype, first=first, progress=progress)
@@ -167,11 +171,9 @@ def _write_sample(
         if path.suffix == ".npz":
             np.savez(file, z=z, mean=mean)
             return
-        try:
-            import pyarrow
-            from pyarrow import parquet
-        except ImportError:
-            raise InputError("format: parquet needs the extra 'data': pip install 'l2m-scaling[data]'") from None
+        import pyarrow
+        from pyarrow import parquet
+
         columns = {
             "sequence": np.repeat(np.arange(first, first + n, dtype=np.uint64), law.length),
             "position": np.tile(np.arange(law.length, dtype=np.int32), n),

@@ -37,6 +37,7 @@ def ngrams(
         Also write the full table of this order as parquet.
     """
     from l2m.base.checks import whole
+    from l2m.base.optional import require
     from l2m.cli.inputs import read_corpus
     from l2m.cli.output import print_result
     from l2m.cli.work import check_out, run_job, show_forecast
@@ -45,6 +46,8 @@ def ngrams(
 
     check_out(out, work)
     whole("most_common", most_common, 0, MOST_COMMON)
+    if table is not None:
+        require("ngrams --table", "pyarrow")
     if table is not None and out is None:
         raise InputError("out: not named; expected the folder for the table")
     if table is not None and not 1 <= table <= n_max:

@@ -30,6 +30,7 @@ def nll(
         Print the result as one JSON object.
     """
     from l2m.cli.output import print_result
+    from l2m.cli.work import can_draw
     from l2m.errors import InputError
     from l2m.scoring.position_nll import position_nll
     from l2m.scoring.scores import Scores
@@ -52,7 +53,8 @@ def nll(
             curve.save(out / f"{name}.json")
         for name, curve in zip(names[1:], differences, strict=True):
             curve.save(out / f"{name}-minus-{names[0]}.json")
-        draw(curves, differences, names, out / "nll.svg")
+        if can_draw():
+            draw(curves, differences, names, out / "nll.svg")
     result = {
         "axis": axis,
         "models": [_table(name, curve) for name, curve in zip(names, curves, strict=True)],

@@ -30,6 +30,7 @@ def score(
         Folder for the scores. Run the same command again to resume; more windows, splits, ratios or shuffles add to it.
     """
     from l2m.base.devices import use_threads
+    from l2m.base.optional import require
     from l2m.base.progress import progress_bar
     from l2m.cli.inputs import read_corpus
     from l2m.cli.options import require_no_numbers
@@ -40,6 +41,7 @@ def score(
     from l2m.scoring.scores import Scores
 
     settings, work = settings or ScoreSettings(), work or Work()
+    require("score", "torch", "transformers", "tokenizers", "nupunkt")
     share = work.share
     require_no_numbers(text)
     use_threads(work.threads)

@@ -49,10 +49,12 @@ def sweep(
     from fnmatch import fnmatch
 
     from l2m.base import checks
+    from l2m.base.optional import TRAINING, require
     from l2m.errors import InputError
     from l2m.training.sweep import forecast, read_sweep
     from l2m.training.workers import run_sweep
 
+    require("sweep", "matplotlib", *TRAINING)
     if file.suffix == ".csv":
         from l2m.training import collapse, text_results
 

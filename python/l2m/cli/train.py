@@ -35,10 +35,12 @@ def train(
     import dataclasses
 
     from l2m.base.devices import pick_device, use_threads
+    from l2m.base.optional import TRAINING, require
     from l2m.cli.output import print_result
 
     config = config.complete()
     folder = Path("runs") / config.name if out is None else out
+    require("train", *TRAINING)
     use_threads(threads)
     if dry_run:
         from l2m.training.build import describe

@@ -143,15 +143,25 @@ def check_out(out: Path | None, work: Work) -> None:
         raise InputError("out: not named; expected the folder in which a shard keeps its results")
 
 
+def can_draw() -> bool:
+    """Whether matplotlib is installed; where it is not, one line says that the figures are left out."""
+    import logging
+
+    from l2m.base.optional import install_hint, installed
+
+    if installed("matplotlib"):
+        return True
+    logging.getLogger("l2m").info(f"no figures without matplotlib: {install_hint('matplotlib')}")
+    return False
+
+
 def keep(answer: "Record", out: Path, name: str, figures: Mapping[str, Callable[[Any], Any]]) -> None:
     """Write NAME.csv, the figures (name: what draws it on axes) if matplotlib is installed, and NAME.json last."""
-    from importlib.util import find_spec
-
     from l2m.base import plots
     from l2m.base.files import atomic_write
 
     answer.write_csv(out / f"{name}.csv")
-    if find_spec("matplotlib") is not None:
+    if can_draw():
         for figure, draw in figures.items():
             with atomic_write(out / f"{figure}.svg", "w") as file:
                 file.write(plots.svg(draw(plots.new_axes()).figure))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from l2m._core import WordTable
 from l2m.base.files import file_hash
 from l2m.base.hub import hub_file, locate, one_line
+from l2m.base.optional import require
 from l2m.corpora.corpus import Corpus
 from l2m.corpora.formats.streams import open_bytes
 from l2m.corpora.model_tokenizers import tokenizer_of_folder, tokenizer_of_gguf
@@ -142,10 +143,9 @@ class HuggingFaceEncoder:
     """`fastokens` where it gives the same ids as `tokenizers` on half a megabyte (50 times the speed), else `tokenizers`."""
 
     def __init__(self, name: str, file: Path) -> None:
-        try:
-            from tokenizers import Tokenizer
-        except ImportError:
-            raise InputError(f"tokenizer: {name!r} needs the extra 'text': pip install 'l2m-scaling[text]'") from None
+        require(f"tokenizer: {name!r}", "tokenizers")
+        from tokenizers import Tokenizer
+
         with open_bytes(str(file)):
             pass  # a regular file, and no pointer to one
         try:

@@ -12,6 +12,7 @@ from blake3 import blake3
 from l2m.base.cache import kept_folder
 from l2m.base.files import cache_folder, file_hash
 from l2m.base.hub import alone, reading
+from l2m.base.optional import require
 from l2m.errors import InputError
 
 # What a tokenizer without tokenizer.json is read from; config.json names its class.
@@ -46,10 +47,9 @@ def tokenizer_of_gguf(file: Path, name: str, checksum: str | None = None) -> Pat
 
 def _converted(key: str, folder: Path, name: str, **options: Any) -> Path:
     def make(into: Path) -> None:
-        try:
-            from transformers import AutoTokenizer
-        except ImportError:
-            raise InputError(f"{name}: its tokenizer has to be converted: pip install 'l2m-scaling[lm]'") from None
+        require(f"{name}: its tokenizer has to be converted, which", "transformers")
+        from transformers import AutoTokenizer
+
         with reading(f"{name}: its tokenizer cannot be loaded"):
             AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options).save_pretrained(into)
         if not (into / "tokenizer.json").exists():

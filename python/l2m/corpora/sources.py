@@ -253,9 +253,9 @@ def _dataset_units(name: str, subset: str | None, split: str) -> Iterator[Unit]:
 
 
 def _open_dataset(name: str, subset: str | None, split: str) -> "IterableDataset":
+    datasets = optional_library("datasets", f"dataset: {name!r}")
     if not os.path.exists(name):
         require_hub("dataset", name)
-    datasets = optional_library("datasets", name)
     try:
         return datasets.load_dataset(name, subset, split=split, streaming=True)
     except Exception as error:  # its errors have no common type: not found, gated, a script, an unknown split or subset

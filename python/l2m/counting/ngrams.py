@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from l2m import _core
 from l2m.base import checks
 from l2m.base.forecast import Forecast, makespan
+from l2m.base.optional import require
 from l2m.base.progress import Progress
 from l2m.base.records import Record
 from l2m.corpora.corpus import Corpus
@@ -89,11 +90,9 @@ class NgramCounts(Record):
 
     def to_parquet(self, path: str | os.PathLike[str], n: int) -> None:
         """Write the full table: columns token_1 ... token_n and count, in the order of ids."""
-        try:
-            import pyarrow as pa
-            import pyarrow.parquet as pq
-        except ImportError:
-            raise InputError("parquet: needs the extra 'data': pip install 'l2m-scaling[data]'") from None
+        require("parquet", "pyarrow")
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
         from l2m.base.files import atomic_write
 

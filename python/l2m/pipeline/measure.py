@@ -14,6 +14,7 @@ from l2m.base import checks
 from l2m.base.devices import pick_device, pick_dtype
 from l2m.base.files import atomic_write, json_hash, read_json, read_sealed, write_sealed
 from l2m.base.folders import lock, require_own, require_same
+from l2m.base.optional import require
 from l2m.base.progress import progress_bar
 from l2m.corpora.corpus import Corpus
 from l2m.corpora.sources import Sources
@@ -84,6 +85,7 @@ def measure(
         InputError: see `l2m.tokenize`, `l2m.score`; text shorter than a window; a context shorter than a window; `out`
             belongs to another run, holds files that were changed, or is in use by another process.
     """
+    require("measure", "torch", "transformers", "tokenizers", "nupunkt", "matplotlib")
     out = Path(out)
     require_own(out, "run.json")
     length, seed = checks.whole("length", length, 1), checks.seed(seed)

@@ -18,6 +18,7 @@ from l2m.base.cache import kept_folder
 from l2m.base.devices import DEVICE_MAPS, pick_device, pick_dtype
 from l2m.base.files import cache_folder, file_hash, read_json
 from l2m.base.hub import Location, alone, locate, one_line, reading
+from l2m.base.optional import require
 from l2m.corpora.model_tokenizers import tokenizer_of_folder, tokenizer_of_gguf
 from l2m.errors import InputError
 
@@ -215,10 +216,11 @@ def resolve_model(
         trust_remote_code: run the Python code that a model's folder brings. Without it such code never runs.
 
     Raises:
-        InputError: nothing of that name, or not a model.
+        InputError: nothing of that name, or not a model; the extra `lm` is not installed.
     """
     if isinstance(name, ModelSource):
         return name
+    require("model", "torch", "transformers", "tokenizers", "nupunkt")
     location = locate("model", name)
     if location.folder is not None:
         _weights(location.folder)
@@ -332,13 +334,9 @@ def _convert_gguf(file: Path, folder: Path) -> None:
 
 
 def _from_hub(location: Location, revision: str | None, trust_remote_code: bool) -> ModelSource:
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-    except ImportError:
-        raise InputError(
-            f"model: {location.name!r} from the hub needs the extra 'lm': pip install 'l2m-scaling[lm]'"
-        ) from None
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
     from l2m.base.hub import require_hub
 
     # Weights wait for `load`: tokenizing needs only the small files.

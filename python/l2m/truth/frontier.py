@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from l2m.base import checks
+from l2m.base.optional import require
 from l2m.base.records import Record
 from l2m.errors import InputError
 
@@ -304,10 +305,8 @@ def _refined(factor: Floats, variance: Floats, numbers: Integers, start: Floats,
     Raises:
         InputError: torch is not installed.
     """
-    try:
-        import torch
-    except ImportError:
-        raise InputError("refine: needs the extra 'lm': pip install 'l2m-scaling[lm]'") from None
+    require("refine", "torch")
+    import torch
 
     length = variance.size
     generator = torch.Generator().manual_seed(seed)
