@@ -51,17 +51,17 @@ class Source:
     """Its values are ids, and alike at every position: the corrections apply, which read n-grams and other contexts."""
 
 
-def gaussian(exponent: float) -> Source:
+def gaussian(exponent: float, numbers: int) -> Source:
     def scorers(source: Any) -> Scorers:
         law, n = source.law, source.law.length
         return {
             "exact": lambda: LinearGaussian(law, n),
-            "64 numbers": lambda: LinearGaussian(law, n, numbers=64),
-            "last 256": lambda: LinearGaussian(law, n, window=256),
+            "small state": lambda: LinearGaussian(law, n, numbers=numbers),
+            "short window": lambda: LinearGaussian(law, n, window=256),
             "temperature 1.2": lambda: LinearGaussian(law, n, temperature=1.2),
             "start 0.3 nats": lambda: WrongStart(LinearGaussian(law, n), 0.3),
             "start 1 nat": lambda: WrongStart(LinearGaussian(law, n), 1),
-            "64 numbers, start 1 nat": lambda: WrongStart(LinearGaussian(law, n, numbers=64), 1),
+            "small state, start 1 nat": lambda: WrongStart(LinearGaussian(law, n, numbers=numbers), 1),
         }
 
     # Whole layers: in between the law's information goes up and down.
@@ -70,27 +70,28 @@ def gaussian(exponent: float) -> Source:
     )  # fmt: skip
 
 
-def forest(exponent: float) -> Source:
+def forest(exponent: float, numbers: int) -> Source:
     def scorers(source: Any) -> Scorers:
         return {
             "exact": lambda: source,
-            "64 numbers": lambda: ForgetfulForest(source, kept=64),
-            "last 256": lambda: ForgetfulForest(source, window=256),
+            "small state": lambda: ForgetfulForest(source, kept=numbers),
+            "short window": lambda: ForgetfulForest(source, window=256),
             "temperature 1.2": lambda: ForgetfulForest(source, temperature=1.2),
             "start 0.3 nats": lambda: WrongStart(source, 0.3),
             "start 1 nat": lambda: WrongStart(source, 1),
-            "64 numbers, start 1 nat": lambda: WrongStart(ForgetfulForest(source, kept=64), 1),
+            "small state, start 1 nat": lambda: WrongStart(ForgetfulForest(source, kept=numbers), 1),
         }
 
     return Source(lambda: LatentForest(exponent), 512, tuple(2**k for k in range(1, 9)), scorers, True)
 
 
+# Numbers of the small state: most, but not all, of the information at the longest l.
 SOURCES = {
-    "Gaussian 0.50": gaussian(0.5),
-    "Gaussian 0.65": gaussian(0.65),
-    "Gaussian 0.79": gaussian(0.7925),
-    "forest 0.50": forest(0.5),
-    "forest 0.75": forest(0.75),
+    "Gaussian 0.50": gaussian(0.5, 30),
+    "Gaussian 0.65": gaussian(0.65, 56),
+    "Gaussian 0.79": gaussian(0.7925, 112),
+    "forest 0.50": forest(0.5, 8),
+    "forest 0.75": forest(0.75, 24),
 }
 ESTIMATORS: dict[str, dict[str, Any]] = {
     "direct": {},
@@ -108,9 +109,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--smoke", action="store_true", help="8 trials of 32 windows, two sources")
     parser.add_argument("--table", action="store_true", help="print the tables of --out, run nothing")
+    parser.add_argument("--trials", type=int, default=64, help="of 64 windows each")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
-    trials, windows = (8, 32) if options.smoke else (64, 64)
+    trials, windows = (8, 32) if options.smoke else (options.trials, 64)
     held = read(options.out) if options.out is not None and options.out.exists() else []
     if not options.table:
         shown = ["Gaussian 0.50", "forest 0.75"] if options.smoke else list(SOURCES)
@@ -136,13 +138,13 @@ def measured(task: tuple[str, str, int, int]) -> list[dict[str, Any]]:
     rows = []
     # In memory where there is such a folder: a store writes every file through to the disk.
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
-        scores = scored(case, source, case.scorers(source)[scorer](), trials * windows, folder)
+        scores = scored(case, source, case.scorers(source)[scorer](), trials, windows, folder)
         exact = {split: source.bipartite_information(split, 2 * split) for split in case.splits}
         for estimator in ESTIMATORS:
             if estimator in ("ngram", "averaged") and not case.stationary:
                 continue
             # Contexts cost as much as all else together: a quarter of the trials has them.
-            few = trials // 4 if estimator == "averaged" else trials
+            few = max(2, trials // 4) if estimator == "averaged" else trials
             curves = [curve_of(scores.subset(range(k * windows, (k + 1) * windows)), estimator) for k in range(few)]
             for span in ("all l", f"l >= {FROM}"):
                 rows.append({
@@ -152,14 +154,14 @@ def measured(task: tuple[str, str, int, int]) -> list[dict[str, Any]]:
     return rows
 
 
-def scored(case: Source, source: Any, scorer: Any, count: int, folder: str) -> Any:
-    data = source.sample(count, case.length, seed=1)
+def scored(case: Source, source: Any, scorer: Any, trials: int, windows: int, folder: str) -> Any:
+    data = source.sample(trials * windows, case.length, seed=1)
     if case.stationary:
         data = l2m.Corpus(list(data))
     options: dict[str, Any] = {"out": folder + "/scores", "length": case.length, "splits": case.splits, "ratios": (2,)}
     scores = l2m.score(data, scorer, **options, shuffles=1)
     if case.stationary:
-        scores = l2m.score(data, scorer, **options, shuffles=0, contexts=CONTEXTS, windows=count // 4)
+        scores = l2m.score(data, scorer, **options, shuffles=0, contexts=CONTEXTS, windows=max(2, trials // 4) * windows)
     return scores
 
 

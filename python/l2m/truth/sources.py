@@ -7,6 +7,7 @@ exceeds it by KL(p(x)p(y) || p(x,y)). `Mixture` is a scorer that is wrong by a k
 
 import math
 import os
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -228,6 +229,7 @@ class LatentForest:
         self.vocab_size, self.noise, self.step = 2 * trees, noise, math.log((1 - noise) / noise)
         weight = np.arange(1, trees + 1) ** (-1 / beta)
         self.probability: NDArray[np.float64] = weight / weight.sum()
+        self._expected = lru_cache(maxsize=1024)(self._sum_over_trees)
         self.settings = {"name": "latent forest", "beta": beta, "trees": trees, "noise": noise}
 
     def sample(self, count: int, length: int, *, seed: int) -> NDArray[np.uint32]:
@@ -280,7 +282,7 @@ class LatentForest:
         """What vCLUB finds with a perfect model, in nats: half of all shuffled trees have the other root."""
         return (self._expected(length, 0) - self._expected(split, length - split)) / 2
 
-    def _expected(self, forth: int, back: int) -> float:
+    def _sum_over_trees(self, forth: int, back: int) -> float:
         """Sum over trees of E log cosh(s d / 2), d after `forth` tokens of one root and `back` of the other."""
         n, total = forth + back, 0.0
         mean = n * self.probability
