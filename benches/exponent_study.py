@@ -13,6 +13,7 @@ not run again.
 import argparse
 import csv
 import dataclasses
+import logging
 import multiprocessing
 import os
 import tempfile
@@ -32,8 +33,14 @@ COLUMNS = (
     "source", "scorer", "estimator", "range", "exact", "bias", "bias_stderr", "spread", "stderr", "coverage", "failed",
     "trials", "windows",
 )  # fmt: skip
-FROM = 16
-"""The shorter of the two fixed ranges begins at this l."""
+RANGES: dict[str, dict[str, Any]] = {
+    "all l": {"min_split": 1},
+    "l >= 16": {"min_split": 16},
+    "automatic": {},
+    "all l, logs": {"min_split": 1, "method": "ols"},
+    "l >= 16, logs": {"min_split": 16, "method": "ols"},
+}
+"""Options of `BipartiteCurve.fit`: where the law begins, and whether logarithms are fitted or, weighted, the values."""
 CONTEXTS = 64
 
 Scorers = dict[str, Callable[[], Any]]
@@ -132,6 +139,7 @@ def main() -> None:
 
 def measured(task: tuple[str, str, int, int]) -> list[dict[str, Any]]:
     """One case: a row for each estimator and range."""
+    logging.getLogger("l2m").setLevel(logging.ERROR)  # fits warn of starts that are wrong, as they should here
     name, scorer, trials, windows = task
     case = SOURCES[name]
     source = case.make()
@@ -146,10 +154,11 @@ def measured(task: tuple[str, str, int, int]) -> list[dict[str, Any]]:
             # Contexts cost as much as all else together: a quarter of the trials has them.
             few = max(2, trials // 4) if estimator == "averaged" else trials
             curves = [curve_of(scores.subset(range(k * windows, (k + 1) * windows)), estimator) for k in range(few)]
-            for span in ("all l", f"l >= {FROM}"):
+            for span in RANGES:
+                constant = {"offset": True} if estimator.endswith("+ C") else {}
                 rows.append({
                     "source": name, "scorer": scorer, "estimator": estimator, "range": span,
-                    **summary(list(fits(curves, span, exact, offset=estimator.endswith("+ C")))), "trials": trials, "windows": windows,
+                    **summary(list(fits(curves, span, exact, constant))), "trials": trials, "windows": windows,
                 })  # fmt: skip
     return rows
 
@@ -185,19 +194,21 @@ def entropy_curve(scores: Any) -> l2m.BipartiteCurve:
 
 
 def fits(
-    curves: list[Any], span: str, exact: dict[int, float], **options: Any
+    curves: list[Any], span: str, exact: dict[int, float], constant: dict[str, Any]
 ) -> Iterator[tuple[float, float, float, float] | None]:
-    """(beta, beta of the exact curve by the same fit, low, high) of each trial; None where no law was fitted."""
+    """(beta, beta of the exact curve by the same fit, low, high) of each trial; None where no law would be quoted."""
+    options = {**RANGES[span], **constant}
     for curve in curves:
-        splits = [int(split) for split in curve.split if span == "all l" or split >= FROM]
         true = np.array([exact[int(split)] for split in curve.split])
         known = dataclasses.replace(curve, information=true, replicates=curve.replicates - curve.information + true)
         try:
-            law, truth = curve.fit(splits=splits, **options), known.fit(splits=splits)
-        except l2m.InputError:  # too few points for a constant, values that no law passes
+            law = curve.fit(**options)
+            truth = known.fit(**{**options, "min_split": None, "splits": law.settings["splits"]})
+        except l2m.InputError:  # too few points for a constant, values that have no logarithm
             yield None
             continue
-        yield (law.exponent, truth.exponent, *law.interval("exponent")) if law.resolved else None
+        quoted = law.holds if span == "automatic" else law.resolved
+        yield (law.exponent, float(truth.parameters[1]), *law.interval("exponent")) if quoted else None
 
 
 def summary(found: list[tuple[float, float, float, float] | None]) -> dict[str, Any]:

@@ -164,7 +164,8 @@ class BipartiteCurve(Record):
         )
         symbol = "L" if x == "length" else "l"
         missed = misfit(law, replicates) if several else {}
-        error = self.start_error or 0.0
+        # Where nothing tells of the start, a value below 0 is noise and no sign of one.
+        error = -np.inf if self.start_error is None else self.start_error
         # An error upward is part of what was measured: it is as large as the rest where it is half of the whole.
         dominated = self.split[kept & (self.information < 2 * error)].tolist()
         splits = self.split[kept]
