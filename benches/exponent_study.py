@@ -170,7 +170,9 @@ def scored(case: Source, source: Any, scorer: Any, trials: int, windows: int, fo
     options: dict[str, Any] = {"out": folder + "/scores", "length": case.length, "splits": case.splits, "ratios": (2,)}
     scores = l2m.score(data, scorer, **options, shuffles=1)
     if case.stationary:
-        scores = l2m.score(data, scorer, **options, shuffles=0, contexts=CONTEXTS, windows=max(2, trials // 4) * windows)
+        scores = l2m.score(
+            data, scorer, **options, shuffles=0, contexts=CONTEXTS, windows=max(2, trials // 4) * windows
+        )
     return scores
 
 
