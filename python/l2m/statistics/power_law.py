@@ -108,6 +108,7 @@ class PowerLaw(Curve):
                 "space": "log",
                 "intervals": intervals,
                 "x": checks.one_of("x", x, ("length", "split")),
+                "symbol": "L" if x == "length" else "l",
                 "ratio": checks.real("ratio", ratio, 1, above=True),
             },
         )
@@ -159,6 +160,7 @@ class PowerLaw(Curve):
 
         nan where y is not positive at both ends.
         """
+        self._require_data("local_slopes")
         order = np.argsort(self.x, kind="stable")
         x, y = self.x[order], self.y[order]
         ends = np.unique(np.linspace(0, x.size - 1, checks.whole("pieces", pieces, 1) + 1).round().astype(int))
