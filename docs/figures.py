@@ -115,7 +115,7 @@ def lengths() -> Any:
 def frontier_lengths() -> Any:
     from l2m.cli.frontier import DEFAULT
 
-    return _frontier().plot_lengths(states=DEFAULT).figure
+    return _frontier().plot(states=DEFAULT).figure
 
 
 @figure

@@ -1,9 +1,9 @@
 """`l2m.load`: any saved record, corpus or score folder. Imports every module that defines a record, so that each kind is known."""
 
 import os
-from pathlib import Path
 from typing import Any
 
+from l2m.base import checks
 from l2m.base.records import read_record
 from l2m.corpora.corpus import Corpus
 from l2m.counting import ngrams, two_point  # noqa: F401
@@ -19,10 +19,18 @@ from l2m.truth import equivalent, frontier, frontier_curves, gaussian_curves  # 
 def load(path: str | os.PathLike[str]) -> Any:
     """Read any saved record; a corpus or score folder opens as what it is.
 
+    Returns:
+        What was saved: a record, a `Corpus` or `Scores`.
+
     Raises:
         InputError: no such file, not a record, or a record of another schema.
+
+    Example:
+        >>> l2m.entropy([3, 2, 1]).save('entropy.json')
+        >>> l2m.load('entropy.json')
+        Estimate(1.395 ± 0.3 nats, grassberger; about 12 % of the probability is in symbols that did not occur: the value is likely too low)
     """
-    path = Path(path)
+    path = checks.path("path", path)
     if not path.is_dir():
         return read_record(path)
     if (path / "corpus.json").exists():

@@ -25,6 +25,24 @@ def law() -> l2m.PowerLaw:
 
 GIVEN: dict[str, dict[str, typing.Any]] = {
     "curve comparison": {"settings": {"space": "linear", "weighted": False}, "x": np.arange(1.0, 3)},
+    "bipartite": {"settings": {"x": "length", "estimator": "direct", "ratio": 2, "correction": "none"}},
+    "design": {
+        "candidates": (
+            {
+                "fields": {"state_size": 16},
+                "state": 8.0,
+                "bytes": 16.0,
+                "growth": "constant",
+                "reach": 4.0,
+                "suffices": True,
+            },
+        )
+    },
+    "gaussian growth": {"settings": {"children": (3, 3)}},
+    "gaussian two-point": {"settings": {"children": (3, 3)}},
+    "n-grams": {"n_max": 2, "source": None},
+    "position nll": {"settings": {"axis": "tokens", "model": "tiny"}},
+    "two-point": {"settings": {"null": "exact"}},
     "memory": {"layer": 0, "part": "attention", "growth": "fixed"},
     "verdict": {"outcome": "fails", "x": "length", "level": 0.9, "ratio": 2.0},
     "measurement": {"summary": {"amplitude": 2.0}, "verdicts": ({"threshold": 0.06},)},
@@ -54,7 +72,7 @@ def value(annotation: typing.Any, inside: type[Record], axes: int = 1) -> typing
         if issubclass(scalar, np.bool_):
             return np.array([True, False, True, False][: 2**axes]).reshape((2,) * axes)
         values = [1, 2, 3, 4] if issubclass(scalar, np.integer) else [0.5, 1.5, 2.5, 3.5]
-        return np.array(values[: 2**axes]).reshape((2,) * axes)
+        return np.array(values[: 2**axes], scalar if issubclass(scalar, np.integer) else None).reshape((2,) * axes)
     if origin is tuple:
         return (value(arguments[0], inside),) * 2
     if isinstance(annotation, type) and issubclass(annotation, Record):

@@ -31,7 +31,7 @@ def test_words_for_people() -> None:
     assert attending["condition"] == "beyond its 1,024 positions"
     assert attending["probability"] == "0"
     assert attending["large enough up to"] == attending["provable limit"] == "any length"
-    assert fixed["condition"] == "holds as series"
+    assert fixed["condition"] == "enough at this length"
     assert fixed["large enough up to"].endswith("k")
     assert [row["positions"] for row in compared.rows()] == [1024, None]
     assert "1,024 positions" not in str(l2m.compare_models(Power(), ["gpt2"], 1024).table())

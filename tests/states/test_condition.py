@@ -211,15 +211,30 @@ def test_bad_input() -> None:
 
 def test_headlines() -> None:
     headlines = {name: l2m.condition(Power(), model).headline for name, model in MODELS.items()}
-    assert headlines["attention"] == headlines["hybrid"] == "holds at every length"
-    assert re.fullmatch(r"fails beyond [\d.]+ k tokens \(95 %: [\d.]+ k to [\d.]+ [kM]\)", headlines["fixed"])
-    series = l2m.condition(Power(), MAMBA_130M, 4096).headline
-    assert series.startswith("holds as a series: large enough at 4,096 tokens, fails beyond ")
-    assert l2m.condition(Power(exponent=0.98, spread=0.04), SMOLLM2).headline.startswith(
-        "is undetermined: the state is"
+    assert headlines["attention"] == "passes: its memory grows with the text, enough at any length"
+    assert headlines["hybrid"] == headlines["attention"]
+    assert re.fullmatch(
+        r"fixed memory: enough up to [\d.]+ k tokens \(95 %: [\d.]+ k to [\d.]+ [kM]\)", headlines["fixed"]
     )
-    assert l2m.condition(Power(amplitude=1e9), MAMBA_130M).headline.startswith("fails at every length")
-    assert "only beyond 1e+300" in l2m.condition(Logarithm(), MAMBA_130M).headline
+    series = l2m.condition(Power(), MAMBA_130M, 4096).headline
+    assert re.fullmatch(
+        r"fixed memory: enough at 4,096 tokens; texts longer than [\d.]+ k tokens \(.*\) need a larger model", series
+    )
+    assert l2m.condition(Power(exponent=0.98, spread=0.04), SMOLLM2).headline.startswith(
+        "undetermined, the law leaves open"
+    )
+    assert l2m.condition(Power(amplitude=1e9), MAMBA_130M).headline.startswith(
+        "fixed memory: too small at every length"
+    )
+    assert l2m.condition(Logarithm(), MAMBA_130M).headline == "fixed memory: enough up to 1e+300 tokens"
+
+
+def test_a_share_says_whether_the_error_of_the_threshold_is_in_it() -> None:
+    told = l2m.condition(Power(), MAMBA_130M, 4096).explain()
+    assert "enough in 100 % of the draws from the law's interval" in told
+    assert "(the error of the 0.06 nats per number is not included)" in told
+    threshold = l2m.Threshold(0.06, 0.05, 0.07)
+    assert "number is included)" in l2m.condition(Power(), MAMBA_130M, 4096, threshold=threshold).explain()
 
 
 def test_a_length_beyond_the_positions_is_said() -> None:

@@ -16,7 +16,6 @@ from l2m.training.collapse import (
     _fall,
     beside_frontier,
     collapse,
-    explain,
     read_csv,
     table,
     write_csv,
@@ -123,7 +122,7 @@ def test_runs_of_an_unknown_law_keep_the_threshold_of_the_paper() -> None:
         curve = collapse(rows)
         assert curve.frontier is None
         assert curve.threshold() is PAPER_THRESHOLD
-        assert "paper, not reproduced" in explain(curve)
+        assert "paper, not reproduced" in curve.explain()
 
 
 def test_the_threshold_is_that_of_the_frontier_whatever_the_runs() -> None:
@@ -149,8 +148,8 @@ def test_the_threshold_is_that_of_the_frontier_whatever_the_runs() -> None:
 
 
 def test_explain_counts_the_runs_that_reach_the_frontier() -> None:
-    assert "12 of 12 runs reach the frontier" in explain(collapse(rows_on()))
-    words = explain(collapse(rows_on(2)))
+    assert "12 of 12 runs reach the frontier" in collapse(rows_on()).explain()
+    words = collapse(rows_on(2)).explain()
     reached = sum(row.reached for row in rows_on(2))
     assert 0 < reached < 12
     assert f"{reached} of 12 runs reach the frontier" in words
@@ -250,7 +249,7 @@ def test_in_bits_everything_moves_together() -> None:
     np.testing.assert_array_equal(bits.reached, curve.reached)
     assert bits.threshold(0.05).nats_per_number == pytest.approx(curve.threshold(0.05).nats_per_number, rel=1e-9)
     assert bits.frontier.unit == "bits"
-    assert f"{float(np.median(bits.kl - bits.frontier_kl)):.4f} bits" in explain(bits)
+    assert f"{float(np.median(bits.kl - bits.frontier_kl)):.4f} bits" in bits.explain()
     empty = collapse([])
     assert empty.to("bits").unit == "bits"
 

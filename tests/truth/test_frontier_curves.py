@@ -51,7 +51,7 @@ def test_kept_and_drawn(curves: l2m.FrontierCurves, tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.mean_kl, curves.mean_kl)
     assert again.spread() == curves.spread()
     assert again.to("bits").thresholds(0.01 / np.log(2))[64] == pytest.approx(curves.thresholds(0.01)[64] / np.log(2))
-    assert len(curves.plot_lengths(states=["log:4"]).lines) == 1
+    assert len(curves.plot(states=["log:4"]).lines) == 1
     assert curves.plot_collapse().get_xlabel()
 
 

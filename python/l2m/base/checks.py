@@ -4,7 +4,8 @@ import operator
 import os
 from collections.abc import Collection
 from contextlib import suppress
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +14,8 @@ from l2m.errors import InputError
 
 LARGEST = 2**63 - 1
 """Of a whole number that is handed to Rust or numpy."""
+Kind = TypeVar("Kind")
+
 THREADS_PER_CORE = 4
 """More threads than this on a core only cost memory: a million of them take 22 GB."""
 
@@ -69,6 +72,60 @@ def real(argument: str, value: Any, low: float = -np.inf, high: float = np.inf, 
     if not np.isfinite(number) or not low <= number <= high or (above and number == low):
         raise InputError(f"{argument}: {value}; {expected}")
     return number
+
+
+def instance(argument: str, value: Any, kind: type[Kind], expected: str) -> Kind:
+    """`value` where it is a `kind`; `expected` says how one is had.
+
+    Raises:
+        InputError: anything else.
+    """
+    if not isinstance(value, kind):
+        raise InputError(f"{argument}: {_few(value)}; expected {expected}")
+    return value
+
+
+def several(argument: str, values: Any, expected: str) -> list[Any]:
+    """`values` as a list, where they are one; a text is none.
+
+    Raises:
+        InputError: anything else.
+    """
+    if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
+        raise InputError(f"{argument}: {_few(values)}; expected {expected}")
+    return list(values)
+
+
+def no_text(argument: str, value: Any, expected: str) -> None:
+    """Refuse a text, a path, or a list of them where token ids are meant.
+
+    Raises:
+        InputError: it is one.
+    """
+    first = value[0] if isinstance(value, (list, tuple)) and value else value
+    if isinstance(first, (str, bytes, os.PathLike)):
+        raise InputError(f"{argument}: {_few(value)}; expected {expected}")
+
+
+def path(argument: str, value: Any) -> Path:
+    """`value` as a path.
+
+    Raises:
+        InputError: no text and no path.
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        raise InputError(f"{argument}: {_few(value)}; expected a path")
+    return Path(value)
+
+
+def _few(value: Any) -> str:
+    """A value in a few words: a short text or number as it is, else its type."""
+    words = repr(value)
+    return (
+        words
+        if isinstance(value, (str, bytes, int, float, os.PathLike, type(None))) and len(words) <= 60
+        else type(value).__name__
+    )
 
 
 def one_of(argument: str, value: Any, choices: Collection[str]) -> str:

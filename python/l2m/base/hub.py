@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+from l2m.base import checks
 from l2m.base.optional import require
 from l2m.errors import InputError
 
@@ -48,7 +49,7 @@ def locate(argument: str, name: str | os.PathLike[str]) -> Location:
     Raises:
         InputError: no such file or folder, a folder without a model, or a package with several GGUF files.
     """
-    text = os.fspath(name)
+    text = os.fspath(checks.path(argument, name)) if not isinstance(name, str) else name
     path = Path(text)
     try:
         if not text.strip() or "\0" in text:

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from l2m.base.optional import require
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#20639b", "#d1602a", "#3a7d44", "#7b4fa3", "#6b7280"
+INK = "#1c2430"
+SERIES = (BLUE, ORANGE, GREEN, PURPLE, "#b0892f", "#0f8b8d", "#a23b72")
+"""Colors of lines in one figure, in this order. They differ in lightness too, and read on white."""
 
 _STYLE = {
     "font.size": 10.0,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from l2m.base import checks
 from l2m.base.files import atomic_write, read_json, unseal, write_sealed
 from l2m.base.optional import require
 from l2m.errors import InputError
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 SCHEMA = 2
 """1: without a checksum; a fit's parameters under the names `best`, `errors` and `degrees`. Still read."""
+LONGEST_REPR = 140
+"""Characters: a `repr` is one line of a console."""
+HTML_ROWS = 12
+"""Rows of a table in a notebook; `to_frame` has all."""
 _KINDS: dict[str, type["Record"]] = {}
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _LARGEST = int(sys.float_info.max)
@@ -79,10 +84,15 @@ class Record:
         }
 
     def columns(self) -> dict[str, np.ndarray]:
-        """The one-dimensional arrays as long as the first of them, by field name: the rows of a table."""
+        """The rows of a table, by column: the one-dimensional arrays as long as the first of them.
+
+        A record without arrays is one row: its numbers and words, those of the records within it as `field_name`.
+        """
         arrays = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         flat = {name: value for name, value in arrays.items() if isinstance(value, np.ndarray) and value.ndim == 1}
-        size = next((value.size for value in flat.values()), 0)
+        if not flat:
+            return {name: np.array([value]) for name, value in self._scalars().items()}
+        size = next(value.size for value in flat.values())
         return {name: value for name, value in flat.items() if value.size == size}
 
     def to_frame(self) -> "DataFrame":
@@ -183,27 +193,86 @@ class Record:
         Raises:
             InputError: see `read_record`; or a record of another class.
         """
-        record = read_record(path)
+        record = read_record(checks.path("path", path))
         if not isinstance(record, cls):
             raise InputError(f"{path}: a record of kind {record.kind!r}; expected {cls.kind!r}")
         return record
 
+    def explain(self) -> str:
+        """The result in words: its headline, then what each field holds."""
+        rows = self._summary()
+        width = max(map(len, rows), default=0)
+        return "\n".join([repr(self), *(f"  {name:<{width}}  {words}" for name, words in rows.items())])
+
+    def _brief(self) -> str:
+        """The few words that a `repr` holds: by default the sizes of the axes, then numbers and short texts."""
+        sizes: dict[str, int] = {}
+        for name, axes in self.axes.items():
+            value = getattr(self, name)
+            if value is not None:
+                shape = value.shape if isinstance(value, np.ndarray) else (len(value),)
+                sizes.update(zip(axes.split(), shape, strict=True))
+        words = [f"{size:,} {axis}" for axis, size in sizes.items()]
+        plain = {name: value for name, value in self._fields().items() if isinstance(value, (bool, int, float, str))}
+        words += [
+            f"{name}={_shown(value)}" for name, value in plain.items() if not isinstance(value, str) or len(value) < 25
+        ]
+        return ", ".join(words[:5])
+
+    def _fields(self) -> dict[str, Any]:
+        """The fields that hold something, without unit and settings."""
+        names = [field.name for field in dataclasses.fields(self) if field.name not in ("settings", "unit")]
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+    def _scalars(self) -> dict[str, Any]:
+        """Numbers and words, those of the records within as `field_name`."""
+        found: dict[str, Any] = {}
+        for name, value in self._fields().items():
+            if isinstance(value, (bool, int, float, str)):
+                found[name] = value
+            elif isinstance(value, Record):
+                found |= {f"{name}_{inner}": item for inner, item in value._scalars().items()}
+        return found
+
     def _summary(self) -> dict[str, str]:
         """What a reader sees of the record: a few words a field."""
-        names = [field.name for field in dataclasses.fields(self) if field.name not in ("settings", "unit")]
-        shown = {name: _shown(getattr(self, name)) for name in names if getattr(self, name) is not None}
-        return {**shown, "unit": self.unit}
+        return {name: _shown(value) for name, value in self._fields().items()} | {"unit": self.unit}
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={words}' for name, words in self._summary().items())})"
+        words = " ".join(self._brief().split())
+        words = words if len(words) <= LONGEST_REPR else f"{words[: LONGEST_REPR - 3]}..."
+        return f"{type(self).__name__}({words})"
 
     def _repr_html_(self) -> str:
-        """A table for notebooks."""
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(name)}</th><td>{html.escape(words)}</td></tr>"
-            for name, words in self._summary().items()
-        )
-        return f"<table><caption>{html.escape(type(self).__name__)}</caption>{rows}</table>"
+        """A table for notebooks: the first rows of the columns, or one row a field where there is one row alone."""
+        columns = self.columns()
+        size = len(next(iter(columns.values()))) if columns else 0
+        if size > 1:
+            shown = min(size, HTML_ROWS)
+            head = "".join(f"<th scope='col'>{html.escape(name)}</th>" for name in columns)
+            body = "".join(
+                f"<tr>{''.join(f'<td>{html.escape(_shown(column[row]))}</td>' for column in columns.values())}</tr>"
+                for row in range(shown)
+            )
+            more = f"<tr><td colspan='{len(columns)}'>... {size:,} rows in all</td></tr>" if shown < size else ""
+            rows = f"<tr>{head}</tr>{body}{more}"
+        else:
+            rows = "".join(
+                f"<tr><th scope='row' style='text-align:left'>{html.escape(name)}</th><td>{html.escape(words)}</td></tr>"
+                for name, words in self._summary().items()
+            )
+        return f"<table><caption>{html.escape(repr(self))}</caption>{rows}</table>"
+
+
+def span(values: Any, unit: str = "") -> str:
+    """First and last of some values as a headline writes them: `0.52 to 0.0031 nats`."""
+    values = np.asarray(values)
+    if not values.size:
+        return "none"
+    first, last = (
+        _shown(item) if isinstance(item, float) else f"{item:,}" for item in (values[0].item(), values[-1].item())
+    )
+    return (first if values.size == 1 else f"{first} to {last}") + (f" {unit}" if unit else "")
 
 
 def frame(
@@ -265,9 +334,13 @@ def _shown(value: Any) -> str:
             return f"<{value.dtype} {'x'.join(map(str, value.shape))}>"
         return np.array2string(value, precision=4, separator=", ")
     if isinstance(value, Record):
-        return f"<{type(value).__name__}>"
+        return repr(value)
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:.4g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
     if isinstance(value, Mapping):
         return f"<{len(value)} entries>"
     if isinstance(value, (tuple, list)) and (

@@ -69,7 +69,7 @@ def frontier(
             out,
             "frontier",
             {
-                "frontier_lengths": lambda axes: curves.plot_lengths(axes, states),
+                "frontier_lengths": lambda axes: curves.plot(axes, states),
                 "frontier_collapse": curves.plot_collapse,
             },
         )

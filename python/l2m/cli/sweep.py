@@ -90,7 +90,7 @@ def sweep(
 
 def _show(rows: "list[RunResult]", folder: Path, json: bool) -> None:
     from l2m.cli.output import print_result
-    from l2m.training.collapse import explain, table
+    from l2m.training.collapse import table
     from l2m.training.collapse_figures import save
 
     _ready(rows, folder)
@@ -101,7 +101,7 @@ def _show(rows: "list[RunResult]", folder: Path, json: bool) -> None:
         "reached": int(curve.reached.sum()),
         "equivalent_share": {f"{row.name}-{row.length}": row.equivalent for row in rows},
     }
-    print_result(result, json, f"{table(rows)}\n\n{explain(curve)}\n-> {folder}")
+    print_result(result, json, f"{table(rows)}\n\n{curve.explain()}\n-> {folder}")
 
 
 def _show_text(points: "list[TextPoint]", folder: Path, json: bool) -> None:

@@ -71,6 +71,10 @@ class _Lines(Sequence[Mapping[str, Any]]):
         return document
 
 
+IDS = "token ids: l2m.tokenize(texts, tokenizer) makes a corpus of texts, l2m.Corpus.open(folder) reads one"
+"""What is expected where a corpus is meant and a text was given."""
+
+
 class Corpus:
     """Token ids with document bounds.
 
@@ -100,6 +104,7 @@ class Corpus:
         documents: Sequence[Mapping[str, Any]] | None = None,
         tokenizer: Mapping[str, Any] | None = None,
     ) -> None:
+        checks.no_text("tokens", tokens, IDS)
         if isinstance(tokens, (list, tuple)) and tokens and np.ndim(tokens[0]) == 1:
             if offsets is not None:
                 raise InputError(
@@ -190,7 +195,7 @@ class Corpus:
             InputError: not a corpus folder, another schema, or a file that is damaged, cut short or not what a corpus holds.
         """
         if not (isinstance(path, str) and "://" in path):
-            corpus = cls._read(Path(path), verify)
+            corpus = cls._read(checks.path("path", path), verify)
             corpus.folder = os.path.abspath(path)
             return corpus
         from l2m.corpora.remote import fetch

@@ -41,8 +41,16 @@ def near_duplicates(
         width: symbols of a shingle, 1 to 2^20: bytes of texts (default: 48), or ids (default: 12).
         threshold: a fraction, 0 to 1.
 
+    Returns:
+        Number of each copy -> number of the kept text that it repeats.
+
     Raises:
         InputError: an entry that is missing (None, NaN) or no text, texts beside ids, ids out of range; the index is named.
+
+    Example:
+        >>> text = ' '.join(map(str, range(2000)))
+        >>> l2m.near_duplicates([text, 'another one', text + ' and more'])
+        {0: 2}
     """
     if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable) or hasattr(texts, "columns"):
         raise InputError(f"texts: {type(texts).__name__}; expected texts, or arrays of token ids")

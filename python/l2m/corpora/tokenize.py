@@ -112,9 +112,16 @@ def tokenize(
             sources and `out`.
         progress: called with (bytes read, bytes in all).
 
+    Returns:
+        The corpus, memory-mapped from `out` where that is given.
+
     Raises:
         InputError: bad sources, an unknown tokenizer, no text at all, `out` holds another corpus, or another process is writing
             to it.
+
+    Example:
+        >>> l2m.tokenize(['To be, or not to be.', 'That is the question.'], 'words')
+        Corpus(13 tokens, 2 documents, vocab_size=11, tokenizer='words')
     """
     if ray is not None and out is None:
         raise InputError("out: None with ray; expected a folder that every machine of the cluster sees")

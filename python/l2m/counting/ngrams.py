@@ -109,6 +109,9 @@ class NgramCounts(Record):
         """(n_max,) H_n (Grassberger) in `unit`; nan for orders that no document is long enough for."""
         return np.array([self.entropy(n).value if self.total(n) else np.nan for n in range(1, self.n_max + 1)])
 
+    def _brief(self) -> str:
+        return f"n = 1 to {self.n_max}, {self.total(1):,} tokens, {self.distinct(1):,} distinct"
+
     def columns(self) -> dict[str, np.ndarray]:
         """One row an order: n, total, distinct, entropy H_n and rate H_n - H_(n-1) in `unit`."""
         orders = range(1, self.n_max + 1)
@@ -170,8 +173,18 @@ def ngrams(
         memory: bytes or e.g. "2GiB"; None: what full speed needs. Never changes the result.
         progress: called as progress(done, total), in tokens.
 
+    Returns:
+        The counts: fingerprints, entropies and the most common n-grams of each order.
+
     Raises:
         InputError: n_max outside 1 to 8, an empty corpus, memory below what is needed.
+
+    Example:
+        >>> counts = l2m.ngrams([0, 1, 0, 1, 2, 0, 1], 2)
+        >>> counts
+        NgramCounts(n = 1 to 2, 7 tokens, 3 distinct)
+        >>> counts.most_common(2, 1)
+        [((0, 1), 3)]
     """
     return NgramsJob(corpus, n_max, threads=threads, memory=memory, parts=1).run_all(progress)
 

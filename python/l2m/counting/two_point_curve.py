@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l2m.base import checks
-from l2m.base.records import Record
+from l2m.base.records import Record, span
 from l2m.counting.segments import ENOUGH_GROUPS, SUBSAMPLES
 from l2m.errors import InputError
 
@@ -106,6 +106,9 @@ class TwoPointCurve(Record):
     def __len__(self) -> int:
         """The number of distances."""
         return self.distance.size
+
+    def _brief(self) -> str:
+        return f"d = {span(self.distance)}, I = {span(self.information, self.unit)}, {int(self.documents.max(initial=0)):,} documents"
 
     @property
     def fittable(self) -> NDArray[np.bool_]:

@@ -81,9 +81,15 @@ def measure(
         domains: name -> sources of other texts whose two-point information is measured too.
         command: what the report names as the command that repeats it.
 
+    Returns:
+        What `results.json` holds.
+
     Raises:
         InputError: see `l2m.tokenize`, `l2m.score`; text shorter than a window; a context shorter than a window; `out`
             belongs to another run, holds files that were changed, or is in use by another process.
+
+    Example:
+        >>> l2m.measure('novels/', 'HuggingFaceTB/SmolLM2-135M', 'results')  # doctest: +SKIP
     """
     require("measure", "torch", "transformers", "tokenizers", "nupunkt", "matplotlib")
     out = Path(out)

@@ -2,13 +2,19 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from l2m.base.records import Record
+import numpy as np
+from numpy.typing import NDArray
+
+from l2m.base.records import Record, span
 from l2m.counting.two_point_curve import TwoPointCurve
 from l2m.scoring.bipartite import BipartiteCurve
 from l2m.scoring.exponents import ExponentRange
 from l2m.statistics.power_law import PowerLaw
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 WHAT = "the information that the past holds about the future"
 
@@ -38,6 +44,21 @@ class Domain(Record):
             f"d^-{_number(-self.law.exponent, high - low)} towards {self.law.offset:.2g} {self.unit} over d = "
             f"{distances[0]:,} to {distances[-1]:,} (95 % sampling interval {_ends(low, high)})"
         )
+
+    def _brief(self) -> str:
+        return f"{self.name}: d = {span(self.curve.distance)}, I = {span(self.curve.information, self.unit)}"
+
+    def explain(self) -> str:
+        """The law in words, or why there is none."""
+        return f"{self.name}: {self.words}"
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Those of the curve."""
+        return self.curve.columns()
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """The curve with its law; see `TwoPointCurve.plot`."""
+        return self.curve.plot(axes, self.law)
 
     def _scaled(self, factor: float) -> dict[str, Any]:
         return {"words": _words(self.law, self.words, factor)}
@@ -103,6 +124,26 @@ class Measurement(Record):
             f"{'grows' if self.law.exponent > 0 else 'changes'} like L^{beta} over L = {self.law.x.min():,.0f} to "
             f"{self.law.x.max():,.0f} tokens ({beside})"
         )
+
+    def _brief(self) -> str:
+        first = self.verdicts[0] if self.verdicts else {}
+        verdict = " ".join(str(first[name]) for name in ("model", "headline") if name in first)
+        return f"{self.title}: I = {span(self.bipartite.information, self.unit)}; {verdict or 'no verdict'}"
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """One row: title, the numbers people quote (alpha, beta with their 95 % intervals, amplitude), the outcome."""
+        found: dict[str, Any] = {"title": self.title}
+        for name, value in self.summary.items():
+            if isinstance(value, Mapping):
+                found |= {name if part == "value" else f"{name}_{part}": item for part, item in value.items()}
+            else:
+                found[name] = value
+        return {name: np.array([value]) for name, value in found.items()}
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """Bipartite information with its law; see `BipartiteCurve.plot`, and `.domains[0].plot()` for the two-point curve."""
+        drawn: Axes = self.bipartite.plot(axes, self.law)
+        return drawn
 
     def _scaled(self, factor: float) -> dict[str, Any]:
         def scaled(values: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l2m.base import checks
-from l2m.base.records import Record
+from l2m.base.records import Record, span
 from l2m.errors import InputError
-from l2m.scoring.scores import Scores
+from l2m.scoring.scores import SCORES, Scores
 from l2m.scoring.settings import LONGEST
 from l2m.statistics.jackknife import group_sums, groups_of_windows, jackknife_errors
 
@@ -85,6 +85,9 @@ class BipartiteCurve(Record):
     replicates: Floats
     groups: str
     start_error: float | None = None
+
+    def _brief(self) -> str:
+        return f"L = {span(self.length)}, I = {span(self.information, self.unit)}, {len(self.pointwise):,} windows, errors over {self.groups}"
 
     def fit(
         self,
@@ -244,7 +247,7 @@ class BipartiteCurve(Record):
         from l2m.base.plots import BLUE, draw_law, new_axes
 
         axes = new_axes() if axes is None else axes
-        x = law.settings["x"] if law is not None else self.settings["x"]
+        x = self.settings["x"] if law is None else law.settings.get("x", self.settings["x"])
         shown = self.information > 0
         reach = np.where(np.isfinite(self.stderr), self.stderr, 0)
         lower = np.minimum(reach, 0.999 * self.information)
@@ -310,9 +313,17 @@ def bipartite(
         ngram, weight: n and w of the "ngram" correction.
         preset: "paper" sets marginal = "other", splits to 2..512, and l as the x of fits.
 
+    Returns:
+        The curve, one value for each split, with errors over documents.
+
     Raises:
         InputError: unknown names; passes that the store does not hold for any window; fewer than 64 contexts.
+
+    Example:
+        >>> l2m.bipartite(scores)  # of the example of l2m.score; exactly ln 2 - H(0.1) = 0.368 at every split
+        BipartiteCurve(L = 4 to 32, I = 0.3388 to 0.3827 nats, 300 windows, errors over documents)
     """
+    checks.instance("scores", scores, Scores, SCORES)
     chosen = PRESETS[checks.one_of("preset", preset, PRESETS)] if preset is not None else {}
     marginal, x = chosen.get("marginal", marginal), chosen.get("x", "length")
     checks.one_of("estimator", estimator, ESTIMATORS)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from l2m.base import checks
-from l2m.corpora.corpus import Corpus
+from l2m.corpora.corpus import IDS, Corpus
 from l2m.errors import InputError
 from l2m.scoring.model_source import ModelSource, resolve_model
 from l2m.scoring.ngram_entropy import ids_of
@@ -91,6 +91,7 @@ def windows_array(corpus: Any) -> Corpus | NDArray[Any]:
     """
     if isinstance(corpus, Corpus):
         return corpus
+    checks.no_text("corpus", corpus, IDS)
     array = checks.plain_array("corpus", corpus)
     if array.dtype.kind in "iu":
         return checks.integers("corpus", array, axes=2)

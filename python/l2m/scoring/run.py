@@ -83,10 +83,26 @@ def score(
         shard: (i, n): do only the i-th of n parts of the work, i from 0. Ranks of torchrun or accelerate share by themselves.
         progress: `progress(tokens done, tokens to do)`.
 
+    Returns:
+        The log-probabilities, read from `out`.
+
     Raises:
         InputError: text shorter than one window; a context shorter than the window; splits that do not fit; a corpus made
             with another tokenizer; no start token; a model whose weights are not those of its checkpoint, or whose
             log-probabilities depend on later tokens or on the length of the input; a folder with scores of other settings.
+
+    Example:
+        >>> class Sticky:
+        ...     # A token repeats with probability 0.9.
+        ...     def log_prob(self, tokens, state=None):
+        ...         before = np.concatenate([np.full((len(tokens), 1), -1) if state is None else state, tokens[:, :-1]], 1)
+        ...         repeats = np.where(tokens == before, 0.9, 0.1)
+        ...         return np.log(np.where(before < 0, 0.5, repeats)), tokens[:, -1:]
+        >>> rng = np.random.default_rng(0)
+        >>> rows = (rng.integers(2, size=(300, 1)) + np.cumsum(rng.random((300, 32)) < 0.1, axis=1)) % 2
+        >>> scores = l2m.score(rows, Sticky(), out='scores', length=32)
+        >>> scores
+        Scores(scores, 300 windows of 32 tokens, splits [2, 4, 8, 16], 1 shuffles)
     """
     settings = ScoreSettings(
         length=length, splits=splits, ratios=ratios, shuffles=shuffles, contexts=contexts, windows=windows,

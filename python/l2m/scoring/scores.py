@@ -14,6 +14,9 @@ from l2m.errors import InputError
 from l2m.scoring.ngram_entropy import read_ngram_entropies
 from l2m.scoring.store import Asked, Piece, Store
 
+SCORES = "the Scores of l2m.score, or of l2m.Scores.open(folder)"
+"""What is expected where scores are meant."""
+
 
 class Scores:
     """Token-wise log-probabilities, read from a folder that `l2m.score` wrote.
@@ -48,7 +51,7 @@ class Scores:
         Raises:
             InputError: not a score folder, or a damaged file.
         """
-        return cls(Store(path).open())
+        return cls(Store(checks.path("path", path)).open())
 
     def subset(self, windows: Sequence[int] | NDArray[np.int64]) -> "Scores":
         """The scores of some windows alone, by number, as if the store held and was asked for no others.

@@ -5,16 +5,17 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from l2m.base import checks
 from l2m.base.numbers import short
-from l2m.base.records import Record, frame
+from l2m.base.records import Record
 from l2m.errors import InputError
-from l2m.states.condition import COUNTED, Law, Verdict, condition
+from l2m.states.condition import OUTCOMES, Law, Verdict, condition
 from l2m.states.threshold import PAPER_THRESHOLD, Threshold
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from pandas import DataFrame
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -29,40 +30,17 @@ class Comparison(Record):
         if not self.verdicts or not all(isinstance(verdict, Verdict) for verdict in self.verdicts):
             raise InputError("verdicts: none; expected at least one")
 
+    def _brief(self) -> str:
+        return "; ".join(f"{verdict.state.name} {OUTCOMES[verdict.outcome]}" for verdict in self.verdicts)
+
     def rows(self) -> list[dict[str, Any]]:
         """One mapping a model: outcome, state and bytes held, state required (at `length`), longest lengths, reach."""
-        rows = []
-        for verdict in self.verdicts:
-            state, longest, proof = verdict.state, verdict.sufficient_length, verdict.provable_length
-            row: dict[str, Any] = {
-                "model": state.name,
-                "family": state.family,
-                "growth": state.growth,
-                "outcome": verdict.outcome,
-                "sufficient_length": float(longest),
-                "sufficient_length_low": longest.low,
-                "sufficient_length_high": longest.high,
-                "frontier_length": float(verdict.frontier_length),
-                "provable_length": float(proof),
-                "reach": state.reach,
-            }
-            if verdict.length is not None:
-                required = verdict.required_state(verdict.length)
-                row |= {
-                    "length": verdict.length,
-                    "state": verdict.held(verdict.length),
-                    "bytes": verdict.held_bytes(verdict.length),
-                    "state_counts": COUNTED,
-                    "beyond_positions": verdict.beyond_positions,
-                    "required_state": float(required),
-                    "required_state_low": required.low,
-                    "required_state_high": required.high,
-                    "frontier_state": float(verdict.frontier_state(verdict.length)),
-                    "probability": verdict.length_probability,
-                }
-            row |= {"positions": state.positions, "source": state.source}
-            rows.append(row)
-        return rows
+        return [verdict.row() for verdict in self.verdicts]
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """`rows`, by column."""
+        rows = self.rows()
+        return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
     def table(self) -> list[dict[str, str]]:
         """What people read of `rows`: one mapping a model, column -> text."""
@@ -70,7 +48,7 @@ class Comparison(Record):
         for verdict in self.verdicts:
             longest = verdict.sufficient_length
             line = {"model": verdict.state.name, "grows": verdict.state.growth}
-            line["condition"] = verdict.outcome.replace("_", " ")
+            line["condition"] = OUTCOMES[verdict.outcome]
             if verdict.beyond_positions:
                 line["condition"] = f"beyond its {verdict.state.positions:,} positions"
             if verdict.length is not None:
@@ -86,10 +64,6 @@ class Comparison(Record):
             lines.append(line)
         return lines
 
-    def to_frame(self) -> "DataFrame":
-        """`rows` as a pandas DataFrame."""
-        return frame(self.rows())
-
     def plot(self, axes: "Axes | None" = None, *, lengths: Sequence[float] | None = None) -> "Axes":
         """Required state against length with its interval, each model's state as a line, crossings marked; log-log.
 
@@ -97,34 +71,9 @@ class Comparison(Record):
             axes: matplotlib axes to draw into; None makes a figure.
             lengths: first and last length shown; None: 64 to 16 times the longest finite crossing.
         """
-        from l2m.base.plots import new_axes
+        from l2m.states.figure import draw_states
 
-        own = axes is None
-        drawn: Axes = new_axes(6.8, 6) if axes is None else axes
-        first = self.verdicts[0]
-        crossings = [float(v.sufficient_length) for v in self.verdicts if 0 < v.sufficient_length < 1e12]
-        low, high = lengths or (64.0, max([1e6, *(16 * crossing for crossing in crossings)]))
-        grid = np.geomspace(low, high, 200)
-        required = first.required_curve(grid[None, :])
-        tail = (1 - first.level) / 2
-        if len(required) > 1:
-            ends = np.quantile(required[1:], [tail, 1 - tail], axis=0)
-            drawn.fill_between(grid, *ends, color="black", alpha=0.15, linewidth=0)
-        drawn.loglog(grid, required[0], color="black", linewidth=2.5, label="required state")
-        for number, verdict in enumerate(self.verdicts):
-            style = {"color": f"C{number % 10}", "linestyle": ("-", "--", ":", "-.")[number // 10 % 4]}
-            drawn.loglog(grid, verdict.available_curve(grid[None, :])[0], label=verdict.state.name, **style)
-            crossing = float(verdict.sufficient_length)
-            if low <= crossing <= high:
-                drawn.plot(crossing, verdict.held(crossing), "o", color=style["color"])
-        drawn.set_xlabel("length L, past and future (tokens)")
-        drawn.set_ylabel(f"numbers in the history state after L/{first.ratio:g} tokens")
-        drawn.set_xlim(low, high)
-        if own:
-            drawn.figure.legend(loc="outside lower center", ncols=2 if len(self.verdicts) < 12 else 3, frameon=False)
-        else:
-            drawn.legend()
-        return drawn
+        return draw_states(self.verdicts, axes, lengths=lengths)
 
     def to_html(self, law: str = "") -> str:
         """One self-contained page: the figure, the table, every verdict in words; `law` describes the law."""
@@ -163,9 +112,18 @@ def compare_models(
         models: what `l2m.history_state` takes, each.
         law, length, threshold, x, ratio, level, seed: as for `condition`.
 
+    Returns:
+        The verdicts, best first.
+
     Raises:
         InputError: as `condition`; no model at all.
+
+    Example:
+        >>> law = l2m.fit_power_law([16, 64, 256, 1024], [19, 54, 153, 440])
+        >>> l2m.compare_models(law, ['mamba-130m', 'gpt2'])
+        Comparison(openai-community/gpt2 passes; state-spaces/mamba-130m fails on long texts)
     """
+    models = checks.several("models", models, "a list of models, each as l2m.history_state takes it")
     verdicts = [
         condition(law, model, length, threshold=threshold, x=x, ratio=ratio, level=level, seed=seed) for model in models
     ]

@@ -7,9 +7,9 @@ designer plans with.
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,11 +21,20 @@ from l2m.errors import InputError
 from l2m.states.history_state import HistoryState, history_state
 from l2m.states.threshold import FRONTIER_THRESHOLD, PAPER_THRESHOLD, Threshold
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 DRAWS = 2_000
 LONGEST = 1e300
 """Crossings are sought up to this length; one that lies beyond counts as infinite."""
 LONGEST_ASKED = 1e18
-OUTCOMES = ("holds", "fails", "holds_as_series", "undetermined")
+OUTCOMES = {
+    "holds": "passes",
+    "fails": "fails on long texts",
+    "holds_as_series": "enough at this length",
+    "undetermined": "undetermined",
+}
+"""The outcomes, and what a table says for them."""
 COUNTED_PARTS = ("attention", "recurrent")
 COUNTED = "attention caches and recurrent states after length / ratio tokens; convolution windows are left out"
 """What a state's numbers are, wherever one is set against a law: `COUNTED_PARTS`, as the thresholds were measured."""
@@ -125,6 +134,55 @@ class Verdict(Record):
         object.__setattr__(self, "frontier", self.frontier.to(self.unit))
         _require_law(self.law)
 
+    def _brief(self) -> str:
+        return f"{self.state.name} {self.headline}"
+
+    def row(self) -> dict[str, Any]:
+        """The verdict as a row of a table: outcome, state and bytes held, state required (at `length`), longest lengths, reach."""
+        state, longest = self.state, self.sufficient_length
+        row: dict[str, Any] = {
+            "model": state.name,
+            "family": state.family,
+            "growth": state.growth,
+            "outcome": self.outcome,
+            "sufficient_length": float(longest),
+            "sufficient_length_low": longest.low,
+            "sufficient_length_high": longest.high,
+            "frontier_length": float(self.frontier_length),
+            "provable_length": float(self.provable_length),
+            "reach": state.reach,
+        }
+        if self.length is not None:
+            required = self.required_state(self.length)
+            row |= {
+                "length": self.length,
+                "state": self.held(self.length),
+                "bytes": self.held_bytes(self.length),
+                "state_counts": COUNTED,
+                "beyond_positions": self.beyond_positions,
+                "required_state": float(required),
+                "required_state_low": required.low,
+                "required_state_high": required.high,
+                "frontier_state": float(self.frontier_state(self.length)),
+                "probability": self.length_probability,
+            }
+        return row | {"positions": state.positions, "source": state.source}
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """`row`, by column."""
+        return {name: np.array([value]) for name, value in self.row().items()}
+
+    def plot(self, axes: "Axes | None" = None, *, lengths: Sequence[float] | None = None) -> "Axes":
+        """Required state against length with its interval, and the state of the model; log-log.
+
+        Args:
+            axes: matplotlib axes to draw into; None makes a figure.
+            lengths: first and last length shown; None: 64 to 16 times the length at which they cross.
+        """
+        from l2m.states.figure import draw_states
+
+        return draw_states([self], axes, lengths=lengths)
+
     def information(self, length: float) -> Bounded:
         """What the past of a text of this length tells about its future by the law, in `unit` (nats, or bits)."""
         return self._bounded(self._information(_row(length))[:, 0]).scaled(1 / _nats_in(self.unit))
@@ -188,22 +246,35 @@ class Verdict(Record):
 
     @property
     def headline(self) -> str:
-        """The outcome in a few words, to follow a name: "fails beyond 25.6 M tokens (95 %: 11.1 M to 65.9 M)"."""
+        """The outcome in a phrase, to follow a name: "fixed memory: enough up to 25.6 M tokens (95 %: 11.1 M to 65.9 M)"."""
         if not _is_resolved(self.law):
-            return "is undetermined: no law resolved"
-        longest = self.sufficient_length
-        tokens, interval = short(float(longest)), "" if longest.exact else f" ({self._interval(longest)})"
-        reaches = f"up to {tokens} tokens" if math.isfinite(longest) else "at every length"
+            return "undetermined: no law is resolved"
+        longest, memory = self.sufficient_length, self.memory
+        interval = "" if longest.exact else f" ({self._interval(longest)})"
+        tokens = f"{short(float(longest)) if math.isfinite(longest) else '1e+300'} tokens"
+        endless = math.isinf(longest) and self.outcome not in ("fails", "holds_as_series")
+        enough = (
+            "enough at any length" if endless else f"enough up to {tokens}" if longest else "too small at every length"
+        )
         if self.outcome == "holds":
-            return f"holds {reaches}{interval}"
+            return f"passes: {memory}, {enough}{interval}"
         if self.outcome == "undetermined":
-            return f"is undetermined: the state is large enough {reaches}{interval}"
-        beyond = f"beyond {tokens} tokens" if math.isfinite(longest) else "only beyond 1e+300 tokens"
-        if float(longest) == 0:
-            beyond = "at every length"
+            return f"undetermined, the law leaves open whether its memory keeps up: {enough}{interval}"
         if self.outcome == "fails":
-            return f"fails {beyond}{interval}"
-        return f"holds as a series: large enough at {short(self.length)} tokens, fails {beyond}{interval}"
+            return f"{memory}: {enough}{interval}"
+        return (
+            f"{memory}: enough at {short(self.length)} tokens; texts longer than {tokens}{interval} need a larger model"
+        )
+
+    @property
+    def memory(self) -> str:
+        """How the state grows, in words."""
+        state = self.state
+        if state.growth == "linear":
+            return "its memory grows with the text"
+        if state.growth == "logarithmic":
+            return "its memory grows with the logarithm of the length"
+        return f"memory fixed from {state.saturation_length:,.0f} tokens on" if state.windows else "fixed memory"
 
     @property
     def beyond_positions(self) -> bool:
@@ -221,10 +292,10 @@ class Verdict(Record):
             shape = "log L" if _is_logarithm(self.law) else _power_words(self.law, self.level)
             law = f"the information grows like {shape}"
         lines = [
-            f"{state.name}: the L²M condition {self.headline}.",
+            f"{state.name}, L²M condition: {self.headline}.",
             f"Growth: {law}; the state grows {growth}. "
-            f"Probability that it keeps up in the limit: {self.growth_probability:.3g}.",
-            f"Large enough at {self.threshold.words}: {self._up_to(self.sufficient_length)}.",
+            f"It keeps up at every length in {100 * self.growth_probability:.3g} % of the draws from the law's interval.",
+            f"Enough at {self.threshold.words}: {self._up_to(self.sufficient_length)}.",
             f"At the optimum of linear states, {self.frontier.words}: {self._up_to(self.frontier_length)}.",
             f"Provable limit, if every bit of the state is used: {self._up_to(self.provable_length)}.",
         ]
@@ -241,12 +312,21 @@ class Verdict(Record):
             needs = f"At {self.length:,.0f} tokens it needs {short(float(required))} numbers"
             if not required.exact:
                 needs += f" ({self._interval(required, 'no limit')})"
-            enough = f"holds {short(held)}: large enough with probability {self.length_probability:.3g}"
-            lines.append(f"{needs} and {f'would hold {short(held)}' if self.beyond_positions else enough}.")
+            enough = f"has {short(held)}: {self.share_words}"
+            lines.append(f"{needs} and {f'would have {short(held)}' if self.beyond_positions else enough}.")
             lines.append(f"{self.needs}.")
         if self.beyond_positions:
             lines.append(f"The model has {state.positions:,} positions: it cannot read {self.length:,.0f} tokens.")
         return "\n".join(lines)
+
+    @property
+    def share_words(self) -> str:
+        """In how many draws the state is large enough at `length`, and what that share leaves out."""
+        error = "included" if self.threshold.low is not None else "not included"
+        return (
+            f"enough in {100 * (self.length_probability or 0):.3g} % of the draws from the law's interval (the error of the "
+            f"{self.threshold.nats_per_number:.3g} {self.threshold.unit} per number is {error})"
+        )
 
     @property
     def needs(self) -> str:
@@ -359,8 +439,16 @@ def condition(
         level: of all intervals; a probability above 1 - (1 - level)/2 (or below its complement) decides.
         seed: of the draws from the law.
 
+    Returns:
+        The verdict; `.explain()` says it in words.
+
     Raises:
         InputError: a law without the methods, with an exponent outside (0, 1); a bad length, threshold or x.
+
+    Example:
+        >>> law = l2m.fit_power_law([16, 64, 256, 1024], [19, 54, 153, 440])
+        >>> l2m.condition(law, 'mamba-130m', length=4096)
+        Verdict(state-spaces/mamba-130m fixed memory: enough at 4,096 tokens; texts longer than 343 k tokens (95 %: 321 k to 369 k) need a larger model)
     """
     _require_law(law)
     settings = getattr(law, "settings", None) or {}

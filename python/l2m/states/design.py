@@ -6,6 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from l2m.base.numbers import short
 from l2m.base.records import Record
 from l2m.errors import InputError
 from l2m.states.condition import Verdict, condition
@@ -32,6 +36,15 @@ class Design(Record):
     required_high: float
     full_attention_bytes: float | None
     candidates: tuple[Mapping[str, Any], ...]
+
+    def _brief(self) -> str:
+        best = "none suffices" if self.best is None else f"best {short(float(self.best['state']))} numbers"
+        return f"{len(self.candidates)} candidates, {short(self.required)} numbers needed at {short(self.length)} tokens, {best}"
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """One row a candidate: the fields varied, state, bytes, growth, reach, suffices."""
+        rows = [{**one["fields"], **{name: one[name] for name in one if name != "fields"}} for one in self.candidates]
+        return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
     @property
     def best(self) -> Mapping[str, Any] | None:
@@ -80,8 +93,18 @@ def design(
         vary: config field -> values to try; every combination is a candidate.
         dtype, cache_dtype: precision, as for `l2m.history_state`.
 
+    Returns:
+        Every candidate, those that suffice first, by bytes.
+
     Raises:
         InputError: nothing to vary, more than 10,000 combinations, or what `condition` and `history_state` raise.
+
+    Example:
+        >>> law = l2m.fit_power_law([16, 64, 256, 1024], [19, 54, 153, 440])
+        >>> model = {"model_type": "hybrid", "hidden_size": 768, "num_hidden_layers": 24, "num_attention_heads": 12,
+        ...          "global_layers": 0, "window_layers": 8, "sliding_window": 4096, "expand": 2, "conv_kernel": 4}
+        >>> l2m.design(law, 8192, model, {"state_size": [16, 32, 64]})
+        Design(3 candidates, 35.1 k numbers needed at 8,192 tokens, best 50.7 M numbers)
     """
     count = math.prod(len(values) for values in vary.values())
     if not vary or not 0 < count <= MOST_CANDIDATES:

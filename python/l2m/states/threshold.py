@@ -42,6 +42,9 @@ class Threshold(Record):
                     f"threshold: {self.nats_per_number:g} outside {self.low:g} to {self.high:g}; expected within its interval"
                 )
 
+    def _brief(self) -> str:
+        return self.words
+
     @property
     def words(self) -> str:
         """`0.22 nats per number at a KL of 0.01 nats a value (source)`."""

@@ -80,6 +80,13 @@ class CurveComparison(Record):
     exponent_stderr: Floats
     verdict: str
 
+    def _brief(self) -> str:
+        return self.verdict
+
+    def explain(self) -> str:
+        """The verdict, and the models best first."""
+        return str(self)
+
     @property
     def best(self) -> str:
         """The model of lowest AICc."""
@@ -136,8 +143,16 @@ def compare_curves(
         x, y, stderr: (points,), as for `l2m.fit_power_law`.
         offset: include the power law with offset.
 
+    Returns:
+        The models, best first, and a verdict in words.
+
     Raises:
         InputError: as `l2m.fit_power_law`; fewer than 4 points.
+
+    Example:
+        >>> x = np.geomspace(1, 1e4, 30)
+        >>> l2m.compare_curves(x, 2 * x**0.5 * np.exp(0.05 * np.random.default_rng(0).normal(size=30)))
+        CurveComparison(A power law fits, but these points do not tell it from a broken power law or a power law with cutoff.)
     """
     values = checks.plain_array("y", y)
     positive = values.dtype.kind in "iuf" and bool((values > 0).all())

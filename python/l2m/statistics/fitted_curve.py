@@ -161,7 +161,7 @@ class Curve(Record):
         """The parameter that says how the curve grows."""
         raise NotImplementedError
 
-    def __repr__(self) -> str:
+    def _brief(self) -> str:
         if not self.resolved:
             return f"{self.equation}, not resolved"
         low, high = self.interval(self._slope)

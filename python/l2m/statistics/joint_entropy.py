@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from l2m.base import checks
-from l2m.base.records import Record
+from l2m.base.records import Record, span
 from l2m.errors import InputError
 from l2m.statistics.entropy import Estimate, entropy, whole_numbers
 
@@ -42,6 +42,18 @@ class JointEntropy(Record):
     variation: Estimate
     normalized: float
 
+    def _brief(self) -> str:
+        return f"I = {self.mutual.value:.4g} ± {self.mutual.stderr:.2g} {self.unit}, normalized {self.normalized:.3g}"
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """One row a quantity: its name, value and stderr in `unit`."""
+        found = {name: value for name, value in self._fields().items() if isinstance(value, Estimate)}
+        return {
+            "quantity": np.array(list(found)),
+            "value": np.array([value.value for value in found.values()]),
+            "stderr": np.array([value.stderr for value in found.values()]),
+        }
+
 
 def joint_entropy(table: ArrayLike, estimator: str = "grassberger") -> JointEntropy:
     """Joint, conditional and mutual information of a table of counts.
@@ -52,8 +64,15 @@ def joint_entropy(table: ArrayLike, estimator: str = "grassberger") -> JointEntr
         table: (rows, columns) non-negative integers; rows are values of X, columns of Y.
         estimator: one of `l2m.ENTROPY_ESTIMATORS`, for all three entropies.
 
+    Returns:
+        The entropies, conditional entropies and the mutual information, each with its standard error.
+
     Raises:
         InputError: a table without two dimensions, without samples, or with entries that are not counts.
+
+    Example:
+        >>> l2m.joint_entropy([[30, 5], [4, 41]]).mutual
+        Estimate(0.3335 ± 0.073 nats, grassberger)
     """
     cells = checks.plain_array("table", table)
     if cells.ndim != 2:
@@ -100,6 +119,10 @@ def kullback_leibler(p: ArrayLike, q: ArrayLike, *, pseudocount: float = 0.0) ->
 
     Raises:
         InputError: tables of different shapes, without samples, or with entries that are not counts; a negative pseudocount.
+
+    Example:
+        >>> l2m.kullback_leibler([30, 5, 5], [20, 10, 10])
+        Estimate(0.1308 ± 0.11 nats, plug-in)
     """
     first, second = _tables(p, q, pseudocount)
     a, b = first / first.sum(), second / second.sum()
@@ -121,8 +144,15 @@ def jensen_shannon(p: ArrayLike, q: ArrayLike) -> Estimate:
     Args:
         p, q: counts of the same symbols in the same order.
 
+    Returns:
+        The divergence, and its standard error by the delta method.
+
     Raises:
         InputError: as `kullback_leibler`.
+
+    Example:
+        >>> l2m.jensen_shannon([30, 5, 5], [20, 10, 10])
+        Estimate(0.03382 ± 0.029 nats, plug-in)
     """
     first, second = _tables(p, q, 0.0)
     a, b = first / first.sum(), second / second.sum()
@@ -175,6 +205,9 @@ class BlockEntropies(Record):
     excess: float
     coverage: Floats
 
+    def _brief(self) -> str:
+        return f"n = 1 to {self.n[-1]}, entropy rate {span(self.rate, self.unit)}, excess {self.excess:.4g} {self.unit}"
+
     def plot(self, axes: "Axes | None" = None) -> "Axes":
         """h_n over n; open points where less than 90 % of the blocks are covered."""
         from l2m.base.plots import BLUE, new_axes
@@ -195,8 +228,18 @@ def block_entropies(source: Any, n_max: int = 5, estimator: str = "grassberger")
         source: `l2m.NgramCounts`, or one sequence of tokens (integers, a string).
         n_max: longest block.
 
+    Returns:
+        One row a block length.
+
     Raises:
         InputError: no tokens, or n_max outside 1 to their number.
+
+    Example:
+        >>> l2m.block_entropies('abracadabra' * 20, 3).to_frame()[['n', 'block', 'rate']].round(3)
+           n  block   rate
+        0  1  1.414  1.414
+        1  2  2.022  0.608
+        2  3  2.152  0.130
     """
     n_max = checks.whole("n_max", n_max, 1)
     if hasattr(source, "fingerprint"):

@@ -72,8 +72,16 @@ def fit_logarithm(
 ) -> Logarithm:
     """Least squares of y = slope * log(x) + intercept, weighted by 1/stderr^2 where given; arguments as `fit_power_law`.
 
+    Returns:
+        The curve, with intervals of its parameters and a band.
+
     Raises:
         InputError: as `fit_power_law`.
+
+    Example:
+        >>> x = np.array([1.0, 2, 4, 8, 16])
+        >>> l2m.fit_logarithm(x, 3 * np.log(x) + 1 + 0.1 * np.cos(x))
+        Logarithm(y = 2.961 log(x) + 1.022, slope 2.9 to 3.02)
     """
     method = "ols" if stderr is None else "nonlinear"
     problem = FitProblem.check(

@@ -475,10 +475,22 @@ def fit_power_law(
         group_weights: (groups,) fraction of the data that each replicate leaves out, for unequal groups (delete-m_j;
             Busing, Meijer & van der Leeden 1999).
 
+    Returns:
+        The law, with intervals of its parameters and a band.
+
     Raises:
         InputError: non-positive x; NaN or infinity; y <= 0 in a log-log fit (they are named); fewer points or fewer
             different x than parameters; all y equal; zero or negative stderr; a covariance that is not positive
             definite; a method without the errors it needs.
+
+    Example:
+        >>> x = np.array([16.0, 64, 256, 1024])
+        >>> law = l2m.fit_power_law(x, 2.27 * x**0.76 * [1.02, 0.99, 0.98, 1.01])
+        >>> law
+        PowerLaw(y = 2.301 x^0.757, exponent 0.727 to 0.787)
+        >>> low, high = law.interval('exponent')
+        >>> print(f'{low:.3f} to {high:.3f}')
+        0.727 to 0.787
     """
     problem = FitProblem.check(
         x,

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l2m.base import checks
-from l2m.base.records import Record
+from l2m.base.records import Record, span
 from l2m.errors import InputError
 from l2m.states.threshold import PAPER_THRESHOLD, Threshold
 from l2m.training.evaluation import gaussian_law
@@ -25,6 +25,8 @@ from l2m.truth.frontier import MAX_LENGTH
 from l2m.truth.frontier_curves import FrontierCurves, frontier_curves
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from l2m.training.sweep import SweepRun
     from l2m.truth.gaussian import HierarchicalGaussian
 
@@ -224,6 +226,51 @@ class Collapse(Record):
         lengths = f"L = {min(found):,}" + (f" to {max(found):,}" if len(found) > 1 else "")
         return Threshold(middle, low, high, source=f"frontier of memory: KL {kl:g} a value, {lengths}")
 
+    def _brief(self) -> str:
+        return f"{self.kl.size} runs, {int(self.reached.sum())} reach the frontier, L = {span(np.unique(self.length))}"
+
+    def explain(self) -> str:
+        """What the sweep showed, in words and numbers."""
+        runs = self.kl.size
+        if self.frontier is None:
+            return (
+                f"{runs} runs, not of one known law: no frontier. The verdict keeps {PAPER_THRESHOLD.nats_per_number:g} nats per number "
+                f"({PAPER_THRESHOLD.source})."
+            )
+        reached = int(self.reached.sum())
+        missed = np.median(self.kl - self.frontier_kl)
+        words = (
+            f"{reached} of {runs} runs reach the frontier (miss at most {LARGEST_DISTANCE:.0%} of what there is to learn); the median run "
+            f"misses {missed:.4f} {self.unit} a value by training and uses {np.median(self.equivalent):.0%} of its useful numbers."
+        )
+        try:
+            threshold = self.threshold()
+        except InputError:  # the lengths are so short that one number is enough
+            return words
+        return f"{words} At a KL of 0.01 the frontier holds {threshold.nats_per_number:.2g} nats per number ({threshold.source})."
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """KL against information per number of state: the runs as points, filled where they reach the frontier, which is a line a
+        length; log-log."""
+        from l2m.base.plots import SERIES, new_axes
+
+        axes = new_axes() if axes is None else axes
+        low = float(self.kl.min()) / 2
+        for length, color in zip(np.unique(self.length).tolist(), SERIES, strict=False):
+            for chosen, face in ((self.reached, color), (~self.reached, "white")):
+                here = chosen & (self.length == length)
+                axes.plot(self.ratio[here], self.kl[here], "o", color=color, markerfacecolor=face)
+            axes.plot([], [], "o-", color=color, label=f"L = {length:,}")
+            if self.frontier is not None:
+                ratio, kl = self.frontier.of_length(length)
+                axes.plot(ratio, np.maximum(kl, low / 10), color=color, linewidth=1.2)
+        axes.set(
+            xscale="log", yscale="log", xlabel=f"I / dim(z) ({self.unit} a number)", ylabel=f"KL ({self.unit} a value)"
+        )
+        axes.set_ylim(bottom=low)
+        axes.legend()
+        return axes
+
 
 def collapse(rows: Sequence[RunResult]) -> Collapse:
     """The runs beside the frontier at their lengths."""
@@ -297,24 +344,3 @@ def table(rows: Sequence[RunResult]) -> str:
             f"{row.captured:.1f} of {row.information:.1f} | {100 * row.fall:.1f} % | {'yes' if row.reached else 'no'} |"
         )
     return "\n".join(lines)
-
-
-def explain(curve: Collapse) -> str:
-    """What the sweep showed, in words and numbers."""
-    runs = curve.kl.size
-    if curve.frontier is None:
-        return (
-            f"{runs} runs, not of one known law: no frontier. The verdict keeps {PAPER_THRESHOLD.nats_per_number:g} nats per number "
-            f"({PAPER_THRESHOLD.source})."
-        )
-    reached = int(curve.reached.sum())
-    missed = np.median(curve.kl - curve.frontier_kl)
-    words = (
-        f"{reached} of {runs} runs reach the frontier (miss at most {LARGEST_DISTANCE:.0%} of what there is to learn); the median run "
-        f"misses {missed:.4f} {curve.unit} a value by training and uses {np.median(curve.equivalent):.0%} of its useful numbers."
-    )
-    try:
-        threshold = curve.threshold()
-    except InputError:  # the lengths are so short that one number is enough
-        return words
-    return f"{words} At a KL of 0.01 the frontier holds {threshold.nats_per_number:.2g} nats per number ({threshold.source})."

@@ -93,6 +93,9 @@ class KLCurve(Record):
         reach = stdtrit(self.sequences - 1, 0.5 + level / 2) * self.stderr
         return self.kl - reach, self.kl + reach
 
+    def _brief(self) -> str:
+        return f"{self.position.size:,} positions, KL {self.mean_kl:.4g} ± {self.mean_stderr:.2g} {self.unit} a value, captured {self.captured:.4g} of {self.information:.4g} {self.unit}"
+
     def to_frame(self) -> Any:
         """A pandas DataFrame: position, kl, stderr, entropy, nll."""
         return frame({name: getattr(self, name) for name in ("position", "kl", "stderr", "entropy", "nll")})

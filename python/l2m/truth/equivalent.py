@@ -58,8 +58,8 @@ class StateUse(Record):
             f"{abs(self.missed):.5f} by training"
         )
 
-    def __repr__(self) -> str:
-        return f"StateUse({self.explain()})"
+    def _brief(self) -> str:
+        return f"worth {self.equivalent:.1f} of {self.useful:.4g} useful numbers ({self.share:.0%}), KL {self.kl:.4g} {self.unit}"
 
 
 class ConstantStates:

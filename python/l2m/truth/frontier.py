@@ -106,8 +106,8 @@ class MemoryFrontier(Record):
             f"{self.captured:.4g} of {self.information:.4g} {self.unit} captured at L/2, {self.ratio:.3g} {self.unit} a number"
         )
 
-    def __repr__(self) -> str:
-        return f"MemoryFrontier({self.explain()})"
+    def _brief(self) -> str:
+        return f"state {self.state}, KL {self.mean_kl:.4g} {self.unit} a value, {self.ratio:.3g} {self.unit} a number"
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
         """KL against position, and its mean over octaves of positions."""

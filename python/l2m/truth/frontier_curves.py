@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from l2m.base import checks
 from l2m.base.progress import Progress
-from l2m.base.records import Record
+from l2m.base.records import Record, span
 from l2m.truth.frontier import Growth, MemoryFrontier
 from l2m.truth.gaussian import HierarchicalGaussian
 
@@ -60,6 +60,9 @@ class FrontierCurves(Record):
         with np.errstate(divide="ignore"):
             return self.information / self.half
 
+    def _brief(self) -> str:
+        return f"{len(self.states)} states, L = {span(np.unique(self.length))}, KL {self.mean_kl.min():.3g} to {self.mean_kl.max():.3g} {self.unit} a value"
+
     def of(self, state: str) -> tuple[Integers, Floats, Integers]:
         """Lengths, mean KL and most numbers of one state, by length."""
         chosen = self.state == self.states.index(state)
@@ -107,7 +110,7 @@ class FrontierCurves(Record):
     def _shown(self) -> NDArray[np.bool_]:
         return np.asarray(self.constant & (self.mean_kl > SMALLEST_KL) & (self.half > 0))
 
-    def plot_lengths(self, axes: "Axes | None" = None, states: Sequence[str] | None = None) -> "Axes":
+    def plot(self, axes: "Axes | None" = None, states: Sequence[str] | None = None) -> "Axes":
         """Mean KL against L, a line for each state."""
         from l2m.base.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, new_axes
 
@@ -175,9 +178,18 @@ def frontier_curves(
         constants: also constant states of 1, 2, 3, 4, 6, ... 128 numbers, as long as they lose anything: for the collapse.
         progress: called with (done, to do), each frontier counted as L^2.
 
+    Returns:
+        One row for each state and length.
+
     Raises:
         InputError: see `HierarchicalGaussian.frontier`.
+
+    Example:
+        >>> l2m.frontier_curves([2, 3], ['log:4', 8], constants=False)
+        FrontierCurves(2 states, L = 16 to 64, KL 1.73e-16 to 0.0418 nats a value)
     """
+    layers = checks.wholes("layers", layers, 1)
+    states = checks.several("states", states, "a list of sizes of state")
     laws = [HierarchicalGaussian(k, children) for k in sorted(set(layers))]
     wanted: list[Growth] = list(states)
     if constants:

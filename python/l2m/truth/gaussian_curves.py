@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from l2m.base.records import Record, frame
+from l2m.base.records import Record, frame, span
 from l2m.statistics.power_law import PowerLaw, fit_power_law
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ class GaussianGrowth(Record):
     local_exponents: Floats
     nominal_exponent: float
     fitted_exponent: float
+
+    def _brief(self) -> str:
+        return f"L = {span(self.length)}, I = {span(self.information, self.unit)}, exponent {self.fitted_exponent:.3f}"
 
     def fit(self, **options: Any) -> PowerLaw:
         """The power law through the points, for `l2m.condition`; its interval tells how far the curve is from one.
@@ -87,6 +90,9 @@ class GaussianTwoPoint(Record):
     distance: NDArray[np.int64]
     correlation: Floats
     information: Floats
+
+    def _brief(self) -> str:
+        return f"d = {span(self.distance)}, I = {span(self.information, self.unit)}"
 
     def to_frame(self) -> "DataFrame":
         """A pandas DataFrame: distance, correlation, information."""

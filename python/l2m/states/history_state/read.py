@@ -35,9 +35,19 @@ def history_state(model: Any, *, dtype: Dtype = None, cache_dtype: Dtype = None)
             config's `dtype`, else bfloat16; states that the model keeps in float32 regardless count as such.
         cache_dtype: precision of the attention cache (a quantised cache, say). Default: as `dtype`.
 
+    Returns:
+        The state as a function of the tokens read.
+
     Raises:
         InputError: not a causal model; a field that is missing, out of range or contradicts another; a type that is
             neither known nor can be measured; code from the hub.
+
+    Example:
+        >>> state = l2m.history_state('mamba-130m')
+        >>> state
+        HistoryState(state-spaces/mamba-130m, mamba: 737 k numbers after 1,024 tokens, constant)
+        >>> state.at(1024).total
+        737280
     """
     if isinstance(model, HistoryState):
         return _with_precision(model, model.bits, model.cache_bits, dtype, cache_dtype)

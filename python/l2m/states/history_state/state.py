@@ -3,14 +3,18 @@
 import dataclasses
 import math
 import warnings
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from l2m.base.checks import integers
+from l2m.base.numbers import short
 from l2m.base.records import Record
 from l2m.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PARTS = ("attention", "recurrent", "convolution")
 GROWTHS = ("token", "level", "fixed")
@@ -169,6 +173,38 @@ class HistoryState(Record):
             raise InputError(
                 f"history state: {self.bits!r} and {self.cache_bits!r} bits per number; expected more than 0, at most 128"
             )
+
+    def _brief(self) -> str:
+        grows = "constant" if self.growth == "constant" else f"grows like {'n' if self.growth == 'linear' else 'log n'}"
+        return f"{self.name}, {self.family}: {short(self.numbers(1024).item())} numbers after 1,024 tokens, {grows}"
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """One row a memory: layer, part, growth, numbers, limit, stride (see `Memory`); -1 for a limit that is not there."""
+        names = ("layer", "part", "growth", "numbers", "limit", "stride")
+        rows = [
+            [-1 if (value := getattr(memory, name)) is None else value for name in names] for memory in self.memories
+        ]
+        return {name: np.array([row[place] for row in rows]) for place, name in enumerate(names)}
+
+    def plot(self, axes: "Axes | None" = None, *, lengths: tuple[float, float] = (64, 1e6)) -> "Axes":
+        """Numbers held against tokens read, each part and their sum; log-log.
+
+        Args:
+            axes: matplotlib axes to draw into; None makes a figure.
+            lengths: first and last number of tokens shown.
+        """
+        from l2m.base.plots import INK, SERIES, new_axes
+
+        axes = new_axes() if axes is None else axes
+        grid = np.geomspace(*lengths, 200)
+        axes.loglog(grid, self.numbers(grid), color=INK, linewidth=2.5, label=self.name)
+        for part, color in zip(PARTS, SERIES, strict=False):
+            held = self.numbers(grid, parts=(part,))
+            if held.any():
+                axes.plot(grid, held, "--", color=color, label=part)
+        axes.set(xlabel="tokens read", ylabel="numbers in the history state")
+        axes.legend()
+        return axes
 
     def at(self, length: ArrayLike) -> StateSize:
         """Size of the state after `length` tokens: an integer >= 0, or an array of them.
