@@ -31,6 +31,11 @@ from l2m.states.design import Design as Design
 from l2m.states.design import design as design
 from l2m.states.history_state import HistoryState as HistoryState
 from l2m.states.history_state import history_state as history_state
+from l2m.states.history_state import model_weights as model_weights
+from l2m.states.memory_plan import MemoryPlan as MemoryPlan
+from l2m.states.memory_plan import memory_plan as memory_plan
+from l2m.states.plans import Plans as Plans
+from l2m.states.plans import plan_models as plan_models
 from l2m.states.threshold import Threshold as Threshold
 from l2m.statistics.curve_comparison import CurveComparison as CurveComparison
 from l2m.statistics.curve_comparison import compare_curves as compare_curves

@@ -20,7 +20,7 @@ COMMANDS: dict[str, str] = {
     "ngrams": "n-gram counts of every order, block entropies, the entropy rate.",
     "nll": "Negative log-likelihood by position, of one model or several, from scores.",
     "score": "Log-probabilities of windows of a text under a language model.",
-    "state": "How many numbers models keep of what they have read.",
+    "state": "How much memory models need for what they have read, and what fits a budget.",
     "sweep": "Many training runs from one file, resumable, and what they show together.",
     "tokenize": "Text files and folders to a corpus of token ids.",
     "train": "Train a model on the Gaussian language or on text.",

@@ -3,9 +3,12 @@
 import json as json_module
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, redirect_stdout
+from pathlib import Path
 from typing import Any, TextIO
+
+from l2m.errors import InputError
 
 
 def print_result(result: Mapping[str, Any], json: bool, words: str) -> None:
@@ -58,3 +61,30 @@ def print_table(rows: list[dict[str, Any]], form: str, words: list[dict[str, str
         for line in cells:
             first, *others = (cell.rjust(width) for cell, width in zip(line, widths, strict=True))
             print("  ".join([first.lstrip().ljust(widths[0]), *others]))
+
+
+FIGURES = (".svg", ".png", ".pdf")
+
+
+def require_figure(path: Path) -> None:
+    """Refuse a name that no figure can have.
+
+    Raises:
+        InputError: naming --figure.
+    """
+    if path.suffix not in FIGURES:
+        raise InputError(f"--figure: {path}; expected a name that ends in .svg, .png or .pdf")
+
+
+def write_figure(path: Path, draw: Callable[[], Any]) -> None:
+    """Write what `draw` draws, in the format of the file's name.
+
+    Raises:
+        InputError: another format; matplotlib is not installed.
+    """
+    from l2m.base.files import atomic_write
+
+    require_figure(path)
+    drawn = draw().figure
+    with atomic_write(path) as file:
+        drawn.savefig(file, format=path.suffix[1:], dpi=150)

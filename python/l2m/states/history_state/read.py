@@ -5,6 +5,7 @@ import dataclasses
 import importlib.util
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from l2m.states.history_state.config import LAYER_COUNTS, Config, MissingField, 
 from l2m.states.history_state.families import ENCODERS
 from l2m.states.history_state.registry import FAMILIES, Family
 from l2m.states.history_state.state import BITS, HistoryState, Memory
+from l2m.states.history_state.weights import Weights, count, of_gguf, published_bits
 
 Dtype = str | float | None
 
@@ -65,7 +67,7 @@ def history_state(model: Any, *, dtype: Dtype = None, cache_dtype: Dtype = None)
 class _Found:
     """A model that was found: the config of all of it, that of its language model, its class where a module was given.
 
-    `known` is its entry in the catalogue. Configs are mappings, which hold what a file says, or `transformers` objects.
+    `known` is its entry in the catalogue, `gguf` its file. Configs are mappings, which hold what a file says, or `transformers` objects.
     """
 
     name: str
@@ -73,6 +75,51 @@ class _Found:
     text: Any
     module_class: Any = None
     known: Mapping[str, Any] | None = None
+    gguf: Path | None = None
+
+
+def model_weights(model: Any, dtype: Dtype = None) -> Weights:
+    """The weights of a language model: from the catalogue, a GGUF file, or its class built on the meta device.
+
+    Args:
+        model: what `history_state` takes, but for a `HistoryState`.
+        dtype: precision of all weights. Default: that of the checkpoint, as far as its config says.
+
+    Raises:
+        InputError: no such model, or one whose class `transformers` does not have.
+    """
+    if isinstance(model, HistoryState):
+        raise InputError(f"weights: a history state ({model.name}) has none; expected the model it is of")
+    found = _find(model)
+    try:
+        weights = _weights(found)
+    except InputError as error:
+        raise InputError(_named(found.name, error)) from None
+    return weights if dtype is None else weights.with_bits(bits_of_dtype("weights_dtype", dtype))
+
+
+def _weights(found: _Found) -> Weights:
+    if found.gguf is not None:
+        return of_gguf(found.gguf)
+    read = Config(found.text)
+    bits = bits_of_dtype("config: dtype", read.get("dtype", None) or Config(found.whole).get("dtype", "bfloat16"))
+    if found.known is not None:
+        counted = found.known["weights"]
+        return Weights(
+            **{"bits": bits, "expert_bits": counted.get("bits", bits), **counted},
+            source=f"{found.known['where']} ({found.known['source']}), counted on the meta device",
+        )
+    if not _installed("transformers"):
+        raise InputError("config: its weights are counted with transformers; expected: pip install 'l2m-scaling[lm]'")
+    from l2m.states.history_state.measured import runnable
+
+    quantized = found.whole if isinstance(found.whole, Mapping) else found.whole.to_dict()
+    completed = _completed(found) if isinstance(found.whole, Mapping) else found
+    if isinstance(completed.text, Mapping):
+        raise InputError(f"config: transformers has no class {read.get('model_type', None)!r}; expected one to count its weights with")
+    config, model_class = runnable(completed.whole, completed.text, completed.module_class)
+    own, of_experts = published_bits(quantized, bits)
+    return Weights(**count(config, model_class), bits=own, expert_bits=of_experts, source="counted on the meta device")
 
 
 def _state(found: _Found) -> tuple[HistoryState, float, float]:
@@ -104,7 +151,7 @@ def _state(found: _Found) -> tuple[HistoryState, float, float]:
         memories, read = _by_formula(found, family)
         source = family.source
     layers = read.get("decoder_layers", 0) or read.get("num_hidden_layers", 0)
-    bits = _bits("config: dtype", read.get("dtype", None) or Config(found.whole).get("dtype", "bfloat16"))
+    bits = bits_of_dtype("config: dtype", read.get("dtype", None) or Config(found.whole).get("dtype", "bfloat16"))
     state = HistoryState(
         name=found.name,
         family=model_type,
@@ -131,17 +178,24 @@ def _with_precision(
 ) -> HistoryState:
     memories = state.memories
     if dtype is not None:
-        bits = cache_bits = _bits("dtype", dtype)
+        bits = cache_bits = bits_of_dtype("dtype", dtype)
         memories = tuple(dataclasses.replace(memory, bits=None) if memory.bits else memory for memory in memories)
     if cache_dtype is not None:
-        cache_bits = _bits("cache_dtype", cache_dtype)
+        cache_bits = bits_of_dtype("cache_dtype", cache_dtype)
     return dataclasses.replace(state, memories=memories, bits=bits, cache_bits=cache_bits)
 
 
-def _bits(argument: str, value: Any) -> float:
+def bits_of_dtype(argument: str, value: Any) -> float:
+    """Bits per number of a dtype name, or the number of bits itself (also as text).
+
+    Raises:
+        InputError: no such name, or bits that are not above 0 and at most 128.
+    """
+    with suppress(ValueError):
+        value = float(value) if isinstance(value, str) else value
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 128:
         return float(value)
-    key = str(value).removeprefix("torch.")
+    key = str(value).removeprefix("torch.").lower()
     if key not in BITS:
         raise InputError(f"{argument}: {value!r}; expected bits per number, or one of {', '.join(BITS)}")
     return BITS[key]
@@ -151,7 +205,7 @@ def _bits(argument: str, value: Any) -> float:
 
 
 def _find(model: Any) -> _Found:
-    module_class = None
+    module_class = gguf = None
     if hasattr(getattr(model, "config", None), "get_text_config"):
         model, module_class = model.config, type(model)
     known = _catalogued(model)
@@ -159,7 +213,7 @@ def _find(model: Any) -> _Found:
         name, whole = known["name"], known["config"]
     elif isinstance(model, (str, os.PathLike)):
         name = os.fsdecode(model)
-        whole = _read_named(name)
+        whole, gguf = _read_named(name)
     elif isinstance(model, Mapping):
         whole, name = model, str(model.get("_name_or_path") or model.get("name") or model.get("model_type"))
     elif hasattr(model, "get_text_config"):
@@ -169,7 +223,7 @@ def _find(model: Any) -> _Found:
             f"model: a {type(model).__name__}; expected a config, a dict, a folder, a hub name or a module"
         )
     if not isinstance(whole, Mapping):
-        return _Found(name, whole, whole.get_text_config(decoder=True), module_class)
+        return _Found(name, whole, whole.get_text_config(decoder=True), module_class, gguf=gguf)
     if "model_type" not in whole and "ssm_cfg" in whole:
         whole = {"model_type": "mamba_ssm", **whole}
     try:
@@ -182,22 +236,23 @@ def _catalogued(model: Any) -> Mapping[str, Any] | None:
     return find(model) if isinstance(model, str) and not os.path.exists(model) else None
 
 
-def _read_named(name: str) -> Any:
+def _read_named(name: str) -> tuple[Any, Path | None]:
+    """The config of a named model, and its GGUF file where that is what was named."""
     path = Path(name)
     if "\0" not in name and path.is_file() and path.suffix != ".gguf":
-        return _read_file(path)
+        return _read_file(path), None
     found = locate("model", name)
     if found.folder is not None:
-        return _read_file(found.folder / "config.json")
+        return _read_file(found.folder / "config.json"), None
     if found.gguf is not None:
         if not _installed("transformers"):
             raise InputError(
                 f"{name}: a GGUF file; expected its config.json, or: pip install 'l2m-scaling[lm]' to read it"
             )
-        return transformers_config(found)
+        return transformers_config(found), found.gguf
     if "/" not in name:
         raise InputError(f"model: {name!r}: no such file, folder or package, and not in the catalogue")
-    return _read_file(hub_file("model", name, "config.json"))
+    return _read_file(hub_file("model", name, "config.json")), None
 
 
 def _read_file(path: Path) -> Any:

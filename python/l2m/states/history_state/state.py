@@ -27,8 +27,12 @@ LONGEST_LENGTH = 10**15
 BITS = {
     "float64": 64.0, "float32": 32.0, "bfloat16": 16.0, "float16": 16.0, "float8_e4m3fn": 8.0, "float8_e5m2": 8.0,
     "int8": 8.0, "uint8": 8.0, "fp8": 8.0, "int4": 4.0, "nf4": 4.0, "fp4": 4.0, "int2": 2.0,
+    "f32": 32.0, "f16": 16.0, "bf16": 16.0, "q8_0": 8.5, "q6_k": 6.5625, "q5_k": 5.5, "q5_1": 6.0, "q5_0": 5.5,
+    "q4_k": 4.5, "q4_1": 5.0, "q4_0": 4.5, "iq4_nl": 4.5, "iq4_xs": 4.25, "q3_k": 3.4375, "q2_k": 2.625,
+    "mxfp4": 4.25, "nvfp4": 4.5,
 }  # fmt: skip
-"""Bits per number by dtype name; scales of block-quantised formats are not counted (give bits for those)."""
+"""Bits per number by dtype name. Block formats (ggml's types, mxfp4, nvfp4) with their scales: 144 bytes for 256 numbers
+in q4_k; int8, int4 and the like without."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -75,19 +79,20 @@ class Memory(Record):
         if self.bits is not None and not 0 < self.bits <= 128:
             raise InputError(f"memory: bits {self.bits!r}; expected a number above 0, at most 128")
 
-    def at(self, length: NDArray[Any], *, least: bool = False) -> NDArray[Any]:
-        """Numbers held after `length` tokens (an array of integers or floats)."""
+    def at(self, length: Any, *, least: bool = False) -> Any:
+        """Numbers held after `length` tokens: an array of integers or floats, or one int, which stays exact at any size."""
         numbers = self.least_numbers if least and self.least_numbers is not None else self.numbers
         limit = self.least_limit if least and self.least_limit is not None else self.limit
-        held: NDArray[Any]
+        single = isinstance(length, int)
+        units: Any
         if self.growth == "fixed":
-            held = np.full_like(length, numbers)
-        elif self.growth == "level":
-            levels = np.frexp(np.maximum(length, 0.5))[1]  # floor(log2 n) + 1; 0 for n = 0
-            held = numbers * levels.astype(length.dtype)
+            units = 1 if single else np.ones_like(length)
+        elif self.growth == "level":  # floor(log2 n) + 1; 0 for n = 0
+            units = length.bit_length() if single else np.frexp(np.maximum(length, 0.5))[1].astype(length.dtype)
         else:
-            held = numbers * ((length if limit is None else np.minimum(length, limit)) // self.stride)
-        return held
+            kept = length if limit is None else min(length, limit) if single else np.minimum(length, limit)
+            units = kept // self.stride
+        return numbers * units
 
 
 def attention(
