@@ -26,7 +26,9 @@ _QWEN3_5: dict[str, Any] = {
 }
 
 
-def _qwen3_5(layers: int, width: int, inner: int, heads: int, kv: int, values: int, *, tied: bool = False) -> dict[str, Any]:
+def _qwen3_5(
+    layers: int, width: int, inner: int, heads: int, kv: int, values: int, *, tied: bool = False
+) -> dict[str, Any]:
     return _QWEN3_5 | {
         "model_type": "qwen3_5_text",
         "num_hidden_layers": layers,

@@ -7,7 +7,6 @@ and shuffled passes of 48 tokens); every log-probability is compared with that o
 
 import argparse
 import dataclasses
-import inspect
 import os
 import sys
 import tempfile
@@ -21,34 +20,11 @@ import numpy as np
 import l2m
 from l2m.scoring.language_model import LanguageModel
 from l2m.scoring.windows import Windows
-from state_matrix import NEEDS, model_types
+from tiny_classes import VOCABULARY, model_types, tiny_model
 
 PAGE = Path(__file__).parent.parent / "docs" / "scoring-matrix.md"
 ALLOWED = 1e-5  # nats a token
-LENGTH, SPLITS, RATIOS, VOCABULARY, START = 48, (5, 16), (2, 3), 97, 1
-MOST_PARAMETERS = 60_000_000
-
-# Sizes by the names that configs give them; a class takes those it knows.
-SMALL: dict[str, Any] = {
-    "vocab_size": VOCABULARY, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
-    "hidden_size": 64, "d_model": 64, "n_embd": 64, "dim": 64, "word_embed_proj_dim": 64, "embedding_size": 64,
-    "intermediate_size": 96, "ffn_dim": 96, "n_inner": 96, "ffn_hidden_size": 96, "decoder_ffn_dim": 96, "encoder_ffn_dim": 96,
-    "num_hidden_layers": 2, "n_layer": 2, "n_layers": 2, "num_layers": 2, "decoder_layers": 2, "encoder_layers": 2,
-    "num_attention_heads": 4, "n_head": 4, "n_heads": 4, "decoder_attention_heads": 4, "encoder_attention_heads": 4,
-    "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 128, "n_positions": 128, "n_ctx": 128,
-    "sliding_window": 16, "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16, "num_experts": 4,
-    "num_local_experts": 4, "n_routed_experts": 4, "moe_num_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1,
-    "kv_lora_rank": 8, "q_lora_rank": 16, "qk_rope_head_dim": 4, "qk_nope_head_dim": 8, "v_head_dim": 8,
-    "state_size": 8, "mamba_d_state": 8, "ssm_state_size": 8, "vocab_size_per_layer_input": VOCABULARY,
-}  # fmt: skip
-# Steps back towards the class's defaults, for classes whose sizes depend on each other.
-KEPT: tuple[tuple[str, ...], ...] = (
-    (),
-    ("head_dim", "num_key_value_heads"),
-    ("head_dim", "num_key_value_heads", "num_attention_heads", "hidden_size", "intermediate_size"),
-    tuple(name for name in SMALL if "vocab" not in name and "token" not in name and "layer" not in name),
-    tuple(name for name in SMALL if "vocab" not in name),
-)
+LENGTH, SPLITS, RATIOS, START = 48, (5, 16), (2, 3), 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,44 +36,6 @@ class Row:
     outcome: str
     difference: float = float("nan")
     detail: str = ""
-
-
-def tiny_model(model_type: str) -> Any:
-    """A model of the type with random weights.
-
-    Raises:
-        ValueError: none of the sizes fits the class; the last reason is told.
-    """
-    import torch
-    import transformers
-
-    config_class = transformers.CONFIG_MAPPING[model_type]
-    accepted = set(inspect.signature(config_class.__init__).parameters)
-    reason = "no sizes fit"
-    for kept in KEPT:
-        sizes = {name: value for name, value in SMALL.items() if name in accepted and name not in kept}
-        try:
-            config = config_class(**{**sizes, **NEEDS.get(model_type, {})})
-            for name, value in (("is_encoder_decoder", False), ("is_decoder", True), ("add_cross_attention", False)):
-                if hasattr(config, name):
-                    setattr(config, name, value)
-            with torch.device("meta"):
-                size = sum(p.numel() for p in transformers.AutoModelForCausalLM.from_config(config).parameters())
-            if size > MOST_PARAMETERS:
-                reason = f"{size:,} parameters"
-                continue
-            torch.manual_seed(0)
-            model = transformers.AutoModelForCausalLM.from_config(config).float().eval()
-            with torch.no_grad():
-                for parameter in model.parameters():
-                    if parameter.dim() > 1:
-                        parameter.normal_(0, 0.1)
-                model(input_ids=torch.arange(1, 9)[None], use_cache=False)
-        except Exception as error:  # whatever a class raises for sizes that do not fit each other
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            continue
-        return model
-    raise ValueError(reason)
 
 
 def plain(model: Any, prefix: Any, targets: Any) -> np.ndarray[Any, Any]:

@@ -15,13 +15,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from published_configs import PUBLISHED
-
 from l2m.base.files import write_json
 from l2m.states.history_state.config import Config, MissingField
 from l2m.states.history_state.registry import FAMILIES
 from l2m.states.history_state.state import BITS
 from l2m.states.history_state.weights import count
+from published_configs import PUBLISHED
 
 FILE = Path(__file__).parent.parent / "python" / "l2m" / "states" / "history_state" / "catalogue.json"
 
@@ -76,38 +75,35 @@ TRANSFORMERS = {
     "XiaomiMiMo/MiMo-V2-Flash": "mimo_v2_flash",
     "mistralai/Mamba-Codestral-7B-v0.1": "mamba2",
     "HuggingFaceTB/SmolLM3-3B": "smollm3",
-    "zai-org/GLM-4.5": "glm4_moe",
     "zai-org/GLM-4.7-Flash": "glm4_moe_lite",
     "zai-org/GLM-5": "glm_moe_dsa",
     "MiniMaxAI/MiniMax-M2": "minimax_m2",
     "mistralai/Ministral-3-8B": "ministral3",
-    "LiquidAI/LFM2-1.2B": "lfm2",
-    "LiquidAI/LFM2-8B-A1B": "lfm2_moe",
     "LiquidAI/LFM3-1.7B": "lfm3",
-    "ByteDance-Seed/Seed-OSS-36B": "seed_oss",
-    "LGAI-EXAONE/EXAONE-4.0-32B": "exaone4",
-    "swiss-ai/Apertus-8B-2509": "apertus",
-    "tencent/Hunyuan-7B": "hunyuan_v1_dense",
     "tencent/Hy3-preview": "hy_v3",
-    "meituan-longcat/LongCat-Flash-Chat": "longcat_flash",
     "baidu/ERNIE-4.5-0.3B-PT": "ernie4_5",
     "baidu/ERNIE-4.5-21B-A3B-PT": "ernie4_5_moe",
-    "tiiuae/falcon-mamba-7b": "falcon_mamba",
 }
 # Name: the class, and what its published configs change (the file it was read in).
 DIFFERENT: dict[str, tuple[str, dict[str, Any], str]] = {
     "openai/gpt-oss-20b": (
         "gpt_oss", {"num_hidden_layers": 24, "num_local_experts": 32}, "model card: 24 layers, 32 experts",
     ),
+    "zai-org/GLM-4.5-Air": ("glm4_moe", {"head_dim": 128}, "defaults of Glm4MoeConfig, head_dim of the hub's config"),
 }  # fmt: skip
+# What a source has wrong: litgpt gives all of Gemma 3 128k positions; the model card gives the 1B model 32k.
+CORRECTED = {"google/gemma-3-1b-it": {"max_position_embeddings": 32_768}}
 # Bits of checkpoints that are published quantized.
 QUANTIZED = {
     "openai/gpt-oss-120b": {"expert_bits": BITS["mxfp4"]},
     "openai/gpt-oss-20b": {"expert_bits": BITS["mxfp4"]},
-    **dict.fromkeys(
-        ("deepseek-ai/DeepSeek-V3", "deepseek-ai/DeepSeek-V3.2-Exp", "MiniMaxAI/MiniMax-M2", "XiaomiMiMo/MiMo-V2-Flash"),
-        {"bits": 8.0, "expert_bits": 8.0},
-    ),
+    **{
+        name: {"bits": 8.0, "expert_bits": 8.0}
+        for name in (
+            *("deepseek-ai/DeepSeek-V3", "deepseek-ai/DeepSeek-V3.2-Exp"),
+            *("MiniMaxAI/MiniMax-M2", "XiaomiMiMo/MiMo-V2-Flash"),
+        )
+    },
 }
 PAPER = "Chen et al. 2025 (arXiv 2503.04725), table of models; Mamba: expand 2, state 16, kernel 4"
 MAMBA = {"mamba-130m": (24, 768), "mamba-370m": (48, 1024), "mamba-790m": (48, 1536), "mamba-1.4b": (48, 2048)}
@@ -120,6 +116,7 @@ class Recorder(Config):
     def __init__(self, source: Any, defaults: Any = None) -> None:
         super().__init__(source, defaults, nulls=tuple(source) if isinstance(source, dict) else ())
         self._read: dict[str, Any] = {}
+        self._layers: dict[int, Recorder] = {}
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -132,7 +129,7 @@ class Recorder(Config):
 
     def of_layer(self, layer: int) -> Config:
         if getattr(self._source, "is_heterogeneous", False):
-            raise SystemExit(f"{self._source.model_type}: layers differ; expected a config of one kind")
+            return self._layers.setdefault(layer, Recorder(self._source.per_layer_config[layer], self._defaults))
         return self
 
 
@@ -143,8 +140,16 @@ def entry(name: str, model_type: str, source: str, config: Any, where: str, full
     for field in ("vocab_size", "max_position_embeddings", "num_hidden_layers"):
         read.get(field, None)
     fields = dict(sorted(read._read.items()))
+    if read._layers:
+        fields["per_layer"] = [
+            dict(sorted(read._layers[layer]._read.items())) if layer in read._layers else {}
+            for layer in range(fields["num_hidden_layers"])
+        ]
+    fields |= CORRECTED.get(name, {})
     weights = count(full) | QUANTIZED.get(name, {})
-    print(f"{name:45} {model_type:18} {weights['parameters']:>18,}  {weights['chosen']}/{weights['choices']}", flush=True)
+    print(
+        f"{name:45} {model_type:18} {weights['parameters']:>18,}  {weights['chosen']}/{weights['choices']}", flush=True
+    )
     return {
         "name": name, "source": source, "where": where, "weights": weights,
         "config": {"model_type": model_type, **fields},
@@ -188,13 +193,15 @@ def from_litgpt(folder: Path) -> list[dict[str, Any]]:
         full = class_config(
             model_type,
             **{key: value for key, value in config.items() if key not in ("model_type", "vocab_size")},
-            **{"vocab_size": lit.padded_vocab_size, "tie_word_embeddings": name in TIED, "intermediate_size": lit.intermediate_size},
+            vocab_size=lit.padded_vocab_size, tie_word_embeddings=name in TIED, intermediate_size=lit.intermediate_size,
             **({"num_local_experts": lit.n_expert, "num_experts": lit.n_expert} if lit.n_expert else {}),
             **({"num_experts_per_tok": lit.n_expert_per_token} if lit.n_expert else {}),
             moe_intermediate_size=getattr(lit, "moe_intermediate_size", None),
             use_sliding_window=True if lit.sliding_window_size and model_type.startswith("qwen") else None,
         )
-        entries.append(entry(full_name, model_type, f"litgpt {version}", config, f"litgpt.Config.from_name({name!r})", full))
+        entries.append(
+            entry(full_name, model_type, f"litgpt {version}", config, f"litgpt.Config.from_name({name!r})", full)
+        )
     return entries
 
 
@@ -221,7 +228,9 @@ def from_paper() -> list[dict[str, Any]]:
     entries = []
     for name, (layers, width) in MAMBA.items():
         config = {"num_hidden_layers": layers, "hidden_size": width, "vocab_size": 50280}
-        full = class_config("mamba", num_hidden_layers=layers, hidden_size=width, vocab_size=50_280, expand=2, state_size=16)
+        full = class_config(
+            "mamba", num_hidden_layers=layers, hidden_size=width, vocab_size=50_280, expand=2, state_size=16
+        )
         entries.append(entry(f"state-spaces/{name}", "mamba", "paper", config, PAPER, full))
     for name, (layers, width, heads) in GPT2.items():
         config = {"num_hidden_layers": layers, "hidden_size": width, "num_attention_heads": heads, "vocab_size": 50257}

@@ -108,7 +108,11 @@ def _explain(table: Any) -> None:
     if first.engine != "transformers" or table.memory is not None:
         notes.append(f"As {ENGINES[first.engine].source} reserves.")
     if table.memory is not None:
-        kept = f", {short(first.reserve)}B kept free" if first.reserve else "; activations and the process need more (--reserve)"
+        kept = (
+            f", {short(first.reserve)}B kept free"
+            if first.reserve
+            else "; activations and the process need more (--reserve)"
+        )
         notes.append(f"In {short(table.memory)}B for weights and states{kept}.")
     if table.verdicts is not None:
         notes.append(f"{table.verdicts[0].needs}.")

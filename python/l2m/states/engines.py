@@ -183,7 +183,9 @@ def vllm_pages(kinds: Kinds, sizing: Sizing) -> Pages:
     if len({limit for _, limit in caches}) == 1 and not layers_with_state:
         # All alike but for their width: one group, whose pages differ.
         ((_, limit),) = {(None, limit) for _, limit in caches}
-        return Pages(((block, limit, 1),), math.ceil(sum(block * size * layers for (size, _), layers in caches.items())))
+        return Pages(
+            ((block, limit, 1),), math.ceil(sum(block * size * layers for (size, _), layers in caches.items()))
+        )
     counts = [*caches.values(), *([layers_with_state] if layers_with_state else [])]
     group = max(counts) if max(counts) < 1.5 * min(counts) else min(counts)
     groups = []

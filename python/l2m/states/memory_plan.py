@@ -52,7 +52,9 @@ class MemoryPlan(Record):
         if not 0 < self.cache_bits <= 128:
             raise InputError(f"cache_bits: {self.cache_bits!r}; expected above 0, at most 128")
         if self.engine != "transformers" and any(memory.growth == "level" for memory in self.state.memories):
-            raise InputError(f"engine: {self.engine}; {self.state.family} runs in none of these engines, expected transformers")
+            raise InputError(
+                f"engine: {self.engine}; {self.state.family} runs in none of these engines, expected transformers"
+            )
 
     def reserved(self, length: int, batch: int = 1) -> Reserved:
         """Bytes reserved for `batch` sequences of `length` tokens: `.attention`, `.recurrent` and their `.total`.
@@ -95,7 +97,10 @@ class MemoryPlan(Record):
 
         At the most: sparse attention reads less of its cache, and a batch's tokens may choose the same experts.
         """
-        length, batch = checks.whole("length", length, 0, LONGEST_LENGTH), checks.whole("batch", batch, 1, MOST_SEQUENCES)
+        length, batch = (
+            checks.whole("length", length, 0, LONGEST_LENGTH),
+            checks.whole("batch", batch, 1, MOST_SEQUENCES),
+        )
         used = Sizing(bits=self.state.bits, cache_bits=self.cache_bits, block=1, chunk=1)
         state = ENGINES["transformers"].reserve(self._kinds, length, 1, used).total
         return state + (self.weights.read(batch) / batch if self.weights else 0)
@@ -107,7 +112,9 @@ class MemoryPlan(Record):
         What a log of vLLM up to 0.2x divides memory by for "GPU KV cache size: N tokens", hybrids of states apart.
         """
         if self.engine == "vllm":
-            pages = vllm_pages(tuple((memory, n) for memory, n in self._kinds if memory.growth != "fixed"), self._sizing)
+            pages = vllm_pages(
+                tuple((memory, n) for memory, n in self._kinds if memory.growth != "fixed"), self._sizing
+            )
             return sum(pages.block_bytes * count / tokens for tokens, _, count in pages.groups if tokens)
         grown = [(m, n) for m, n in self._kinds if m.growth == "token"]
         return sum(n * m.numbers / m.stride * self._cache_bits_of(m) / 8 for m, n in grown)

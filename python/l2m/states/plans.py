@@ -11,7 +11,7 @@ from l2m.base import checks
 from l2m.base.numbers import short
 from l2m.base.records import Record, frame
 from l2m.errors import InputError
-from l2m.states.condition import Verdict
+from l2m.states.condition import COUNTED_PARTS, Verdict
 from l2m.states.history_state.state import LONGEST_LENGTH
 from l2m.states.memory_plan import MOST_SEQUENCES, MemoryPlan
 
@@ -62,7 +62,8 @@ class Plans(Record):
         if plan.state.positions is not None:
             limits.append((float(plan.state.positions), "positions"))
         if self.verdicts is not None:
-            limits.append((math.floor(self.verdicts[index].sufficient_length) if math.isfinite(self.verdicts[index].sufficient_length) else math.inf, "information"))
+            longest = float(self.verdicts[index].sufficient_length)
+            limits.append((math.floor(longest) if math.isfinite(longest) else longest, "information"))
         length, why = min(limits, key=lambda limit: limit[0])
         return length, why if math.isfinite(length) else "nothing"
 
@@ -109,7 +110,7 @@ class Plans(Record):
     def table(self, *, lengths: bool = True) -> list[dict[str, str]]:
         """What people read of `rows`: one mapping a model, column -> text; without the states at each length if so asked."""
         lines = []
-        for index, (plan, row) in enumerate(zip(self.plans, self.rows(), strict=True)):
+        for plan, row in zip(self.plans, self.rows(), strict=True):
             line = {"model": plan.state.name, "grows": plan.state.growth}
             if plan.weights is not None:
                 line["weights"] = f"{short(plan.weights.bytes)}B"
@@ -127,7 +128,7 @@ class Plans(Record):
             if self.memory is None and self.verdicts is None:
                 line["full from"] = short(plan.state.saturation_length)
             if self.memory is not None:
-                line["fits up to" if self.batch == 1 else f"{self.batch} fit up to"] = _tokens(self.fits(plan))
+                line["fits up to" if self.batch == 1 else f"{self.batch} fit up to"] = _tokens(row["fits_length"])
             if self.verdicts is not None:
                 line["holds up to, at the optimum"] = _tokens(row["frontier_length"])
                 line["in practice"] = _tokens(row["sufficient_length"])
@@ -170,13 +171,13 @@ class Plans(Record):
             drawn.loglog(grid, optimum, color="black", linewidth=1.2, linestyle="--", label="required at the optimum")
         for number, (plan, fit) in enumerate(zip(self.plans, fits, strict=True)):
             color = f"C{number % 10}"
-            held = plan.state.numbers(grid / ratio, least=True, parts=("attention", "recurrent"))
+            held = plan.state.numbers(grid / ratio, least=True, parts=COUNTED_PARTS)
             reach = min(fit, plan.state.positions or math.inf)
             drawn.loglog(grid, held, color=color, linewidth=1, linestyle=":")
             within = grid <= reach
             drawn.loglog(grid[within], held[within], color=color, linewidth=2, label=plan.state.name)
             if 64 <= fit <= high:
-                at = plan.state.numbers(fit / ratio, least=True, parts=("attention", "recurrent"))
+                at = plan.state.numbers(fit / ratio, least=True, parts=COUNTED_PARTS)
                 drawn.plot(fit, float(at), "s", color=color, markersize=6)
         drawn.set_xlabel("length L, past and future (tokens)")
         drawn.set_ylabel(f"numbers in attention and recurrence after L/{ratio:g} tokens")
@@ -222,7 +223,10 @@ def plan_models(
     longest = max(found.lengths)
     order = sorted(
         range(len(plans)),
-        key=lambda i: (-found.usable(i)[0] if memory is not None or law is not None else 0, plans[i].reserved(longest).total),
+        key=lambda i: (
+            -found.usable(i)[0] if memory is not None or law is not None else 0,
+            plans[i].reserved(longest).total,
+        ),
     )
     return dataclasses.replace(
         found,

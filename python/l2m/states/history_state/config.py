@@ -123,7 +123,9 @@ class Config:
         return tuple(value)
 
     def of_layer(self, layer: int) -> "Config":
-        """The config of one layer: itself, but for models whose layers differ (a `per_layer_config`)."""
+        """The config of one layer: itself, but for models whose layers differ (a `per_layer_config`; `per_layer` here)."""
+        if isinstance(self._source, Mapping) and "per_layer" in self._source:
+            return Config(self._source["per_layer"][layer], self._defaults, self._nulls)
         if getattr(self._source, "is_heterogeneous", False):
             return Config(self._source.per_layer_config[layer], self._defaults)
         return self

@@ -67,7 +67,7 @@ def history_state(model: Any, *, dtype: Dtype = None, cache_dtype: Dtype = None)
 class _Found:
     """A model that was found: the config of all of it, that of its language model, its class where a module was given.
 
-    `known` is its entry in the catalogue, `gguf` its file. Configs are mappings, which hold what a file says, or `transformers` objects.
+    `known` is its entry in the catalogue. Configs are mappings, which hold what a file says, or `transformers` objects.
     """
 
     name: str
@@ -75,7 +75,6 @@ class _Found:
     text: Any
     module_class: Any = None
     known: Mapping[str, Any] | None = None
-    gguf: Path | None = None
 
 
 def model_weights(model: Any, dtype: Dtype = None) -> Weights:
@@ -90,17 +89,16 @@ def model_weights(model: Any, dtype: Dtype = None) -> Weights:
     """
     if isinstance(model, HistoryState):
         raise InputError(f"weights: a history state ({model.name}) has none; expected the model it is of")
-    found = _find(model)
+    file = _gguf(model)  # its tensors say all: the config, which takes seconds, is not needed
+    found = _find(model) if file is None else _Found(os.fsdecode(model), {}, {})
     try:
-        weights = _weights(found)
+        weights = _weights(found) if file is None else of_gguf(file)
     except InputError as error:
         raise InputError(_named(found.name, error)) from None
     return weights if dtype is None else weights.with_bits(bits_of_dtype("weights_dtype", dtype))
 
 
 def _weights(found: _Found) -> Weights:
-    if found.gguf is not None:
-        return of_gguf(found.gguf)
     read = Config(found.text)
     bits = bits_of_dtype("config: dtype", read.get("dtype", None) or Config(found.whole).get("dtype", "bfloat16"))
     if found.known is not None:
@@ -116,7 +114,9 @@ def _weights(found: _Found) -> Weights:
     quantized = found.whole if isinstance(found.whole, Mapping) else found.whole.to_dict()
     completed = _completed(found) if isinstance(found.whole, Mapping) else found
     if isinstance(completed.text, Mapping):
-        raise InputError(f"config: transformers has no class {read.get('model_type', None)!r}; expected one to count its weights with")
+        raise InputError(
+            f"config: transformers has no class {read.get('model_type', None)!r}; expected one to count its weights with"
+        )
     config, model_class = runnable(completed.whole, completed.text, completed.module_class)
     own, of_experts = published_bits(quantized, bits)
     return Weights(**count(config, model_class), bits=own, expert_bits=of_experts, source="counted on the meta device")
@@ -205,7 +205,7 @@ def bits_of_dtype(argument: str, value: Any) -> float:
 
 
 def _find(model: Any) -> _Found:
-    module_class = gguf = None
+    module_class = None
     if hasattr(getattr(model, "config", None), "get_text_config"):
         model, module_class = model.config, type(model)
     known = _catalogued(model)
@@ -213,7 +213,7 @@ def _find(model: Any) -> _Found:
         name, whole = known["name"], known["config"]
     elif isinstance(model, (str, os.PathLike)):
         name = os.fsdecode(model)
-        whole, gguf = _read_named(name)
+        whole = _read_named(name)
     elif isinstance(model, Mapping):
         whole, name = model, str(model.get("_name_or_path") or model.get("name") or model.get("model_type"))
     elif hasattr(model, "get_text_config"):
@@ -223,7 +223,7 @@ def _find(model: Any) -> _Found:
             f"model: a {type(model).__name__}; expected a config, a dict, a folder, a hub name or a module"
         )
     if not isinstance(whole, Mapping):
-        return _Found(name, whole, whole.get_text_config(decoder=True), module_class, gguf=gguf)
+        return _Found(name, whole, whole.get_text_config(decoder=True), module_class)
     if "model_type" not in whole and "ssm_cfg" in whole:
         whole = {"model_type": "mamba_ssm", **whole}
     try:
@@ -236,23 +236,31 @@ def _catalogued(model: Any) -> Mapping[str, Any] | None:
     return find(model) if isinstance(model, str) and not os.path.exists(model) else None
 
 
-def _read_named(name: str) -> tuple[Any, Path | None]:
-    """The config of a named model, and its GGUF file where that is what was named."""
+def _gguf(model: Any) -> Path | None:
+    """The GGUF file that a name means: the file, the only one in a folder, or that of an installed package."""
+    if not isinstance(model, (str, os.PathLike)) or _catalogued(model) is not None:
+        return None
+    name = os.fsdecode(model)
+    path = Path(name)
+    return None if "\0" in name or (path.is_file() and path.suffix != ".gguf") else locate("model", name).gguf
+
+
+def _read_named(name: str) -> Any:
     path = Path(name)
     if "\0" not in name and path.is_file() and path.suffix != ".gguf":
-        return _read_file(path), None
+        return _read_file(path)
     found = locate("model", name)
     if found.folder is not None:
-        return _read_file(found.folder / "config.json"), None
+        return _read_file(found.folder / "config.json")
     if found.gguf is not None:
         if not _installed("transformers"):
             raise InputError(
                 f"{name}: a GGUF file; expected its config.json, or: pip install 'l2m-scaling[lm]' to read it"
             )
-        return transformers_config(found), found.gguf
+        return transformers_config(found)
     if "/" not in name:
         raise InputError(f"model: {name!r}: no such file, folder or package, and not in the catalogue")
-    return _read_file(hub_file("model", name, "config.json")), None
+    return _read_file(hub_file("model", name, "config.json"))
 
 
 def _read_file(path: Path) -> Any:
