@@ -91,8 +91,12 @@ DIFFERENT: dict[str, tuple[str, dict[str, Any], str]] = {
     ),
     "zai-org/GLM-4.5-Air": ("glm4_moe", {"head_dim": 128}, "defaults of Glm4MoeConfig, head_dim of the hub's config"),
 }  # fmt: skip
-# What a source has wrong: litgpt gives all of Gemma 3 128k positions; the model card gives the 1B model 32k.
-CORRECTED = {"google/gemma-3-1b-it": {"max_position_embeddings": 32_768}}
+# What a source has otherwise: litgpt gives all of Gemma 3 128k positions, where the 1B model has 32k, and Mistral 7B its
+# window; both as in the configs on the hub.
+CORRECTED = {
+    "google/gemma-3-1b-it": {"max_position_embeddings": 32_768},
+    "mistralai/Mistral-7B-v0.1": {"max_position_embeddings": 32_768},
+}
 # Bits of checkpoints that are published quantized.
 QUANTIZED = {
     "openai/gpt-oss-120b": {"expert_bits": BITS["mxfp4"]},
@@ -193,7 +197,9 @@ def from_litgpt(folder: Path) -> list[dict[str, Any]]:
         full = class_config(
             model_type,
             **{key: value for key, value in config.items() if key not in ("model_type", "vocab_size")},
-            vocab_size=lit.padded_vocab_size, tie_word_embeddings=name in TIED, intermediate_size=lit.intermediate_size,
+            vocab_size=lit.padded_vocab_size,
+            tie_word_embeddings=name in TIED,
+            intermediate_size=lit.intermediate_size,
             **({"num_local_experts": lit.n_expert, "num_experts": lit.n_expert} if lit.n_expert else {}),
             **({"num_experts_per_tok": lit.n_expert_per_token} if lit.n_expert else {}),
             moe_intermediate_size=getattr(lit, "moe_intermediate_size", None),
@@ -216,7 +222,7 @@ def from_transformers() -> list[dict[str, Any]]:
         entries.append(entry(name, model_type, f"transformers {version}", config, where, config))
     for name, (model_type, changes, where) in DIFFERENT.items():
         config = class_config(model_type, **changes)
-        entries.append(entry(name, model_type, f"transformers {version}", config, where, config))
+        entries.append(entry(name, model_type, "model card", config, where, config))
     for name, (where, fields) in PUBLISHED.items():
         model_type = fields["model_type"]
         config = class_config(model_type, **{key: value for key, value in fields.items() if key != "model_type"})

@@ -3,7 +3,7 @@
 from pathlib import Path
 from shutil import get_terminal_size
 from textwrap import fill
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -63,7 +63,7 @@ def condition(
     from l2m.base.files import atomic_write
     from l2m.base.optional import require
     from l2m.cli.inputs import models_named, read_law
-    from l2m.cli.output import print_table
+    from l2m.cli.output import print_table, require_figure, write_figure
     from l2m.errors import InputError
     from l2m.states.comparison import compare_models
     from l2m.states.history_state import history_state
@@ -74,8 +74,8 @@ def condition(
     if law is None and not model:
         raise InputError("RESULTS: nothing named; expected a measured law before the models, or --law A,BETA")
     names = models_named(model if law is not None else model[1:], catalogue)
-    if figure is not None and figure.suffix not in (".svg", ".png", ".pdf"):
-        raise InputError(f"--figure: {figure}; expected a name that ends in .svg, .png or .pdf")
+    if figure is not None:
+        require_figure(figure)
     given = read_law(model[0] if law is None else law)
     states = [history_state(name, dtype=dtype, cache_dtype=cache_dtype) for name in names]
     carried = PAPER_THRESHOLD if threshold is None else threshold
@@ -84,9 +84,7 @@ def condition(
         with atomic_write(report, "w") as file:
             file.write(compared.to_html(given.explain() if hasattr(given, "explain") else ""))
     if figure is not None:
-        drawn: Any = compared.plot().figure
-        with atomic_write(figure) as file:
-            drawn.savefig(file, format=figure.suffix[1:], dpi=150)
+        write_figure(figure, compared.plot)
     print_table(compared.rows(), "json" if json else form, compared.table())
     if form == "words" and not json:
         print(fill(f"{compared.verdicts[0].needs}.", max(60, get_terminal_size().columns)))

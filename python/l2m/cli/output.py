@@ -77,14 +77,9 @@ def require_figure(path: Path) -> None:
 
 
 def write_figure(path: Path, draw: Callable[[], Any]) -> None:
-    """Write what `draw` draws, in the format of the file's name.
-
-    Raises:
-        InputError: another format; matplotlib is not installed.
-    """
+    """Write what `draw` draws, in the format of the file's name."""
     from l2m.base.files import atomic_write
 
-    require_figure(path)
     drawn = draw().figure
     with atomic_write(path) as file:
         drawn.savefig(file, format=path.suffix[1:], dpi=150)

@@ -73,12 +73,16 @@ def state(
         Print one JSON object.
     """
     from l2m.base.checks import wholes
+    from l2m.base.optional import require
     from l2m.cli.inputs import models_named, read_law
-    from l2m.cli.output import print_table, write_figure
+    from l2m.cli.output import print_table, require_figure, write_figure
     from l2m.states.history_state.state import LONGEST_LENGTH
     from l2m.states.memory_plan import memory_plan
     from l2m.states.plans import plan_models
 
+    if figure is not None:
+        require("state --figure", "matplotlib")
+        require_figure(figure)
     names = models_named(model, catalogue)
     tokens = wholes("lengths", LENGTHS if lengths is None else lengths, 1, LONGEST_LENGTH)
     counted = weights or memory is not None or weights_dtype is not None

@@ -80,8 +80,10 @@ def kinds_of(state: HistoryState) -> Kinds:
     """The memories of a state, equal ones of different layers counted together."""
     kinds: dict[tuple[object, ...], tuple[Memory, int]] = {}
     for memory in state.memories:
-        key = (memory.part, memory.growth, memory.numbers, memory.limit, memory.stride)
-        key += (memory.least_numbers, memory.least_limit, memory.bits)
+        key = (
+            *(memory.part, memory.growth, memory.numbers, memory.limit, memory.stride),
+            *(memory.least_numbers, memory.least_limit, memory.bits),
+        )
         kinds[key] = (memory, kinds.get(key, (memory, 0))[1] + 1)
     return tuple(kinds.values())
 
@@ -111,6 +113,11 @@ def _precision(memory: Memory, sizing: Sizing) -> float:
     return sizing.cache_bits if memory.part == "attention" else sizing.bits
 
 
+def _cached(memory: Memory, tokens: int) -> int:
+    """Numbers that this many tokens take, whatever the window."""
+    return memory.numbers * (tokens // memory.stride)
+
+
 def _grows(memory: Memory) -> bool:
     return memory.growth != "fixed"
 
@@ -122,8 +129,9 @@ def _transformers(kinds: Kinds, length: int, batch: int, sizing: Sizing) -> Rese
     """A cache that grows with the sequence, and holds what the class stores."""
     sums = {True: Fraction(0), False: Fraction(0)}
     for memory, layers in kinds:
-        held = dataclasses.replace(memory, limit=None) if sizing.full_windows else memory
-        sums[memory.part == "attention"] += layers * _bytes(held.at(length), _precision(memory, sizing))
+        unbounded = sizing.full_windows and memory.growth == "token"
+        held = _cached(memory, length) if unbounded else memory.at(length)
+        sums[memory.part == "attention"] += layers * _bytes(held, _precision(memory, sizing))
     return Reserved(math.ceil(batch * sums[True]), math.ceil(batch * sums[False]))
 
 
@@ -224,7 +232,7 @@ def _llama_cpp(kinds: Kinds, length: int, batch: int, sizing: Sizing) -> Reserve
             held = cells
             if windowed and memory.limit is not None:
                 held = _padded(min(cells, (memory.limit + 1) * batch + sizing.chunk), LLAMA_PADDING)
-            attention += layers * _bytes(dataclasses.replace(memory, limit=None).at(held), sizing.cache_bits)
+            attention += layers * _bytes(_cached(memory, held), sizing.cache_bits)
         else:
             states += layers * _bytes(memory.at(1, least=True), 32.0)
     return Reserved(math.ceil(attention), math.ceil(batch * states))
@@ -251,7 +259,7 @@ def _sglang(kinds: Kinds, length: int, batch: int, sizing: Sizing) -> Reserved:
             window = memory.limit + 1 + sizing.block  # the least that admits a sequence
             share = _padded(math.floor(SGLANG_WINDOW_SHARE * tokens), sizing.block)
             held = max(share, min(tokens, window)) if mixed else min(tokens, batch * window)
-        attention += layers * _bytes(dataclasses.replace(memory, limit=None).at(held), _precision(memory, sizing))
+        attention += layers * _bytes(_cached(memory, held), _precision(memory, sizing))
     return Reserved(math.ceil(attention), math.ceil(batch * states))
 
 

@@ -14,11 +14,27 @@ def catalogue() -> tuple[Mapping[str, Any], ...]:
     return tuple(json.loads(files("l2m.states.history_state").joinpath("catalogue.json").read_text(encoding="utf-8")))
 
 
+# A tuned model has the shapes of the one it was tuned from; Meta's first names on the hub begin with its own.
+_TUNED = ("-instruct", "-it", "-chat", "-base", "-hf", "-gguf")
+
+
 def find(name: str) -> Mapping[str, Any] | None:
-    """The entry of this hub name, or of this last part of one; capitals do not matter."""
+    """The entry of this hub name, or of this last part of one, else of the model it is a tuned form of.
+
+    Capitals do not matter, nor "Meta-" and endings such as "-Instruct": Llama-3.1-8B-Instruct is meta-llama/Meta-Llama-3.1-8B.
+    """
     wanted = name.lower()
-    for entry in catalogue():
-        full = entry["name"].lower()
-        if wanted in (full, full.split("/")[-1]):
-            return entry
+    for plain in (str, _plain):
+        for entry in catalogue():
+            full = plain(entry["name"].lower())
+            if plain(wanted) in (full, full.split("/")[-1]):
+                return entry
     return None
+
+
+def _plain(name: str) -> str:
+    owner, slash, last = name.rpartition("/")
+    last = last.removeprefix("meta-")
+    while ending := next((ending for ending in _TUNED if last.endswith(ending)), ""):
+        last = last.removesuffix(ending)
+    return owner + slash + last

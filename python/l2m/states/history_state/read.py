@@ -11,6 +11,7 @@ from typing import Any
 
 from l2m.base.files import read_json
 from l2m.base.hub import hub_file, locate, one_line, quiet_transformers, transformers_config
+from l2m.base.optional import require
 from l2m.errors import InputError
 from l2m.states.history_state.catalogue import find
 from l2m.states.history_state.config import LAYER_COUNTS, Config, MissingField, text_part
@@ -102,13 +103,12 @@ def _weights(found: _Found) -> Weights:
     read = Config(found.text)
     bits = bits_of_dtype("config: dtype", read.get("dtype", None) or Config(found.whole).get("dtype", "bfloat16"))
     if found.known is not None:
-        counted = found.known["weights"]
+        counted: dict[str, Any] = {"bits": bits, "expert_bits": bits, **found.known["weights"]}
         return Weights(
-            **{"bits": bits, "expert_bits": counted.get("bits", bits), **counted},
+            **counted,
             source=f"{found.known['where']} ({found.known['source']}), counted on the meta device",
         )
-    if not _installed("transformers"):
-        raise InputError("config: its weights are counted with transformers; expected: pip install 'l2m-scaling[lm]'")
+    require(f"{found.name}: its weights", "torch", "transformers")
     from l2m.states.history_state.measured import runnable
 
     quantized = found.whole if isinstance(found.whole, Mapping) else found.whole.to_dict()
@@ -119,7 +119,8 @@ def _weights(found: _Found) -> Weights:
         )
     config, model_class = runnable(completed.whole, completed.text, completed.module_class)
     own, of_experts = published_bits(quantized, bits)
-    return Weights(**count(config, model_class), bits=own, expert_bits=of_experts, source="counted on the meta device")
+    fields: dict[str, Any] = {**count(config, model_class)}
+    return Weights(**fields, bits=own, expert_bits=of_experts, source="counted on the meta device")
 
 
 def _state(found: _Found) -> tuple[HistoryState, float, float]:

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
 
+from l2m.base.optional import require
 from l2m.base.records import Record
 from l2m.errors import InputError
 from l2m.states.history_state.config import Config
@@ -137,10 +138,9 @@ def of_gguf(path: Path) -> Weights:
     Raises:
         InputError: the package gguf is not installed, or the file cannot be read as GGUF.
     """
-    try:
-        from gguf import GGUFReader
-    except ImportError:
-        raise InputError(f"{path}: a GGUF file; expected the extra 'lm': pip install 'l2m-scaling[lm]'") from None
+    require(f"{path}: its weights", "gguf")
+    from gguf import GGUFReader
+
     try:
         reader = GGUFReader(path)
         fields = {
