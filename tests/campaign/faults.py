@@ -122,13 +122,17 @@ def _interrupted(number: int) -> Case:
             first = running.wait()
             note = f"{name} after {after:.2f} s{', fresh' if fresh else ''}"
             took = first.seconds - first.waited - told
-            if first.code == -signal.SIGTERM and number == signal.SIGTERM:
-                pass
-            elif (trouble := first.trouble()) and (first.code != -signal.SIGINT or fresh):
+            # Before Python has a handler, and after all is done, a signal ends the process without a word; while Python
+            # itself starts, Python tells of it.
+            silent = first.code == -number and "Traceback" not in first.err
+            silent = silent or (
+                fresh and first.code == 1 and "KeyboardInterrupt" in first.err and "l2m" not in first.err
+            )
+            if not silent and (trouble := first.trouble()):
                 return trouble[0], f"{note}: {trouble[1]}"
             if took > 10:
                 return "hung", f"{note}: ended {took:.1f} s later"
-            if number == signal.SIGINT and first.code not in (0, 130):
+            if number == signal.SIGINT and first.code not in (0, 130, -signal.SIGINT) and not silent:
                 return "unnamed", f"{note}: exit {first.code}, {first.err[-200:]!r}"
             return _again(place, job, reference, note)
 
@@ -257,12 +261,13 @@ def _tampered_rerun(
         job, reference = JOBS[job.then], book[job.then]
         ended = run_job(place, job)
     outcome, detail = judge(place, job, ended, reference)
-    if (
-        outcome == "silent"
-        and "checkpoints" in name.parts
-        and detail.partition("undisturbed: ")[2].removesuffix(" (missing)") in name.as_posix()
-    ):
-        outcome, detail = "equal", "a checkpoint of a finished run is not read again"
+    if outcome == "silent" and "checkpoints" in name.parts:
+        others = {
+            word.partition(":")[0].removesuffix(" (missing)")
+            for word in detail.partition("undisturbed: ")[2].split(", ")
+        }
+        if all(name.as_posix().endswith(other) for other in others):
+            outcome, detail = "equal", "a checkpoint of a finished run is not read again"
     return outcome, f"{note}, {name} {how}: {detail}"
 
 

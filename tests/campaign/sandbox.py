@@ -192,6 +192,7 @@ class Sandbox:
 
                 main(argv)
         except SystemExit as end:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # what follows is the campaign's
             code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
         except BaseException:
             traceback.print_exc()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from l2m.cli import main
+
 
 def run(*arguments: str | os.PathLike[str], **options: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -71,6 +73,22 @@ def test_an_ascii_terminal_and_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
     assert "no such file" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["two-point", "x", "--seed", "2.7"], "seed: '2.7'; expected a whole number"),
+        (["two-point", "x", "--distances", "1,,2"], "distances: '1,,2'; a list is written with commas, such as 1,2,4"),
+        (["ngrams", "x", "--n-max=1e3"], "n-max: '1e3'; expected a whole number"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_named_once(
+    arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert capsys.readouterr().err == f"l2m: {line}\n"
 
 
 def test_version() -> None:

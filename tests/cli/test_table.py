@@ -1,52 +1,69 @@
-"""Tables from text files: columns by number first, names once, numbers of any size."""
+"""Tables of numbers: names, quotation marks, missing values, and files that are none."""
 
-from pathlib import Path
+import os
 
+import numpy as np
 import pytest
 
-from l2m import InputError
-from l2m.cli.table import is_number, read_table
+import l2m
+from l2m.cli.entropy import entropy
+from l2m.cli.table import cells, read_table
 
 
-def table(tmp_path: Path, text: str) -> Path:
-    path = tmp_path / "table.csv"
-    path.write_bytes(text.encode())
-    return path
+@pytest.mark.parametrize(
+    ("line", "fields"),
+    [
+        ('"1,000","2,000"', ["1,000", "2,000"]),
+        ('1, "2"', ["1", "2"]),
+        ('"a;b";2', ["a;b", "2"]),
+        ('",5', ['"', "5"]),  # a count table in which the symbol is a quotation mark
+        ('"\t5', ['"', "5"]),
+        ('"",5', ["", "5"]),
+        ("1  2", ["1", "2"]),
+        ('"' + "a," * 100_000 + '"', None),
+    ],
+)
+def test_a_separator_within_quotation_marks_is_part_of_its_field(line, fields):
+    assert fields is None or cells(line) == fields
 
 
-def test_columns_by_number_then_by_name(tmp_path: Path) -> None:
-    read = read_table(table(tmp_path, "2,1\n10,20\n30,40\n"))  # no names
-    assert read.column("1", "x").tolist() == [2, 10, 30]
-    read = read_table(table(tmp_path, "d,2,1\n1,3,5\n2,4,6\n"))
-    assert read.column("2", "x").tolist() == [3, 4]
-    assert read.column("d", "x").tolist() == [1, 2]
+@pytest.mark.parametrize(
+    "first",
+    ["1,NA", "NA,3", "nan?,3", "1_000,2", "2x,3", "\u0663,2", "-,3", "none,4", '"1,000","2,000"', "1e5e,2", "+-3x,1"],
+)
+def test_a_first_row_that_is_no_number_is_not_taken_for_names(first, tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text(f"{first}\n1,2\n2,3\n")
+    if first == "nan?,3":  # a name, as far as anyone can tell
+        assert read_table(file).names == ["nan?", "3"]
+    else:
+        with pytest.raises(l2m.InputError, match=r"line 1 holds .*; expected numbers"):
+            read_table(file)
 
 
-def test_the_unnamed_index_of_pandas_is_no_column(tmp_path: Path) -> None:
-    read = read_table(table(tmp_path, ",0,1\n0,1,3\n1,4,6\n2,16,12\n"))
-    assert read.column("1", "x").tolist() == [1, 4, 16]
-    assert read.column("2", "y").tolist() == [3, 6, 12]
-    assert read.column("0", "x").tolist() == [1, 4, 16]
-    kept = read_table(table(tmp_path, ",a\n5,1\n7,3\n"))  # it does not number the rows
-    assert kept.column("1", "x").tolist() == [5, 7]
+@pytest.mark.parametrize("names", ["x,y", ",0", ' , "y"', "length,2", "l;I", "distance\tI (nats)"])
+def test_names_that_look_like_numbers_may_follow_one_that_does_not(names, tmp_path):
+    file = tmp_path / "a.csv"
+    separator = next(mark for mark in ",;\t" if mark in names)
+    file.write_text(f"{names}\n5{separator}2\n7{separator}3\n")
+    assert np.array_equal(read_table(file).columns, [[5, 7], [2, 3]])
 
 
-def test_a_name_twice_is_refused_and_a_number_is_not(tmp_path: Path) -> None:
-    read = read_table(table(tmp_path, "d,I,I\n1,3,5\n4,6,1.25\n"))
-    with pytest.raises(InputError, match="columns 2 and 3 are both named 'I'; expected a number for y"):
-        read.column("I", "y")
-    assert read.column("3", "y").tolist() == [5, 1.25]
-    for which in ("0", "4", "-1", "9" * 30, "²"):
-        with pytest.raises(InputError, match="no column"):
-            read.column(which, "y")
+@pytest.mark.parametrize("symbols", ["characters", "bytes", "words"])
+def test_pipes_and_devices_are_not_opened(symbols, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "large").touch()
+    os.truncate(tmp_path / "large", 1 << 40)
+    for name in ("pipe", "zero", "large"):
+        with pytest.raises(l2m.InputError, match=name):
+            read_table(tmp_path / name)
+        with pytest.raises(l2m.InputError, match=name):
+            entropy(tmp_path / name, content="text", symbols=symbols)
 
 
-def test_line_ends_and_comments(tmp_path: Path) -> None:
-    read = read_table(table(tmp_path, "\ufeffx;y\r\n# words\r\n\r\n1;2\r\n3;4\r\n"))
-    assert read.names == ["x", "y"]
-    assert read.column("y", "y").tolist() == [2, 4]
-
-
-def test_what_is_a_number() -> None:
-    assert all(map(is_number, ("1", "-1.5", "+.5", "2.", "1e400", "9" * 5000)))
-    assert not any(map(is_number, ("", "nan", "inf", "1_000", "0x10", "²", "1 2", "e5", ".")))
+def test_a_missing_value_is_no_line_of_names(tmp_path):
+    file = tmp_path / "a.txt"
+    file.write_text("NA\n1\n2\n2\n")
+    with pytest.raises(l2m.InputError, match="'NA' among the numbers"):
+        entropy(file, content="numbers")

@@ -112,3 +112,51 @@ def test_what_memory_cannot_hold_is_named_before_it_is_allocated() -> None:
     for call in (lambda: law.sample(2**30, seed=0), lambda: law.tokens(2**30, seed=0), lambda: law.filter(2**31)):
         with pytest.raises(l2m.InputError, match=r"take [\d,]+ bytes .*; expected what memory holds"):
             call()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        np.ma.array([1, 2], mask=[0, 1]),
+        [1, None],
+        [1, math.nan],
+        [1.5, 2],
+        [0, 1],
+        [2, 1],
+        [1, 1],
+        [1, 2, 3],
+        [[1, 2]],
+        np.array([1, 2], "M8[s]"),
+        "12",
+        {1: 2},
+        [1, 2**63],
+    ],
+)
+def test_a_fingerprint_holds_counts(bad):
+    with pytest.raises(l2m.InputError, match=r"^(counts|symbols): .{1,300}$"):
+        l2m.Fingerprint(bad, np.array([3, 1], np.uint64))
+    assert l2m.Fingerprint([1, 2], [3, 1]).total == 5
+
+
+@pytest.mark.parametrize(
+    "bad", [[1, None, 2], [1, math.nan, 2], [1, math.inf, 2], [1, 1.5, 2], np.zeros(3, [("a", "i4")]), {0: 1}]
+)
+def test_blocks_are_of_symbols_that_are_there(bad):
+    with pytest.raises(l2m.InputError, match="source"):
+        l2m.block_entropies(bad, 2)
+    assert l2m.block_entropies([1.0, 2.0, 1.0], 2).block == pytest.approx(l2m.block_entropies("aba", 2).block)
+
+
+def test_missing_values_of_pandas_are_named():
+    pandas = pytest.importorskip("pandas")
+    for bad in (pandas.NA, [pandas.NA, 1.0], pandas.Series([pandas.NA, 1], dtype="Int64")):
+        with pytest.raises(l2m.InputError, match="entry 0 is missing"):
+            l2m.entropy(bad)
+
+
+def test_messages_stay_short():
+    for bad in (10**5000, list(range(10**5)), "x" * 10**5):
+        with pytest.raises(l2m.InputError, match=r"^seed: .{1,150}$"):
+            l2m.two_point([1, 2, 3], [1], seed=bad)
+    with pytest.raises(l2m.InputError, match=r"^y: .{1,150}$"):
+        l2m.fit_power_law(GOOD, dict(enumerate(range(10**5))))

@@ -20,6 +20,14 @@ THREADS_PER_CORE = 4
 """More threads than this on a core only cost memory: a million of them take 22 GB."""
 
 
+def shown(value: Any) -> str:
+    """A value for a message: how it is written, at most 60 characters of it."""
+    if isinstance(value, int) and value.bit_length() > 200:  # Python refuses to spell one of 4,300 digits
+        return f"an integer of {value.bit_length():,} bits"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def whole(argument: str, value: Any, low: int = 0, high: int = LARGEST) -> int:
     """`value` as an int.
 
@@ -36,16 +44,16 @@ def whole(argument: str, value: Any, low: int = 0, high: int = LARGEST) -> int:
     try:
         number = operator.index(value)
     except TypeError:
-        raise InputError(f"{argument}: {value!r}; {expected}") from None
+        raise InputError(f"{argument}: {shown(value)}; {expected}") from None
     if not low <= number <= high:
-        raise InputError(f"{argument}: {number}; {expected}")
+        raise InputError(f"{argument}: {shown(number)}; {expected}")
     return number
 
 
 def wholes(argument: str, values: Any, low: int = 0, high: int = LARGEST) -> tuple[int, ...]:
     """Each of `values` as an int; see `whole`."""
     if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
-        raise InputError(f"{argument}: {values!r}; expected whole numbers")
+        raise InputError(f"{argument}: {shown(values)}; expected whole numbers")
     return tuple(whole(argument, value, low, high) for value in values)
 
 
@@ -64,11 +72,11 @@ def real(argument: str, value: Any, low: float = -np.inf, high: float = np.inf, 
     bounds += [] if high == np.inf else [f"at most {high:g}"]
     expected = " ".join(["expected a finite number", " and ".join(bounds)]).rstrip()
     if isinstance(value, (bool, np.bool_, str, bytes)):
-        raise InputError(f"{argument}: {value!r}; {expected}")
+        raise InputError(f"{argument}: {shown(value)}; {expected}")
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{argument}: {value!r}; {expected}") from None
+        raise InputError(f"{argument}: {shown(value)}; {expected}") from None
     if not np.isfinite(number) or not low <= number <= high or (above and number == low):
         raise InputError(f"{argument}: {value}; {expected}")
     return number
@@ -140,7 +148,7 @@ def one_of(argument: str, value: Any, choices: Collection[str]) -> str:
 
     near = get_close_matches(value, choices, 1) if isinstance(value, str) else []
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise InputError(f"{argument}: {value!r}; expected {', '.join(choices)}{hint}")
+    raise InputError(f"{argument}: {shown(value)}; expected {', '.join(choices)}{hint}")
 
 
 def cores() -> int:
@@ -180,11 +188,11 @@ def memory(value: int | str | None, argument: str = "memory") -> int | None:
         try:
             number = float(digits) * (1024 if unit.endswith("i") else 1000) ** powers[unit.removesuffix("i")]
         except (ValueError, KeyError):
-            raise InputError(f"{argument}: {value!r}; expected bytes, or a size such as 2GiB or 500MB") from None
+            raise InputError(f"{argument}: {shown(value)}; expected bytes, or a size such as 2GiB or 500MB") from None
     else:
         number = whole(argument, value, 1)
     if not 0 < number < 2**63:
-        raise InputError(f"{argument}: {value!r}; expected a positive number of bytes")
+        raise InputError(f"{argument}: {shown(value)}; expected a positive number of bytes")
     return int(number)
 
 
@@ -207,7 +215,7 @@ def plain_array(argument: str, value: ArrayLike) -> NDArray[Any]:
     if array.dtype == object:
         items = array.ravel().tolist()
         for index, item in enumerate(items):
-            if item is None or item != item or type(item).__name__ in ("NAType", "NaTType"):
+            if item is None or type(item).__name__ in ("NAType", "NaTType") or item != item:
                 raise InputError(f"{argument}: entry {index} is missing; expected a value everywhere")
         with suppress(ValueError, OverflowError):
             # Integers of Python that fit 64 bits, such as a nullable column without nulls.
@@ -215,7 +223,7 @@ def plain_array(argument: str, value: ArrayLike) -> NDArray[Any]:
         if array.dtype == object:
             strange = next((item for item in items if not isinstance(item, (int, float))), None)
             strange = max(items, key=abs) if strange is None else strange
-            raise InputError(f"{argument}: holds {strange!r}; expected numbers of at most 64 bits")
+            raise InputError(f"{argument}: holds {shown(strange)}; expected numbers of at most 64 bits")
     return array
 
 
@@ -258,12 +266,12 @@ def reals(argument: str, value: ArrayLike, *, axes: int | None = 1, finite: bool
     """`value` as an array of float64.
 
     Raises:
-        InputError: see `plain_array`; another number of axes; text or complex numbers; with `finite`, nan or infinity.
+        InputError: see `plain_array`; another number of axes; text, booleans or complex numbers; with `finite`, nan or infinity.
     """
     array = plain_array(argument, value)
     if axes is not None and array.ndim != axes:
         raise InputError(f"{argument}: shape {array.shape}; expected {axes} {'axis' if axes == 1 else 'axes'}")
-    if array.dtype.kind not in "iufb":
+    if array.dtype.kind not in "iuf" and array.size:
         raise InputError(f"{argument}: {_dtype_name(array)}; expected numbers")
     array = array.astype(np.float64)
     if finite and not np.isfinite(array).all():

@@ -14,6 +14,8 @@ from blake3 import blake3
 
 from l2m.errors import InputError
 
+_MOST_JSON_BYTES = 1 << 30
+"""A tokenizer's are 30 MB; a record of a million windows is 300 MB."""
 TEMPORARY = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)-[0-9a-f]{12}\.tmp")
 """Names of `temporary_path`: the machine and the process that made it stand in them."""
 
@@ -126,11 +128,13 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """Read a JSON file.
 
     Raises:
-        InputError: no such file, or not JSON.
+        InputError: no such file, not JSON, or more than 1 GiB.
     """
     try:
         if os.path.exists(path) and not os.path.isfile(path):
             raise IsADirectoryError  # also pipes and devices, which may never end
+        if (size := os.path.getsize(path)) > _MOST_JSON_BYTES:
+            raise InputError(f"{path}: {size:,} bytes; expected a JSON file of at most {_MOST_JSON_BYTES:,}")
         with open(path, encoding="utf-8") as file:
             return json.load(file)
     except FileNotFoundError:

@@ -22,6 +22,10 @@ from l2m.errors import InputError
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
 
+# Of the files in a model's folder that are read whole; the largest tokenizers have 40 MB.
+_MOST_BYTES = dict.fromkeys((".json", ".jinja", ".txt", ".model", ".tiktoken"), 1 << 30)
+
+
 class Location(NamedTuple):
     """Where a model is. Exactly one of `folder`, `gguf` and `hub` is set.
 
@@ -55,9 +59,10 @@ def locate(argument: str, name: str | os.PathLike[str]) -> Location:
         if not text.strip() or "\0" in text:
             raise InputError(f"{argument}: {text!r}; expected the name of a model")
         if path.is_dir():
+            _require_files(argument, path)
             if (path / "config.json").exists():
                 return Location(text, folder=path)
-            files = sorted(path.glob("*.gguf"))
+            files = sorted(file for file in path.glob("*.gguf") if file.is_file())
             if len(files) != 1:
                 raise InputError(
                     f"{argument}: {text!r}: a folder with no config.json and {len(files)} GGUF files; expected a model"
@@ -73,6 +78,19 @@ def locate(argument: str, name: str | os.PathLike[str]) -> Location:
         raise InputError(f"{argument}: {text!r}: no such file or folder")
     packaged = _packaged_gguf(argument, text)
     return Location(text, gguf=packaged) if packaged else Location(text, hub=text)
+
+
+def _require_files(argument: str, folder: Path) -> None:
+    """Libraries open what lies in a model's folder by its name, and a pipe or a device may never end."""
+    for entry in os.scandir(folder):
+        path = Path(entry.path)
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise InputError(
+                f"{argument}: {entry.path!r}: a pipe or a device; expected regular files in a model's folder"
+            )
+        size = _MOST_BYTES.get(path.suffix)
+        if size is not None and path.is_file() and path.stat().st_size > size:
+            raise InputError(f"{argument}: {entry.path!r}: {path.stat().st_size:,} bytes; expected at most {size:,}")
 
 
 def _packaged_gguf(argument: str, name: str) -> Path | None:

@@ -1,5 +1,6 @@
 """The command line. Each command is a function in a module of its own, imported only when it runs."""
 
+import atexit
 import os
 import sys
 from typing import NoReturn
@@ -36,11 +37,11 @@ RESUMES = {"demo", "measure", "merge", "ngrams", "score", "sweep", "tokenize", "
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command. Exit status: 0 done, 1 a fault of l2m, 2 bad input, 130 stopped by Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None and hasattr(stream, "reconfigure"):
-            # A file name that is not UTF-8, or an ASCII terminal, is no reason to fail while telling something.
-            stream.reconfigure(errors="backslashreplace")
     try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and hasattr(stream, "reconfigure"):
+                # A file name that is not UTF-8, or an ASCII terminal, is no reason to fail while telling something.
+                stream.reconfigure(errors="backslashreplace")
         _run(arguments)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -55,7 +56,17 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         os._exit(130)
     except BrokenPipeError:
         os._exit(0)  # whoever reads the output has seen enough
+    finally:
+        # Last registered, first run: nothing is left to save while the libraries are taken down.
+        atexit.unregister(_end_at_once_on_ctrl_c)
+        atexit.register(_end_at_once_on_ctrl_c)
     sys.exit(0)
+
+
+def _end_at_once_on_ctrl_c() -> None:
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _run(arguments: list[str]) -> None:
@@ -95,7 +106,9 @@ def _run(arguments: list[str]) -> None:
     try:
         app(arguments, exit_on_error=False, print_error=False)
     except (InputError, CycloptsError) as error:
-        stop(str(error), 2)
+        # What `convert` raises, cyclopts wraps in a line that names the option a second time.
+        cause = error.__cause__
+        stop(str(cause if isinstance(cause, InputError) else error), 2)
     except BrokenPipeError:
         raise
     except OSError as error:

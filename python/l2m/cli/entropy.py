@@ -87,15 +87,15 @@ def _read(file: Path, content: str, symbols: str) -> tuple[str, Sequence[Hashabl
     """(what the file is, its samples in order or None, how often each symbol occurred)."""
     from decimal import Decimal
 
-    from l2m.cli.table import cells, is_number, read_lines, read_text
+    from l2m.cli.table import cells, is_number, read_bytes, read_lines, read_text
     from l2m.errors import InputError
 
     if content == "text" and symbols == "bytes":
-        return "text", *_counted(_bytes(file))
+        return "text", *_counted(read_bytes(file))
     lines = [line for line in read_lines(file) if line.strip()]
     if content == "auto":
         fields = [cells(line) for line in lines]
-        body = fields[1:] if fields and not is_number(fields[0][-1]) and len(fields) > 1 else fields
+        body = fields[1:] if len(fields) > 1 and _is_header(fields[0]) else fields
         if body and all(len(row) == 1 and is_number(row[0]) for row in body):
             content = "numbers"
         elif body and all(len(row) > 1 and _is_count(row[-1]) for row in body):
@@ -104,12 +104,11 @@ def _read(file: Path, content: str, symbols: str) -> tuple[str, Sequence[Hashabl
             content = "text"
     if content == "text":
         if symbols == "bytes":
-            return "text", *_counted(_bytes(file))
+            return "text", *_counted(read_bytes(file))
         text = read_text(file)
         return "text", *_counted(text.split() if symbols == "words" else text)
-    values: list[str] = [cells(line)[-1] for line in lines]
-    if values and not is_number(values[0]):
-        values = values[1:]  # a line of names
+    fields = [cells(line) for line in lines]
+    values = [row[-1] for row in (fields[1:] if fields and _is_header(fields[0]) else fields)]
     bad = next((value for value in values if not is_number(value)), None)
     if bad is not None:
         raise InputError(f"{file}: {bad!r} among the {content}; expected numbers")
@@ -121,6 +120,13 @@ def _read(file: Path, content: str, symbols: str) -> tuple[str, Sequence[Hashabl
     return "counts", None, [int(Decimal(value)) for value in values]
 
 
+def _is_header(fields: list[str]) -> bool:
+    """Whether a first line holds names."""
+    from l2m.cli.table import is_name
+
+    return is_name(fields[-1])
+
+
 def _is_count(field: str) -> bool:
     from decimal import Decimal
 
@@ -130,15 +136,6 @@ def _is_count(field: str) -> bool:
         return False
     value = Decimal(field)
     return 0 <= value < 2**63 and value == value.to_integral_value()
-
-
-def _bytes(file: Path) -> bytes:
-    from l2m.errors import InputError
-
-    try:
-        return file.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{file}: no such file") from None
 
 
 def _counted(samples: Sequence[Hashable]) -> tuple[Sequence[Hashable], list[int]]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_MISSING = ("na", "n/a", "#n/a", "nan", "null", "none", "inf", "infinity", "-", ".", "?")
+_NOT_FINITE = ("nan", "inf", "infinity")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -17,20 +20,36 @@ def is_number(field: str) -> bool:
     return _NUMBER.fullmatch(field) is not None
 
 
+def is_name(field: str) -> bool:
+    """Whether a field may be the name of a column: neither a number, nor what stands for one that is missing or misspelt."""
+    return field.lower() not in _MISSING and not field.lstrip("+-.")[:1].isdigit()
+
+
+def read_bytes(file: Path) -> bytes:
+    """The bytes of a regular file of at most 2 GiB.
+
+    Raises:
+        InputError: no such file, another kind, or a larger one.
+    """
+    from l2m.corpora.documents import MOST_BYTES, regular_size, too_long
+    from l2m.errors import InputError
+
+    size, _ = regular_size(file)
+    if size > MOST_BYTES:
+        raise InputError(f"{file}: {too_long('one text')}")
+    return file.read_bytes()
+
+
 def read_text(file: Path) -> str:
     """A UTF-8 text file with its line ends as they are.
 
     Raises:
-        InputError: no such file, or not UTF-8.
+        InputError: see `read_bytes`; not UTF-8.
     """
     from l2m.errors import InputError
 
     try:
-        if file.exists() and not file.is_file():
-            raise InputError(f"{file}: not a file; expected text")
-        return file.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{file}: no such file") from None
+        return read_bytes(file).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: byte {error.start} is not UTF-8; expected text") from None
 
@@ -41,11 +60,20 @@ def read_lines(file: Path) -> list[str]:
 
 
 def cells(line: str) -> list[str]:
-    """Fields of a line: split at commas, semicolons, tabs or spaces, whichever of them comes first in this order."""
-    for separator in (",", ";", "\t"):
-        if separator in line:
-            return [cell.strip().strip('"') for cell in line.split(separator)]
-    return line.split()
+    """Fields of a line: split at commas, semicolons, tabs or spaces, whichever of them comes first in this order.
+
+    A separator within a pair of quotation marks is part of its field.
+    """
+    import csv
+
+    separator = next((mark for mark in (",", ";", "\t") if mark in line), None)
+    if separator is None:
+        return line.split()
+    fields = line.split(separator)
+    if '"' in line and line.count('"') % 2 == 0:
+        with suppress(csv.Error):  # a field of more than 128 KiB
+            fields = next(csv.reader([line], delimiter=separator, skipinitialspace=True))
+    return [field.strip() for field in fields]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,13 +128,12 @@ def read_table(file: Path) -> Table:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         fields = cells(line)
-        try:
-            values = [float(field) for field in fields]
-        except ValueError:
-            if rows or names is not None:
-                raise InputError(f"{file}: line {number} holds {line.strip()[:60]!r}; expected numbers") from None
+        if not all(is_number(field) or field.lower().lstrip("+-") in _NOT_FINITE for field in fields):
+            if rows or names is not None or not is_name(fields[0]):
+                raise InputError(f"{file}: line {number} holds {line.strip()[:60]!r}; expected numbers")
             names = fields
             continue
+        values = [float(field) for field in fields]
         width = len(names) if names is not None else len(rows[0]) if rows else len(values)
         if len(values) != width:
             raise InputError(f"{file}: line {number} holds {len(values)} numbers; expected {width}")

@@ -153,13 +153,18 @@ class Corpus:
         return self._hash
 
     def select(self, documents: Sequence[int]) -> "Corpus":
-        """The corpus of these documents only, in this order."""
-        parts = [self[index] for index in documents]
+        """The corpus of these documents only, in this order; -1 is the last.
+
+        Raises:
+            InputError: numbers of documents that are not there, or no numbers.
+        """
+        numbers = checks.integers("documents", documents, low=-len(self), high=len(self) - 1).tolist()
+        parts = [self[index] for index in numbers]
         return Corpus(
             np.concatenate(parts) if parts else self.tokens[:0],
             np.concatenate([[0], np.cumsum([part.size for part in parts])]).astype(np.int64),
             self.vocab_size,
-            documents=[self.documents[index] for index in documents],
+            documents=[self.documents[index] for index in numbers],
             tokenizer=self.tokenizer,
         )
 

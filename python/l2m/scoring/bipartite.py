@@ -396,13 +396,19 @@ def bipartite(
 def every_estimate(scores: Scores, ratios: Sequence[int] | None = None, **options: Any) -> list[BipartiteCurve]:
     """Every estimator, ratio (of `ratios`, where given) and correction that the store has the passes for.
 
-    Splits whose passes are gone altogether, though a run was asked for them, are logged as a warning.
+    Splits whose passes are gone altogether, though a run was asked for them, and n-gram entropies that are not there (yet)
+    are logged as warnings.
     """
     absent = [split for split, _ in scores.asked.spans if split not in scores.splits]
     if absent and len(scores):
         log.warning(
             f"{scores.folder}: no marginal passes at the splits {absent}, which were asked for; score again with the same "
             "settings to complete it"
+        )
+    if scores.asked.ngrams and not scores.ngram_entropy and len(scores):
+        log.warning(
+            f"{scores.folder}: no n-gram entropies, so no estimate with the ngram correction; score again with the same "
+            "settings to count them"
         )
     possible = range(2, scores.length // max(1, min(scores.splits, default=1)) + 1)
     ratios_held = [r for r in ratios or possible if sum(_holds(scores, split, r) for split in scores.splits) > 1]

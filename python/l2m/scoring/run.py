@@ -12,7 +12,7 @@ from l2m.base.forecast import Forecast
 from l2m.base.progress import Progress
 from l2m.corpora.corpus import Corpus
 from l2m.scoring.missing import Wanted, Work, missing, wanted_of
-from l2m.scoring.ngram_entropy import keep_ngram_entropies, ngram_tokens
+from l2m.scoring.ngram_entropy import ids_of, keep_ngram_entropies, ngram_tokens
 from l2m.scoring.passes import Passes
 from l2m.scoring.request import Request, windows_array
 from l2m.scoring.scorer import settings_of
@@ -175,7 +175,8 @@ def prepare(request: Request, out: str | os.PathLike[str], shard: tuple[int, int
     scorer = request.scorer(source)
     store = Store(out)
     store.create(_store_settings(request, windows, scorer, store))
-    store.ask(Asked(len(windows), settings.spans, settings.shuffles, settings.contexts))
+    ngrams = ids_of(request.corpus) is not None
+    store.ask(Asked(len(windows), settings.spans, settings.shuffles, settings.contexts, ngrams))
     return ScoringRun(
         request=request,
         scorer=scorer,

@@ -37,6 +37,8 @@ class Scores:
         self.settings = store.settings
         self._pieces = list(store.pieces())
         self.asked: Asked = store.asked()
+        if self._pieces and store.sealed and not self.asked.windows:
+            raise InputError(f"{self.folder}: no asked-*.json; run the same `l2m score` again to make it")
         count = 1 + max((max(piece.info["windows"]) for piece in self._pieces), default=-1)
         self.documents = np.full(count, -1, np.int64)
         self.starts = np.full(count, -1, np.int64)

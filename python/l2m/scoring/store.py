@@ -57,6 +57,8 @@ class Asked(NamedTuple):
     spans: Spans
     shuffles: int
     contexts: int
+    ngrams: bool = False
+    """Whether the n-grams of the corpus are counted: of ids, not of real numbers."""
 
 
 class Store:
@@ -138,7 +140,7 @@ class Store:
         Raises:
             InputError: a file was changed or damaged.
         """
-        windows, longest, shuffles, contexts = 0, dict[int, int](), 0, 0
+        windows, longest, shuffles, contexts, ngrams = 0, dict[int, int](), 0, 0, False
         for path in sorted(self.folder.glob("asked-*.json")):
             value = read_sealed(path)
             spans = value.get("spans")
@@ -146,6 +148,7 @@ class Store:
                 _is_whole(value.get("windows"), 1, _MOST_WINDOWS)
                 and _is_whole(value.get("shuffles"), 0, MOST_SHUFFLES)
                 and _is_whole(value.get("contexts"), 0, MOST_CONTEXTS)
+                and isinstance(value.get("ngrams", False), bool)
                 and isinstance(spans, list)
                 and all(isinstance(s, list) and len(s) == 2 and all(_is_whole(x, 1, LONGEST) for x in s) for s in spans)
             ):
@@ -153,8 +156,8 @@ class Store:
             for split, length in spans:
                 longest[split] = max(longest.get(split, 0), length)
             windows, shuffles = max(windows, value["windows"]), max(shuffles, value["shuffles"])
-            contexts = max(contexts, value["contexts"])
-        return Asked(windows, tuple(sorted(longest.items())), shuffles, contexts)
+            contexts, ngrams = max(contexts, value["contexts"]), ngrams or value.get("ngrams", False)
+        return Asked(windows, tuple(sorted(longest.items())), shuffles, contexts, ngrams)
 
     def add_self_test(self, report: Mapping[str, Any]) -> None:
         """Keep what a self-test measured; the same report twice is one file."""

@@ -64,6 +64,19 @@ class Fingerprint(Record):
     counts: NDArray[np.uint64]
     symbols: NDArray[np.uint64]
 
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            InputError: arrays of other values or unlike lengths, or counts that do not ascend.
+        """
+        for name in ("counts", "symbols"):
+            values = checks.integers(name, getattr(self, name), low=1)
+            object.__setattr__(self, name, values.astype(np.uint64, copy=False))
+        if self.counts.size != self.symbols.size or (self.counts[1:] <= self.counts[:-1]).any():
+            raise InputError(
+                f"counts: {self.counts.size} entries for {self.symbols.size} symbols; expected as many, in ascending order"
+            )
+
     def _brief(self) -> str:
         return f"{self.total:,} samples, {self.distinct:,} symbols, coverage {self.coverage:.3g}"
 

@@ -232,7 +232,7 @@ def block_entropies(source: Any, n_max: int = 5, estimator: str = "grassberger")
         One row a block length.
 
     Raises:
-        InputError: no tokens, or n_max outside 1 to their number.
+        InputError: no tokens, tokens that are missing or neither whole numbers nor text, or n_max outside 1 to their number.
 
     Example:
         >>> l2m.block_entropies('abracadabra' * 20, 3).to_frame()[['n', 'block', 'rate']].round(3)
@@ -246,6 +246,8 @@ def block_entropies(source: Any, n_max: int = 5, estimator: str = "grassberger")
         tables = [source.fingerprint(n) for n in range(1, n_max + 1)]
     else:
         symbols = np.array(list(source)) if isinstance(source, str) else checks.plain_array("source", source)
+        if symbols.dtype.kind not in "USb":
+            symbols = checks.integers("source", symbols, low=-(1 << 63), axes=None)
         if symbols.ndim != 1 or not 1 <= n_max <= symbols.size:
             raise InputError(f"n_max: {n_max} for tokens of shape {symbols.shape}; expected 1 to the number of tokens")
         _, ids = np.unique(symbols, return_inverse=True)

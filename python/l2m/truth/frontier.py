@@ -175,10 +175,11 @@ def allowed_numbers(state: Growth, law: Law) -> tuple[Integers, str]:
     if callable(state):
         values = [checks.real(f"state({t})", state(t), 0) for t in positions.tolist()]
         return np.ceil(values).astype(np.int64), getattr(state, "__name__", "callable")
-    if np.ndim(state) == 0:
+    array = checks.plain_array("state", state)
+    if array.ndim == 0:
         number = checks.whole("state", state, 0)
         return np.full(length, min(number, length), np.int64), str(number)
-    array = checks.integers("state", state).astype(np.int64)
+    array = checks.integers("state", array).astype(np.int64)
     if array.size != length:
         raise InputError(f"state: {array.size} entries; expected {length:,}, one for each position")
     return np.minimum(array, length), f"array of {array.min()} to {array.max()}"
@@ -187,7 +188,8 @@ def allowed_numbers(state: Growth, law: Law) -> tuple[Integers, str]:
 def _read_growth(text: str, law: Law, positions: Integers) -> Integers:
     plain = text.strip()
     if plain.isdecimal():
-        return np.full(positions.size, min(int(plain), positions.size), np.int64)
+        most = positions.size if len(plain) > 18 else int(plain)  # Python reads at most 4,300 digits
+        return np.full(positions.size, min(most, positions.size), np.int64)
     match = _GROWTH.fullmatch(plain)
     try:
         if match is None or (match[1] == "log") != (match[3] is None):

@@ -202,9 +202,13 @@ class HierarchicalGaussian:
         """Corr(Z_i, Z_j) for positions 0..L-1; integers or integer arrays that broadcast. O(log L) each.
 
         Raises:
-            InputError: positions outside 0..L-1, or not integers.
+            InputError: positions outside 0..L-1, or not integers; shapes that do not broadcast.
         """
-        first, second = np.broadcast_arrays(_integers("i", i), _integers("j", j))
+        first, second = _integers("i", i), _integers("j", j)
+        try:
+            first, second = np.broadcast_arrays(first, second)
+        except ValueError:
+            raise InputError(f"i, j: shapes {first.shape} and {second.shape}; expected shapes that broadcast") from None
         values = self._core.correlation(np.ascontiguousarray(first).ravel(), np.ascontiguousarray(second).ravel())
         return float(values[0]) if first.ndim == 0 else values.reshape(first.shape)
 
@@ -534,7 +538,7 @@ class GaussianFilter:
         Raises:
             InputError: a wrong shape, values the law cannot give, or a step past the end.
         """
-        values = np.asarray(z, np.float64)
+        values = checks.reals("z", z, axes=None, finite=False)
         if values.shape != (() if self._n is None else (self._n,)):
             expected = "one number" if self._n is None else f"({self._n},)"
             raise InputError(f"z: shape {values.shape}; expected {expected}")

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 import l2m
+from l2m.corpora.documents import FileUnit, ReadingLog, ReadingOptions
+from l2m.corpora.formats.tables import read_arrow
 from reading import arrow_bytes, read, read_skipping, refusal, write
 
 
@@ -27,6 +29,26 @@ def test_texts_of_every_arrow_type_are_read(tmp_path: Path) -> None:
         assert [text for _, text in read(tmp_path / "a.arrow")] == texts, type_
         pq.write_table(table, tmp_path / "a.parquet")
         assert [text for _, text in read(tmp_path / "a.parquet")] == texts, type_
+
+
+def test_a_word_that_many_rows_share_is_not_repeated_in_memory(tmp_path: Path) -> None:
+    """Decoded as a whole, this column of 1 MB takes a terabyte; nulls of the index and of the dictionary are named."""
+    import pyarrow as pa
+
+    words = pa.array(["a" * (1 << 20), None], pa.large_string())
+    column = pa.DictionaryArray.from_arrays(pa.array([1, None, *[0] * 1_000_000], pa.int32()), words)
+    table = pa.table({"text": column, "id": pa.DictionaryArray.from_arrays(pa.array([0] * 1_000_002), pa.array(["n"]))})
+    with pa.ipc.new_file(tmp_path / "a.arrow", table.schema) as writer:
+        writer.write_table(table)
+    log = ReadingLog("skip")
+    unit = FileUnit(str(tmp_path / "a.arrow"), "a", 0, 0.0)
+    found = read_arrow(unit, ReadingOptions(on_error="skip"), log)
+    assert [(document.id, len(document.text)) for document, _ in zip(found, range(3), strict=False)] == [
+        ("n", 1 << 20)
+    ] * 3
+    assert [line.partition(": ")[2] for line in log.skipped] == [
+        f"row {row}: column 'text' is null; expected text" for row in (0, 1)
+    ]
 
 
 def test_ids_of_every_arrow_type_are_read(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ _Opened = tuple["pa.Schema", "Callable[[list[str]], Iterator[pa.RecordBatch]]", 
 def _read(
     file: FileUnit, kind: str, open_table: Callable[[IO[bytes]], _Opened], options: ReadingOptions, log: ReadingLog
 ) -> Iterator[Document]:
-    optional_library("pyarrow", file.path)
+    pa = optional_library("pyarrow", file.path)
     with open_bytes(file.path) as opened:
         try:
             schema, batches, rows = open_table(opened)
@@ -62,15 +62,16 @@ def _read(
                 raise InputError(f"{file.path}: {error}") from None
             except Exception as error:
                 raise InputError(f"{file.path}: broken after row {number} ({one_line(error)})") from None
-            for row, value in enumerate(values):
+            for row, scalar in enumerate(values):
+                # A word that a million rows share is taken out of its dictionary one row at a time.
+                value = scalar.value if isinstance(scalar, pa.DictionaryScalar) else scalar
                 where = f"{file.path}: row {number}"
                 id = f"{file.id}:{number}"
                 number += 1
                 try:
-                    if names is not None and names[row].is_valid:
-                        name = names[row].as_py()
+                    if names is not None and (name := names[row].as_py()) is not None:
                         id = decode(name, where) if isinstance(name, bytes) else document_id(name, id)
-                    if not value.is_valid:
+                    if value is None or not value.is_valid:
                         raise InputError(f"{where}: column {options.field!r} is null; expected text")
                     if texts:
                         yield Document(id, decode(value.as_py(), where))
@@ -113,7 +114,7 @@ def _checked(column: "pa.Array") -> "pa.Array":
         words = _checked(column.dictionary)
         column = pa.DictionaryArray.from_arrays(column.indices, words)  # safe: refuses indices past the words
         column.validate(full=True)
-        return column.dictionary_decode()
+        return column
     column = column.view(as_bytes[column.type]) if column.type in as_bytes else column
     column.validate(full=True)
     return column
