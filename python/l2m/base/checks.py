@@ -127,13 +127,9 @@ def path(argument: str, value: Any) -> Path:
 
 
 def _few(value: Any) -> str:
-    """A value in a few words: a short text or number as it is, else its type."""
-    words = repr(value)
-    return (
-        words
-        if isinstance(value, (str, bytes, int, float, os.PathLike, type(None))) and len(words) <= 60
-        else type(value).__name__
-    )
+    """A value in a few words: a text or number as `shown`, else its type."""
+    plain = isinstance(value, (str, bytes, int, float, os.PathLike, type(None)))
+    return shown(value) if plain else type(value).__name__
 
 
 def one_of(argument: str, value: Any, choices: Collection[str]) -> str:
