@@ -66,7 +66,6 @@ def gaussian(exponent: float, numbers: int) -> Source:
             "small state": lambda: LinearGaussian(law, n, numbers=numbers),
             "short window": lambda: LinearGaussian(law, n, window=256),
             "temperature 1.2": lambda: LinearGaussian(law, n, temperature=1.2),
-            "start 0.3 nats": lambda: WrongStart(LinearGaussian(law, n), 0.3),
             "start 1 nat": lambda: WrongStart(LinearGaussian(law, n), 1),
             "small state, start 1 nat": lambda: WrongStart(LinearGaussian(law, n, numbers=numbers), 1),
         }
@@ -84,7 +83,6 @@ def forest(exponent: float, numbers: int) -> Source:
             "small state": lambda: ForgetfulForest(source, kept=numbers),
             "short window": lambda: ForgetfulForest(source, window=256),
             "temperature 1.2": lambda: ForgetfulForest(source, temperature=1.2),
-            "start 0.3 nats": lambda: WrongStart(source, 0.3),
             "start 1 nat": lambda: WrongStart(source, 1),
             "small state, start 1 nat": lambda: WrongStart(ForgetfulForest(source, kept=numbers), 1),
         }
@@ -117,16 +115,18 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="8 trials of 32 windows, two sources")
     parser.add_argument("--table", action="store_true", help="print the tables of --out, run nothing")
     parser.add_argument("--trials", type=int, default=64, help="of 64 windows each")
+    parser.add_argument("--sources", nargs="+", choices=list(SOURCES), default=list(SOURCES), help="these alone")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     trials, windows = (8, 32) if options.smoke else (options.trials, 64)
     held = read(options.out) if options.out is not None and options.out.exists() else []
     if not options.table:
-        shown = ["Gaussian 0.50", "forest 0.75"] if options.smoke else list(SOURCES)
-        cases = [(source, scorer) for source in shown for scorer in SOURCES[source].scorers(SOURCES[source].make())]
-        held = [row for row in held if (int(row["trials"]), int(row["windows"])) == (trials, windows)]
-        done = {(row["source"], row["scorer"]) for row in held}
-        tasks = [(*case, trials, windows) for case in cases if case not in done]
+        shown = ["Gaussian 0.50", "forest 0.75"] if options.smoke else options.sources
+        cases = [(source, scorer) for source in SOURCES for scorer in SOURCES[source].scorers(SOURCES[source].make())]
+        asked = {"estimator": "direct", "trials": str(trials), "windows": str(windows)}
+        done = {(row["source"], row["scorer"]) for row in held if asked.items() <= row.items()}
+        held = [row for row in held if (row["source"], row["scorer"]) in done]
+        tasks = [(*case, trials, windows) for case in cases if case[0] in shown and case not in done]
         with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
             for number, rows in enumerate(pool.imap_unordered(measured, tasks), 1):
                 held += rows
@@ -158,7 +158,7 @@ def measured(task: tuple[str, str, int, int]) -> list[dict[str, Any]]:
                 constant = {"offset": True} if estimator.endswith("+ C") else {}
                 rows.append({
                     "source": name, "scorer": scorer, "estimator": estimator, "range": span,
-                    **summary(list(fits(curves, span, exact, constant))), "trials": trials, "windows": windows,
+                    **summary(list(fits(curves, span, exact, constant))), "trials": len(curves), "windows": windows,
                 })  # fmt: skip
     return rows
 
@@ -246,24 +246,42 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
             writer.writerow({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()})
 
 
+SHOWN = ("all l", "l >= 16", "automatic")
+
+
 def table(rows: list[dict[str, Any]]) -> str:
-    """Bias (spread; coverage in %) of every estimator and range, a line for each case."""
-    columns = list(dict.fromkeys((row["estimator"], row["range"]) for row in rows))
-    lines = [
-        "| source | scorer | " + " | ".join(f"{estimator}, {span}" for estimator, span in columns) + " |",
-        "| --- " * (2 + len(columns)) + "|",
-    ]
-    for case in dict.fromkeys((row["source"], row["scorer"]) for row in rows):
-        cells = {(row["estimator"], row["range"]): row for row in rows if (row["source"], row["scorer"]) == case}
-        shown = [cell(cells.get(column)) for column in columns]
-        lines.append(f"| {case[0]} | {case[1]} | " + " | ".join(shown) + " |")
+    """For each kind of source: the bias of beta by estimator and scorer, then spread and coverage of the automatic range."""
+    parts = []
+    for kind in dict.fromkeys(row["source"].split()[0] for row in rows):
+        mine = [row for row in rows if row["source"].split()[0] == kind]
+        sources = list(dict.fromkeys(row["source"] for row in mine))
+        parts.append(f"{', '.join(sources)}: bias of beta, mean over the sources ({' / '.join(SHOWN)})")
+        parts.append(grid(mine, lambda row: f"{row['bias']:+.2f}", SHOWN))
+        parts.append(f"{', '.join(sources)}: automatic range, spread of beta and coverage of its 95 % interval")
+        parts.append(grid(mine, lambda row: f"{row['spread']:.2f}, {row['coverage']:.0%}", ("automatic",)))
+    return "\n\n".join(parts)
+
+
+def grid(rows: list[dict[str, Any]], word: Callable[[dict[str, float]], str], ranges: tuple[str, ...]) -> str:
+    """A line for each estimator, a column for each scorer, in each cell the mean over sources in `word`."""
+    scorers, estimators = (list(dict.fromkeys(row[name] for row in rows)) for name in ("scorer", "estimator"))
+    lines = ["| estimator | " + " | ".join(scorers) + " |", "| --- " * (1 + len(scorers)) + "|"]
+    for estimator in estimators:
+        cells = []
+        for scorer in scorers:
+            words = []
+            for span in ranges:
+                found = [
+                    {name: float(row[name]) for name in ("bias", "spread", "coverage")}
+                    for row in rows
+                    if (row["scorer"], row["estimator"], row["range"]) == (scorer, estimator, span)
+                    and np.isfinite(float(row["bias"])) and 2 * int(row["failed"]) <= int(row["trials"])
+                ]  # fmt: skip
+                mean = {name: float(np.mean([row[name] for row in found])) for name in found[0]} if found else None
+                words.append("none" if mean is None else word(mean))
+            cells.append(" / ".join(words))
+        lines.append(f"| {estimator} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def cell(row: dict[str, Any] | None) -> str:
-    if row is None or not np.isfinite(float(row["bias"])):
-        return ""
-    return f"{float(row['bias']):+.2f} ({float(row['spread']):.2f}; {100 * float(row['coverage']):.0f})"
 
 
 if __name__ == "__main__":

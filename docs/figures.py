@@ -30,6 +30,7 @@ DATA = {
     "forty-books.csv": "benches/forty_books.sh BOOKS OUT",
     "two-point-subsamples.csv": "l2m two-point BOOKS --subsamples, 134 books as words",
     "estimator-bias.csv": "python benches/estimators.py --bias docs/figures/estimator-bias.csv",
+    "exponent-study.csv": "python benches/exponent_study.py --out docs/figures/exponent-study.csv",
     "exact-source.csv": "python benches/exact_sources.py --out docs/figures/exact-source.csv",
 }
 """File in docs/figures -> the command behind it. Bands are 95 %."""
@@ -243,6 +244,34 @@ def exact_source() -> Any:
     axes.set_xscale("log", base=2)
     axes.legend()
     return axes.figure
+
+
+@figure
+def exponent_study() -> Any:
+    lines = [line for line in rows("exponent-study.csv") if line["range"] == "automatic"]
+    scorers = ("exact", "temperature 1.2", "small state", "start 1 nat", "small state, start 1 nat")
+    estimators = list(dict.fromkeys(line["estimator"] for line in lines))
+    sources = dict.fromkeys(line["source"] for line in lines)
+    colors = dict(zip(sources, (BLUE, GREEN, PURPLE, ORANGE, "black"), strict=False))
+    panels = new_axes(13.2, 4.0, panels=len(scorers))
+    for panel, scorer in zip(panels, scorers, strict=True):
+        for place, (source, color) in enumerate(colors.items()):
+            mine = [
+                line for line in lines
+                if (line["source"], line["scorer"]) == (source, scorer) and 2 * line["failed"] <= line["trials"]
+            ]  # fmt: skip
+            panel.errorbar(
+                [line["bias"] for line in mine],
+                [estimators.index(line["estimator"]) + 0.12 * (place - (len(colors) - 1) / 2) for line in mine],
+                xerr=[line["spread"] for line in mine],
+                fmt="o", markersize=4, linewidth=1, color=color, label=source,
+            )  # fmt: skip
+        panel.axvline(0, color="black", linewidth=0.8)
+        panel.set(xlabel="beta - exact", xlim=(-0.45, 0.55), ylim=(len(estimators) - 0.5, -0.5))
+        panel.set_title(scorer, fontsize=10)
+        panel.set_yticks(range(len(estimators)), estimators if panel is panels[0] else [])
+    panels[0].figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(colors))
+    return panels[0].figure
 
 
 def _gaussian_laws() -> list[tuple[Any, str]]:
