@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,17 @@ pytest.importorskip("matplotlib")
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-@pytest.fixture(scope="module")
-def figures():
-    found = importlib.util.spec_from_file_location("figures", DOCS / "figures.py")
+def module_of(path: Path):
+    found = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(found)
+    sys.modules[path.stem] = module  # its dataclasses look themselves up
     found.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def figures():
+    return module_of(DOCS / "figures.py")
 
 
 def test_every_figure_is_drawn_by_the_one_command_and_shown(figures) -> None:
@@ -32,3 +38,8 @@ def test_a_figure_is_the_same_bytes_each_time_and_small(figures) -> None:
     for text in (first, *(path.read_text() for path in figures.FOLDER.glob("*.svg"))):
         assert len(text) < 100_000
         assert not re.search(r'(?:d|x|y|points|transform)="[^"]*\.\d{3}', text)
+
+
+def test_the_tables_of_the_exponent_page_are_those_of_its_data() -> None:
+    study = module_of(DOCS.parent / "benches/exponent_study.py")
+    assert study.table(study.read(DOCS / "figures/exponent-study.csv")) in (DOCS / "exponent.md").read_text()
