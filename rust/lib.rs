@@ -21,6 +21,7 @@
 //! - [`near_duplicates`]: sketches of documents, and which repeat a larger one
 //! - [`fingerprint`]: "how many symbols occurred n times", the currency between counting and entropies
 //! - [`pairs`], [`ngrams`]: counting, as tasks over ranges of first tokens whose results add
+//! - [`covariance`]: products of the pair matrix with vectors, for its singular values
 //! - [`margins`]: how often each token comes first and second in a pair
 //! - [`null_model`]: the expected information of independent sequences with the observed margins
 //! - [`entropy`]: one estimator per file
@@ -30,6 +31,7 @@
 
 pub mod bootstrap;
 pub mod corpus;
+pub mod covariance;
 pub mod entropy;
 pub mod error;
 pub mod fingerprint;

@@ -5,6 +5,8 @@ from l2m.base.records import Record as Record
 from l2m.corpora.corpus import Corpus as Corpus
 from l2m.corpora.near_duplicates import near_duplicates as near_duplicates
 from l2m.corpora.tokenize import tokenize as tokenize
+from l2m.counting.covariance import token_covariance as token_covariance
+from l2m.counting.covariance_curve import CovarianceCurve as CovarianceCurve
 from l2m.counting.ngrams import NgramCounts as NgramCounts
 from l2m.counting.ngrams import ngrams as ngrams
 from l2m.counting.two_point import mutual_information as mutual_information
@@ -52,6 +54,8 @@ from l2m.statistics.joint_entropy import block_entropies as block_entropies
 from l2m.statistics.joint_entropy import jensen_shannon as jensen_shannon
 from l2m.statistics.joint_entropy import joint_entropy as joint_entropy
 from l2m.statistics.joint_entropy import kullback_leibler as kullback_leibler
+from l2m.statistics.learning_exponent import LearningExponent as LearningExponent
+from l2m.statistics.learning_exponent import learning_exponent as learning_exponent
 from l2m.statistics.logarithm import Logarithm as Logarithm
 from l2m.statistics.logarithm import fit_logarithm as fit_logarithm
 from l2m.statistics.power_law import PowerLaw as PowerLaw

@@ -105,6 +105,29 @@ class PairCounter:
         """By distance: fingerprints of both margins, pairs by group, and (entropy_x, entropy_y, expected joint entropy of
         independent tokens) for all pairs and without each group."""
 
+    def products(
+        self,
+        distances: list[int],
+        vectors: NDArray[np.float64],
+        width: int,
+        transposed: bool,
+        threads: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> NDArray[np.float64]:
+        """Sums over the pairs at each distance: e_x v_y^T, or e_y v_x^T if `transposed`. `vectors`: a (distinct, width) matrix
+        of each distance, by rank, one after the other; so is the result."""
+
+    def group_sums(
+        self,
+        distances: list[int],
+        left: NDArray[np.float64],
+        right: NDArray[np.float64],
+        width: int,
+        threads: int | None = None,
+    ) -> NDArray[np.float64]:
+        """By distance and group, one after the other: pairs, and sums over them of the `width` values u[x], of v[y], and of all
+        products u_i[x] v_j[y]."""
+
 @final
 class NgramCounter:
     """A corpus whose ids are replaced by their place among those that occur."""

@@ -9,7 +9,7 @@ use crate::entropy::Estimator;
 use crate::fingerprint::Fingerprint;
 use crate::monitor::Monitor;
 use crate::ngrams::{Coded, Entry};
-use crate::{Error, Result, margins, ngrams, null_model, pairs};
+use crate::{Error, Result, covariance, margins, ngrams, null_model, pairs};
 
 /// Calls a generic function with the slice of whatever integer type a numpy array holds.
 macro_rules! with_ids {
@@ -212,6 +212,49 @@ impl PairCounter {
                 (entries(py, &margins.x), entries(py, &margins.y), margins.pairs, levels)
             })
             .collect())
+    }
+
+    /// Sums over the pairs at each distance: `e_x v_y^T`, or `e_y v_x^T` if `transposed`. `vectors`: a (distinct, width) matrix
+    /// of each distance, by rank, one after the other; so is the result.
+    #[allow(clippy::too_many_arguments)]
+    #[pyo3(signature = (distances, vectors, width, transposed, threads=None, progress=None))]
+    fn products<'py>(
+        &self,
+        py: Python<'py>,
+        distances: Vec<usize>,
+        vectors: PyReadonlyArray1<'py, f64>,
+        width: usize,
+        transposed: bool,
+        threads: Option<Threads>,
+        progress: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        let vectors = vectors.as_slice().map_err(|_| contiguous("vectors"))?;
+        let sums = interruptible(py, progress, |monitor| {
+            with_threads(threads, || {
+                covariance::products(&self.corpus, &distances, vectors, width, transposed, monitor)
+            })
+        })?;
+        Ok(sums.into_pyarray(py))
+    }
+
+    /// By distance and group, one after the other: pairs, and sums over them of the `width` values u[x],
+    /// of v[y], and of all products u_i[x] v_j[y].
+    #[pyo3(signature = (distances, left, right, width, threads=None))]
+    fn group_sums<'py>(
+        &self,
+        py: Python<'py>,
+        distances: Vec<usize>,
+        left: PyReadonlyArray1<'py, f64>,
+        right: PyReadonlyArray1<'py, f64>,
+        width: usize,
+        threads: Option<Threads>,
+    ) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        let left = left.as_slice().map_err(|_| contiguous("left"))?;
+        let right = right.as_slice().map_err(|_| contiguous("right"))?;
+        let sums = interruptible(py, None, |monitor| {
+            with_threads(threads, || covariance::group_sums(&self.corpus, &distances, left, right, width, monitor))
+        })?;
+        Ok(sums.into_pyarray(py))
     }
 }
 

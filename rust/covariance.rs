@@ -1,0 +1,232 @@
+//! Products of the pair matrix with vectors, by streaming over the tokens: what a singular value decomposition asks for.
+//!
+//! With P(x, y; d) = n(x, y; d) / N the token covariance is C(d) = P(d) - p q^T, where p and q are the margins of the same
+//! pairs. `P v` needs no table of pairs: every pair adds v\[y\] to the place of x.
+
+use rayon::prelude::*;
+
+use crate::corpus::{Rank, Ranked, Ranks, Segment};
+use crate::monitor::Monitor;
+use crate::{Error, Result};
+
+/// First tokens between two looks at the monitor.
+const PIECE: usize = 1 << 20;
+
+/// How many vectors a walk may carry.
+pub const WIDTHS: [usize; 4] = [1, 2, 4, 8];
+
+/// `sum over pairs of e_x v_y^T` at every distance, or `e_y v_x^T` if `transposed`. `vectors` holds a (symbols, width) matrix a
+/// distance, one after the other, and so does the result. One thread takes a distance, so sums do not depend on threads.
+pub fn products(
+    corpus: &Ranked,
+    distances: &[usize],
+    vectors: &[f64],
+    width: usize,
+    transposed: bool,
+    monitor: &Monitor,
+) -> Result<Vec<f64>> {
+    check(corpus, distances, vectors, width, "vectors")?;
+    match &corpus.ranks {
+        Ranks::Narrow(sides) => {
+            streams(corpus, &sides.first, sides.second(), distances, vectors, width, transposed, monitor)
+        }
+        Ranks::Wide(sides) => {
+            streams(corpus, &sides.first, sides.second(), distances, vectors, width, transposed, monitor)
+        }
+    }
+}
+
+/// By distance and group: pairs, and sums over them of the `width` values u\[x\], of v\[y\], and of all products
+/// u_i\[x\] v_j\[y\], row by row.
+pub fn group_sums(
+    corpus: &Ranked,
+    distances: &[usize],
+    left: &[f64],
+    right: &[f64],
+    width: usize,
+    monitor: &Monitor,
+) -> Result<Vec<f64>> {
+    check(corpus, distances, left, width, "left")?;
+    check(corpus, distances, right, width, "right")?;
+    match &corpus.ranks {
+        Ranks::Narrow(sides) => sums(corpus, &sides.first, sides.second(), distances, left, right, width, monitor),
+        Ranks::Wide(sides) => sums(corpus, &sides.first, sides.second(), distances, left, right, width, monitor),
+    }
+}
+
+fn check(corpus: &Ranked, distances: &[usize], values: &[f64], width: usize, name: &'static str) -> Result<()> {
+    if !WIDTHS.contains(&width) {
+        return Err(Error::invalid("width", width.to_string(), format!("one of {WIDTHS:?}")));
+    }
+    let expected = distances.len() * corpus.first.len() * width;
+    if values.len() != expected || corpus.first.len() != corpus.second().len() {
+        return Err(Error::invalid(name, format!("{} numbers", values.len()), format!("{expected}, of one alphabet")));
+    }
+    Ok(())
+}
+
+/// The pieces of a segment that have a successor at this distance.
+fn pieces(segment: &Segment, distance: usize) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
+    let firsts = segment.firsts(distance);
+    firsts.clone().step_by(PIECE).map(move |start| start..(start + PIECE).min(firsts.end))
+}
+
+#[allow(clippy::too_many_arguments)] // one job, called twice
+fn streams<T: Rank>(
+    corpus: &Ranked,
+    first: &[T],
+    second: &[T],
+    distances: &[usize],
+    vectors: &[f64],
+    width: usize,
+    transposed: bool,
+    monitor: &Monitor,
+) -> Result<Vec<f64>> {
+    let size = corpus.first.len() * width;
+    let mut result = vec![0.0; vectors.len()];
+    if size == 0 {
+        return Ok(result);
+    }
+    distances.par_iter().zip(vectors.par_chunks(size)).zip(result.par_chunks_mut(size)).try_for_each(
+        |((&distance, vectors), sums)| {
+            for segment in &corpus.segments {
+                for firsts in pieces(segment, distance) {
+                    let seconds = &second[firsts.start + distance..firsts.end + distance];
+                    let firsts = &first[firsts];
+                    let (to, from) = if transposed { (seconds, firsts) } else { (firsts, seconds) };
+                    match width {
+                        1 => add::<T, 1>(to, from, vectors, sums),
+                        2 => add::<T, 2>(to, from, vectors, sums),
+                        4 => add::<T, 4>(to, from, vectors, sums),
+                        _ => add::<T, 8>(to, from, vectors, sums),
+                    }
+                    monitor.advance(to.len() as u64)?;
+                }
+            }
+            Ok(())
+        },
+    )?;
+    Ok(result)
+}
+
+fn add<T: Rank, const WIDTH: usize>(to: &[T], from: &[T], vectors: &[f64], sums: &mut [f64]) {
+    let (vectors, _) = vectors.as_chunks::<WIDTH>();
+    let (sums, _) = sums.as_chunks_mut::<WIDTH>();
+    for (to, from) in to.iter().zip(from) {
+        let (row, sum) = (&vectors[from.index()], &mut sums[to.index()]);
+        for column in 0..WIDTH {
+            sum[column] += row[column];
+        }
+    }
+}
+
+#[allow(clippy::too_many_arguments)] // one job, called twice
+fn sums<T: Rank>(
+    corpus: &Ranked,
+    first: &[T],
+    second: &[T],
+    distances: &[usize],
+    left: &[f64],
+    right: &[f64],
+    width: usize,
+    monitor: &Monitor,
+) -> Result<Vec<f64>> {
+    let (size, columns) = (corpus.first.len() * width, 1 + 2 * width + width * width);
+    let mut result = vec![0.0; distances.len() * corpus.groups * columns];
+    if size == 0 {
+        return Ok(result);
+    }
+    let of_distance = result.par_chunks_mut(corpus.groups * columns);
+    distances.par_iter().zip(left.par_chunks(size)).zip(right.par_chunks(size)).zip(of_distance).try_for_each(
+        |(((&distance, left), right), groups)| {
+            for segment in &corpus.segments {
+                let sums = &mut groups[segment.group * columns..][..columns];
+                for firsts in pieces(segment, distance) {
+                    let seconds = &second[firsts.start + distance..firsts.end + distance];
+                    for (x, y) in first[firsts].iter().zip(seconds) {
+                        let (u, v) = (&left[x.index() * width..][..width], &right[y.index() * width..][..width]);
+                        for column in 0..width {
+                            sums[1 + column] += u[column];
+                            sums[1 + width + column] += v[column];
+                            let row = &mut sums[1 + 2 * width + column * width..][..width];
+                            row.iter_mut().zip(v).for_each(|(sum, value)| *sum += u[column] * value);
+                        }
+                    }
+                    sums[0] += seconds.len() as f64;
+                    monitor.advance(seconds.len() as u64)?;
+                }
+            }
+            Ok(())
+        },
+    )?;
+    Ok(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::corpus::Arrangement;
+
+    /// Documents of small ids, side by side, a group each.
+    fn corpus(documents: &[Vec<u8>]) -> (Vec<u8>, Ranked) {
+        let tokens: Vec<u8> = documents.concat();
+        let mut start = 0;
+        let segments: Vec<Segment> = documents
+            .iter()
+            .enumerate()
+            .map(|(group, document)| {
+                let end = start + document.len();
+                let segment = Segment { start, end, limit: end, group };
+                start = end;
+                segment
+            })
+            .collect();
+        let ranked =
+            Ranked::new(&tokens, &segments, documents.len(), Arrangement::Given, &Monitor::new()).expect("a corpus");
+        (tokens, ranked)
+    }
+
+    proptest! {
+        #[test]
+        fn products_and_sums_are_those_of_the_pairs_one_by_one(
+            documents in prop::collection::vec(prop::collection::vec(0u8..7, 1..40), 1..5),
+            distance in 1usize..5,
+            width in prop::sample::select(WIDTHS.to_vec()),
+            transposed: bool,
+        ) {
+            let (_, ranked) = corpus(&documents);
+            let symbols = ranked.first.len();
+            // Whole numbers: sums are exact in any order.
+            let vectors: Vec<f64> = (0..symbols * width).map(|i| (i * 37 % 11) as f64 - 5.0).collect();
+            let rank = |id: u8| ranked.first.keys.iter().position(|&key| key == u64::from(id)).expect("an id that occurs");
+            let mut expected = vec![0.0; symbols * width];
+            let columns = 1 + 2 * width + width * width;
+            let mut by_group = vec![0.0; documents.len() * columns];
+            for (group, document) in documents.iter().enumerate() {
+                for pair in 0..document.len().saturating_sub(distance) {
+                    let (x, y) = (rank(document[pair]), rank(document[pair + distance]));
+                    let (to, from) = if transposed { (y, x) } else { (x, y) };
+                    let sums = &mut by_group[group * columns..];
+                    sums[0] += 1.0;
+                    for column in 0..width {
+                        expected[to * width + column] += vectors[from * width + column];
+                        sums[1 + column] += vectors[x * width + column];
+                        sums[1 + width + column] += 2.0 * vectors[y * width + column];
+                        for other in 0..width {
+                            sums[1 + 2 * width + column * width + other] +=
+                                2.0 * vectors[x * width + column] * vectors[y * width + other];
+                        }
+                    }
+                }
+            }
+            let monitor = Monitor::new();
+            let found = products(&ranked, &[distance, distance], &[vectors.clone(), vectors.clone()].concat(), width, transposed, &monitor)?;
+            prop_assert_eq!(&found[..symbols * width], &expected[..]);
+            prop_assert_eq!(&found[symbols * width..], &expected[..]);
+            let doubled: Vec<f64> = vectors.iter().map(|value| 2.0 * value).collect();
+            prop_assert_eq!(group_sums(&ranked, &[distance], &vectors, &doubled, width, &monitor)?, by_group);
+        }
+    }
+}

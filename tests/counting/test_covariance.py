@@ -1,0 +1,153 @@
+"""Token covariance: against numpy's singular values of the full matrix, a chain's closed form, and the jackknife's own definition."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import l2m
+from markov import markov, stationary
+
+documents_of_ids = st.lists(
+    st.lists(st.integers(0, 5), max_size=30).map(lambda ids: np.array(ids, np.int64)), min_size=1, max_size=12
+).filter(lambda documents: any(ids.size > 1 for ids in documents))
+
+
+def matrix(documents, distance, symbols):
+    """C(d), pair by pair."""
+    joint = np.zeros((symbols, symbols))
+    for ids in documents:
+        np.add.at(joint, (ids[:-distance], ids[distance:]), 1)
+    joint /= joint.sum()
+    return joint - np.outer(joint.sum(1), joint.sum(0))
+
+
+def texts(number=12, length=3_000, symbols=256, seed=0):
+    """Documents of `symbols` ids, small ones more frequent, every second one a copy of the one before it."""
+    random = np.random.default_rng(seed)
+    documents = [(symbols * random.random(length) ** 3).astype(int) for _ in range(number)]
+    return [np.where(np.arange(length) % 2, np.roll(ids, 1), ids) for ids in documents]
+
+
+def test_256_symbols_against_numpy():
+    documents = texts()
+    curve = l2m.token_covariance(documents, [1, 2, 7], values=5, groups=8)
+    for place, distance in enumerate((1, 2, 7)):
+        full = matrix(documents, distance, 256)
+        # 1e-9 is the aim; residuals of 1e-7 in C^T C leave their squares.
+        np.testing.assert_allclose(curve.singular[place], np.linalg.svd(full, compute_uv=False)[:5], atol=1e-9)
+        assert curve.frobenius[place] == pytest.approx(np.linalg.norm(full), abs=1e-12)
+    assert curve.settings["residual"] <= 1e-7
+
+
+@settings(max_examples=100, deadline=None)
+@given(documents_of_ids, st.integers(1, 8), st.sampled_from([1, 70_000]))
+def test_small_alphabets_against_numpy(documents, values, spread):
+    documents = [ids for ids in documents if ids.size > 1]
+    curve = l2m.token_covariance([ids * spread for ids in documents], [1], values=values, groups=None, floor=False)
+    expected = np.linalg.svd(matrix(documents, 1, 6), compute_uv=False)[:values]
+    np.testing.assert_allclose(curve.singular[0, : expected.size], expected, atol=1e-12)
+    assert not curve.singular[0, expected.size :].any()
+    assert np.isnan(curve.stderr).all()
+    assert curve.replicates is None
+
+
+def test_a_chain_has_the_singular_values_of_its_transition_matrix():
+    """C(d) = diag(pi) T^d - pi pi^T."""
+    transition = np.array([[0.8, 0.15, 0.05], [0.1, 0.7, 0.2], [0.25, 0.05, 0.7]])
+    law = stationary(transition)
+    documents = [markov(transition, 5_000, seed) for seed in range(20)]
+    curve = l2m.token_covariance(documents, [1, 2, 4, 8], values=2)
+    for place, distance in enumerate((1, 2, 4, 8)):
+        exact = np.diag(law) @ np.linalg.matrix_power(transition, distance) - np.outer(law, law)
+        expected = np.linalg.svd(exact, compute_uv=False)[:2]
+        assert (np.abs(curve.singular[place] - expected) < 4 * curve.stderr[place] + 1e-4).all()
+
+
+def test_replicates_are_first_order_in_what_a_group_changes():
+    """The largest value recomputed without each document differs from its replicate by far less than their spread."""
+    documents = texts(number=16, length=4_000)
+    curve = l2m.token_covariance(documents, [1, 3], groups=16, floor=False)
+    for place, distance in enumerate((1, 3)):
+        again = np.array(
+            [
+                np.linalg.svd(matrix(documents[:out] + documents[out + 1 :], distance, 256), compute_uv=False)[0]
+                for out in range(16)
+            ]
+        )
+        # Documents are equally long, so group g is document g. What is left is of second order: a sixteenth of the data.
+        assert np.abs(curve.replicates[:, place] - again).max() < 0.2 * again.std()
+        error = np.sqrt(15 / 16 * ((again - again.mean()) ** 2).sum())
+        assert curve.stderr[place, 0] == pytest.approx(error, rel=0.05)
+
+
+def test_neither_threads_nor_other_distances_change_the_result():
+    documents = texts(number=8, length=2_000)
+    alone = l2m.token_covariance(documents, [4], threads=1)
+    for threads in (1, 2, 3):
+        together = l2m.token_covariance(documents, [1, 4, 9], threads=threads)
+        assert together.singular[1].tobytes() == alone.singular[0].tobytes()
+        assert together.stderr[1].tobytes() == alone.stderr[0].tobytes()
+        assert together.floor[1] == alone.floor[0]
+
+
+def test_shuffled_text_stays_at_the_floor():
+    random = np.random.default_rng(3)
+    documents = [random.choice(500, 5_000, p=np.arange(1, 501) / 125_250) for _ in range(10)]
+    curve = l2m.token_covariance(documents, [1, 2, 4, 8, 16])
+    assert (curve.singular[:, 0] < 1.3 * curve.floor).all()
+    assert not curve.above_floor.any()
+    with pytest.raises(l2m.InputError, match=r"^distances: 0 with a largest singular value of at least 2 times"):
+        curve.fit()
+
+
+def test_a_planted_power_law_is_found():
+    """Tokens that repeat the one d before them with probability 0.3 d^-0.8, for d = 1, 2, 4, ..., 64."""
+    random = np.random.default_rng(1)
+    distances = 2 ** np.arange(7)
+    chance = 0.3 * distances**-0.8
+    chance /= max(1.0, chance.sum())
+    documents = []
+    for _ in range(24):
+        ids = random.integers(0, 40, 8_000)
+        for place in range(64, ids.size):
+            which = np.searchsorted(np.cumsum(chance), random.random())
+            if which < 7:
+                ids[place] = ids[place - distances[which]]
+        documents.append(ids)
+    curve = l2m.token_covariance(documents, distances.tolist())
+    law = curve.fit(offset=False)
+    # The copies of copies raise the values at 2, 4, ...: the slope is below 0.8, and the interval says how well it is known.
+    assert 0.3 < -law.exponent < 0.9
+    low, high = law.interval()
+    assert high - low < 0.3
+    assert (law.settings["distances"] <= 64).all()
+
+
+def test_bad_arguments_are_named():
+    ids = [np.arange(10)]
+    for options, message in [
+        ({"values": 9}, "values: 9"),
+        ({"values": 2.5}, "values: 2.5"),
+        ({"groups": 1}, "groups: 1"),
+        ({"threads": 0}, "threads: 0"),
+        ({"distances": [0]}, "distances: 0"),
+        ({"seed": -1}, "seed: -1"),
+    ]:
+        with pytest.raises(l2m.InputError, match="^" + re.escape(message)):
+            l2m.token_covariance(ids, **options)
+    with pytest.raises(l2m.InputError, match=r"^corpus: 1 tokens"):
+        l2m.token_covariance([np.arange(1)])
+
+
+def test_a_saved_curve_and_its_figure(tmp_path):
+    curve = l2m.token_covariance(texts(number=8, length=500), [1, 2, 3])
+    curve.save(tmp_path / "covariance.json")
+    again = l2m.load(tmp_path / "covariance.json")
+    assert again.singular.tobytes() == curve.singular.tobytes()
+    table = again.columns()
+    assert list(table)[:3] == ["distance", "singular_1", "singular_2"]
+    assert table["floor"].size == 3
+    assert curve.plot().get_ylabel() == "singular values of C(d)"
