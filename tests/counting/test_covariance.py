@@ -77,10 +77,13 @@ def test_replicates_are_first_order_in_what_a_group_changes():
                 for out in range(16)
             ]
         )
-        # Documents are equally long, so group g is document g. What is left is of second order: a sixteenth of the data.
-        assert np.abs(curve.replicates[:, place] - again).max() < 0.2 * again.std()
+        # Documents are equally long, so group g is document g. What is left is of second order, a sixteenth of the data, and
+        # at d = 3, where all is noise, the noise of a smaller sample, which is the same in every replicate.
+        away = curve.replicates[:, place] - again
+        assert away.std() < 0.15 * again.std()
+        assert np.abs(away).max() < (0.15 if distance == 1 else 1.5) * again.std()
         error = np.sqrt(15 / 16 * ((again - again.mean()) ** 2).sum())
-        assert curve.stderr[place, 0] == pytest.approx(error, rel=0.05)
+        assert curve.stderr[place, 0] == pytest.approx(error, rel=0.1)
 
 
 def test_neither_threads_nor_other_distances_change_the_result():
@@ -103,27 +106,28 @@ def test_shuffled_text_stays_at_the_floor():
         curve.fit()
 
 
+def signs(number, length, decay, seed):
+    """Signs of a stationary Gaussian sequence of correlation (1 + d)^-decay, by circulant embedding (the correlation is convex
+    and falls to 0, so that a process has it: Pólya). Signs d apart have the correlation 2/pi arcsin((1 + d)^-decay)."""
+    random = np.random.default_rng(seed)
+    lags = np.minimum(np.arange(2 * length), np.arange(2 * length, 0, -1))
+    power = np.maximum(np.fft.rfft((1.0 + lags) ** -decay).real, 0)
+    noise = random.standard_normal((number, 2 * length))
+    gaussian = np.fft.irfft(np.fft.rfft(noise) * np.sqrt(power), 2 * length)
+    return list((gaussian[:, :length] > 0).astype(np.int64))
+
+
 def test_a_planted_power_law_is_found():
-    """Tokens that repeat the one d before them with probability 0.3 d^-0.8, for d = 1, 2, 4, ..., 64."""
-    random = np.random.default_rng(1)
     distances = 2 ** np.arange(7)
-    chance = 0.3 * distances**-0.8
-    chance /= max(1.0, chance.sum())
-    documents = []
-    for _ in range(24):
-        ids = random.integers(0, 40, 8_000)
-        for place in range(64, ids.size):
-            which = np.searchsorted(np.cumsum(chance), random.random())
-            if which < 7:
-                ids[place] = ids[place - distances[which]]
-        documents.append(ids)
-    curve = l2m.token_covariance(documents, distances.tolist())
-    law = curve.fit(offset=False)
-    # The copies of copies raise the values at 2, 4, ...: the slope is below 0.8, and the interval says how well it is known.
-    assert 0.3 < -law.exponent < 0.9
-    low, high = law.interval()
-    assert high - low < 0.3
-    assert (law.settings["distances"] <= 64).all()
+    curve = l2m.token_covariance(signs(40, 20_000, 0.6, 0), distances.tolist(), values=2)
+    correlation = 2 / np.pi * np.arcsin((1.0 + distances) ** -0.6)
+    # Joint probabilities are (1 ± correlation) / 4: one singular value, of half the correlation.
+    assert (np.abs(curve.singular[:, 0] - correlation / 2) < 4 * curve.stderr[:, 0]).all()
+    law = curve.fit()
+    kept = np.isin(distances, law.settings["distances"])
+    exact = l2m.fit_power_law(distances[kept], correlation[kept] / 2, stderr=curve.stderr[kept, 0], method="wls")
+    assert abs(law.exponent - exact.exponent) < 4 * law.standard_error("exponent")
+    assert law.standard_error("exponent") < 0.05
 
 
 def test_bad_arguments_are_named():
