@@ -95,7 +95,8 @@ class CovarianceCurve(Record):
         Args:
             offset: fit A d^-b + C over all distances instead, above the floor or not: C is what does not fall with
                 distance, such as that documents differ from each other.
-            min_distance, max_distance: fit only these.
+            min_distance, max_distance: fit only these. min_distance None: the shortest from which the law describes the curve,
+                as in `TwoPointCurve.fit`.
 
         Returns:
             The law, weighted by the jackknife errors and refitted without each group; minus its `exponent` is b.
@@ -103,7 +104,7 @@ class CovarianceCurve(Record):
         Raises:
             InputError: fewer distances are left than the law has parameters, and one more.
         """
-        from l2m.statistics.power_law import fit_power_law
+        from l2m.statistics.law_start import first_that_holds, starts_of
 
         for name, bound in (("min_distance", min_distance), ("max_distance", max_distance)):
             if bound is not None:
@@ -111,31 +112,44 @@ class CovarianceCurve(Record):
         kept = (self._comparable if offset else self.fittable) & (self.distance >= (min_distance or 1))
         if max_distance is not None:
             kept &= self.distance <= max_distance
-        needed = 4 if offset else 3
-        if kept.sum() < needed:
+        needed = 3 if offset else 2
+        if kept.sum() <= needed:
             above = (
                 ""
                 if offset
                 else f" with a largest singular value of at least {ABOVE_FLOOR:g} times that of shuffled tokens"
             )
-            raise InputError(f"distances: {int(kept.sum())}{above}; expected at least {needed}")
+            raise InputError(f"distances: {int(kept.sum())}{above}; expected at least {needed + 1}")
+        starts = [0.0]
+        if min_distance is None and self.replicates is not None:
+            starts = starts_of(self.distance[kept], needed)
+        return first_that_holds(starts, lambda start: self._law(kept & (self.distance >= start), offset))
+
+    def _law(self, kept: NDArray[np.bool_], offset: bool) -> "PowerLaw":
+        """The law fitted to these distances."""
+        from l2m.statistics.law_start import misfit, misfit_words
+        from l2m.statistics.power_law import fit_power_law
+
         distance, value = self.distance[kept], self.singular[kept, 0]
+        missed: dict[float, float] = {}
         if self.replicates is None or self.group_pairs is None:
             law = fit_power_law(distance, value, offset=offset)
         else:
             sizes = self.group_pairs[:, kept].sum(1)
             some = sizes > 0
+            replicates = self.replicates[np.ix_(some, kept)]
             law = fit_power_law(
                 distance,
                 value,
+                method="wls",
                 offset=offset,
                 stderr=self.stderr[kept, 0],
-                method="wls",
-                replicates=self.replicates[np.ix_(some, kept)],
+                replicates=replicates,
                 group_weights=sizes[some] / sizes.sum(),
             )
-        note = f"Fitted from d = {distance.min():,} to {distance.max():,}."
-        settings = {**law.settings, "distances": distance, "note": note}
+            missed = misfit(law, replicates)
+        note = f"Fitted from d = {distance.min():,} to {distance.max():,}. {misfit_words(missed, 'd')}".rstrip()
+        settings = {**law.settings, "symbol": "d", "distances": distance, "missed": missed, "note": note}
         return dataclasses.replace(law, settings=settings)
 
     def columns(self) -> dict[str, NDArray[Any]]:
