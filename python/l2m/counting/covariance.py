@@ -161,7 +161,7 @@ class _Covariances:
         left, right = (self.q, self.p) if transposed else (self.p, self.q)
         inner = np.einsum("dn,dnw->dw", right[places], vectors)
         joint = self._walk(vectors, transposed, places) / np.maximum(self.pairs[places], 1)[:, None, None]
-        return joint - left[places][:, :, None] * inner[:, None, :]
+        return np.asarray(joint - left[places][:, :, None] * inner[:, None, :])
 
     def _walk(self, vectors: Floats, transposed: bool, places: list[int] | None = None) -> Floats:
         number, symbols, columns = vectors.shape
@@ -182,7 +182,7 @@ class _Covariances:
             for ((counts, symbols), _), pairs in zip(counted, self.pairs, strict=True)
         ]
         cross = np.einsum("dn,dn->d", self.p, joint)
-        return np.sqrt(np.maximum(squares - 2 * cross + (self.p**2).sum(1) * (self.q**2).sum(1), 0.0))
+        return np.asarray(np.sqrt(np.maximum(squares - 2 * cross + (self.p**2).sum(1) * (self.q**2).sum(1), 0.0)))
 
     def without_each_group(self, left: Floats, right: Floats) -> tuple[Floats, Floats]:
         """U^T C V without each group, (distances, groups, columns, columns); and pairs of each group, (distances, groups)."""
@@ -208,6 +208,7 @@ class _Lanczos:
     block: Floats
     basis: list[Floats] = field(default_factory=list)
     projected: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    leading: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     residual: float = np.inf
     done: bool = False
 
@@ -237,7 +238,7 @@ class _Lanczos:
     @property
     def right(self) -> Floats:
         """(symbols, values) the leading right singular vectors."""
-        return np.concatenate(self.basis, axis=1) @ self.leading
+        return np.asarray(np.concatenate(self.basis, axis=1) @ self.leading)
 
 
 def _decompose(
