@@ -75,13 +75,15 @@ def score(
         "shuffles": scores.shuffles,
         "contexts": scores.contexts,
         "noise_floor": scores.noise_floor,
+        "prefix": scores.settings.get("prefix"),
         "model": dict(held),
     }
-    start = held.get("start_token_name", held.get("start_token"))
+    prefix = scores.settings.get("prefix") or []
+    start = " or ".join(map(repr, prefix or [held.get("start_token_name", held.get("start_token"))]))
     print_result(
         result,
         work.json,
-        f"{len(scores):,} windows of {scores.length:,} tokens after {start!r}, splits {list(scores.splits)}, "
+        f"{len(scores):,} windows of {scores.length:,} tokens after {start}, splits {list(scores.splits)}, "
         f"{scores.shuffles} shuffles, noise floor {scores.noise_floor or 0:.1g} nats -> {out}",
     )
 

@@ -23,16 +23,21 @@ class Wanted(NamedTuple):
     shuffled: tuple[tuple[int, Spans], ...]
     contexts: Spans
 
-    def of_passes(self, length: int) -> dict[str, int]:
-        """Tokens evaluated for one window in the passes of each kind."""
+    def of_passes(self, length: int, prefixes: Sequence[int] = (0,)) -> dict[str, int]:
+        """Tokens evaluated for one window in the passes of each kind.
+
+        Args:
+            prefixes: tokens of each prefix; the conditional and marginal passes begin with each of them.
+        """
         first = (
             length if self.conditional else max((split for _, parts in self.shuffled for split, _ in parts), default=0)
         )
+        once, count = sum(prefixes), len(prefixes)
         return {
-            "conditional": first,
-            "marginal": sum(n for _, n in self.marginal),
-            "shuffled": sum(n for _, parts in self.shuffled for _, n in parts),
-            "contexts": 2 * sum(n for _, n in self.contexts),
+            "conditional": count * first + once * bool(first),
+            "marginal": sum(count * n + once for _, n in self.marginal),
+            "shuffled": count * sum(n for _, parts in self.shuffled for _, n in parts),
+            "contexts": 2 * count * sum(n for _, n in self.contexts),
         }
 
     def tokens(self, length: int) -> int:

@@ -12,6 +12,7 @@ from l2m.corpora.corpus import IDS, Corpus
 from l2m.errors import InputError
 from l2m.scoring.model_source import ModelSource, resolve_model
 from l2m.scoring.ngram_entropy import ids_of
+from l2m.scoring.prefix import Prefixed, Resolved, resolve
 from l2m.scoring.scorer import settings_of
 from l2m.scoring.settings import ScoreSettings
 from l2m.scoring.windows import Windows
@@ -56,6 +57,10 @@ class Request:
             windows.contexts(1)
         return source, windows
 
+    def prefixes(self, source: ModelSource | None) -> Resolved:
+        """What stands before every pass."""
+        return resolve(self.settings.prefix, source, self.corpus)
+
     def scorer(self, source: ModelSource | None) -> Any:
         """What gives the log-probabilities, checked against the corpus."""
         settings = self.settings
@@ -80,7 +85,23 @@ class Request:
         vocabulary, ids = getattr(scorer, "vocab_size", None), ids_of(self.corpus)
         if vocabulary is not None and ids is not None and ids.size and int(ids.max()) >= vocabulary:
             raise InputError(f"corpus: token id {int(ids.max())}; the model knows ids below {vocabulary}")
-        return scorer
+        return self._after_prefixes(scorer, source)
+
+    def _after_prefixes(self, scorer: Any, source: ModelSource | None) -> Any:
+        prefixes = self.prefixes(source).ids
+        if not prefixes:
+            return scorer
+        if hasattr(scorer, "begin") or ids_of(self.corpus) is None:
+            raise InputError("prefix: text before a source that is no language model; expected 'none'")
+        prefixed, largest = Prefixed(scorer, prefixes), max(map(max, filter(None, prefixes)))
+        if prefixed.vocab_size is not None and largest >= prefixed.vocab_size:
+            raise InputError(f"prefix: token id {largest}; the model knows ids below {prefixed.vocab_size}")
+        if prefixed.context is not None and prefixed.context < self.settings.length:
+            raise InputError(
+                f"length: {self.settings.length} after a prefix of {prefixed.longest} tokens; the context of "
+                f"{prefixed.settings.get('name')} is {scorer.context} tokens"
+            )
+        return prefixed
 
 
 def windows_array(corpus: Any) -> Corpus | NDArray[Any]:

@@ -12,8 +12,10 @@ from l2m.base.forecast import Forecast
 from l2m.base.progress import Progress
 from l2m.corpora.corpus import Corpus
 from l2m.scoring.missing import Wanted, Work, missing, wanted_of
+from l2m.scoring.model_source import ModelSource
 from l2m.scoring.ngram_entropy import ids_of, keep_ngram_entropies, ngram_tokens
 from l2m.scoring.passes import Passes
+from l2m.scoring.prefix import Prefix
 from l2m.scoring.request import Request, windows_array
 from l2m.scoring.scorer import settings_of
 from l2m.scoring.scores import Scores
@@ -48,6 +50,7 @@ def score(
     max_batch_tokens: int | None = None,
     seed: int = 0,
     start_token: str | int | None = None,
+    prefix: Prefix = None,
     trust_remote_code: bool = False,
     shard: tuple[int, int] | None = None,
     progress: Progress | None = None,
@@ -79,6 +82,8 @@ def score(
         max_batch_tokens: tokens in one forward pass; None: by free memory. Halved when memory runs out.
         seed: draws where windows begin, the partners and the contexts.
         start_token: id or string of the token before each text; None: the model's own, unless that controls chats.
+        prefix: text before X and before Y alone: one, or several, of which the mixture is scored (`l2m.scoring.prefix`), at the cost
+            of as many runs; a list of ids instead of a text where the model has no tokenizer. "none": the start token alone.
         trust_remote_code: run the Python code that the model's folder brings; without it such code never runs.
         shard: (i, n): do only the i-th of n parts of the work, i from 0. Ranks of torchrun or accelerate share by themselves.
         progress: `progress(tokens done, tokens to do)`.
@@ -106,8 +111,8 @@ def score(
     """
     settings = ScoreSettings(
         length=length, splits=splits, ratios=ratios, shuffles=shuffles, contexts=contexts, windows=windows,
-        window_starts=window_starts, device=device, dtype=dtype, revision=revision, max_batch_tokens=max_batch_tokens, seed=seed, start_token=start_token,  # type: ignore[arg-type]
-        trust_remote_code=trust_remote_code,
+        window_starts=window_starts, device=device, dtype=dtype, revision=revision, max_batch_tokens=max_batch_tokens,
+        seed=seed, start_token=start_token, prefix=prefix, trust_remote_code=trust_remote_code,  # type: ignore[arg-type]
     )  # fmt: skip
     prepare(Request(corpus=windows_array(corpus), model=model, settings=settings), out, shard).run(progress)
     return Scores.open(out)
@@ -174,7 +179,7 @@ def prepare(request: Request, out: str | os.PathLike[str], shard: tuple[int, int
     source, windows = request.find()
     scorer = request.scorer(source)
     store = Store(out)
-    store.create(_store_settings(request, windows, scorer, store))
+    store.create(_store_settings(request, source, windows, scorer, store))
     ngrams = ids_of(request.corpus) is not None
     store.ask(Asked(len(windows), settings.spans, settings.shuffles, settings.contexts, ngrams))
     return ScoringRun(
@@ -188,7 +193,9 @@ def prepare(request: Request, out: str | os.PathLike[str], shard: tuple[int, int
     )
 
 
-def _store_settings(request: Request, windows: Windows, scorer: Any, store: Store) -> dict[str, Any]:
+def _store_settings(
+    request: Request, source: ModelSource | None, windows: Windows, scorer: Any, store: Store
+) -> dict[str, Any]:
     corpus, length = request.corpus, request.settings.length
     unit = max(1, min(_UNIT_WINDOWS, _UNIT_TOKENS // length))
     return {
@@ -201,6 +208,7 @@ def _store_settings(request: Request, windows: Windows, scorer: Any, store: Stor
         "length": length,
         "seed": request.settings.seed,
         "sentence_starts": windows.at_sentences,
+        "prefix": request.prefixes(source).recorded,
         # Stores of versions before, which had no such setting, began at the head of documents.
         "window_starts": request.settings.window_starts if isinstance(corpus, Corpus) else None,
         # A store keeps the unit it was begun with.
@@ -225,12 +233,13 @@ def forecast(request: Request, out: str | os.PathLike[str], shard: tuple[int, in
     else:
         store.settings = {"unit": max(1, min(_UNIT_WINDOWS, _UNIT_TOKENS // settings.length))}
     passes = {"conditional": 0, "marginal": 0, "shuffled": 0, "contexts": 0}
+    prefixes = [len(ids) for ids in request.prefixes(source).ids] or [0]
     for indices, lacking in missing(store, len(windows), wanted, share, redo=False):
-        for name, tokens in lacking.of_passes(settings.length).items():
+        for name, tokens in lacking.of_passes(settings.length, prefixes).items():
             passes[name] += len(indices) * tokens
     tokens = sum(passes.values())
     if settings.contexts and passes["contexts"]:
-        tokens += len(windows.contexts(settings.contexts)[0]) * CONTEXT_TOKENS
+        tokens += len(windows.contexts(settings.contexts)[0]) * CONTEXT_TOKENS * len(prefixes)
     cost: dict[str, Any] = {"parameters": None, "memory_bytes": None, "seconds": None}
     if not hasattr(request.model, "log_prob"):
         from l2m.scoring.language_model import estimate
@@ -247,7 +256,7 @@ def forecast(request: Request, out: str | os.PathLike[str], shard: tuple[int, in
             "length": settings.length,
             "splits": [split for split, _ in settings.spans],
             "passes": passes,
-            "tokens_per_window": wanted.tokens(settings.length),
+            "tokens_per_window": sum(wanted.of_passes(settings.length, prefixes).values()),
             "ngram_tokens": ngram_tokens(store, request.corpus),
             "parameters": cost["parameters"],
         },

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from l2m.base import checks
 from l2m.errors import InputError
+from l2m.scoring.prefix import as_prefix
 from l2m.scoring.windows import STARTS
 
 # Fewer contexts than this say less about the start of Y than the start token does. First token of Y, 512 windows,
@@ -51,6 +52,9 @@ class ScoreSettings:
     """Commit, tag or branch of a hub model."""
     start_token: str | None = None
     """The token before each window, where the model names none or one that controls chats."""
+    prefix: tuple[str, ...] | None = None
+    """Text that the model is given before X and before Y alone, as a window begins mid-text and a start token says that a text
+    begins. Repeat it for the mixture of several; each costs a run. none: the start token alone."""
     max_batch_tokens: int | None = None
     """Tokens in a forward pass. Default: from free memory; halved when it runs out."""
     seed: int = 0
@@ -63,6 +67,7 @@ class ScoreSettings:
         splits = None if self.splits is None else checks.wholes("splits", self.splits, 1, LONGEST)
         object.__setattr__(self, "ratios", ratios)
         object.__setattr__(self, "splits", splits)
+        object.__setattr__(self, "prefix", as_prefix(self.prefix))
         checks.whole("length", self.length, 4, LONGEST)
         checks.whole("shuffles", self.shuffles, 0, MOST_SHUFFLES)
         checks.whole("contexts", self.contexts, 0, MOST_CONTEXTS)
