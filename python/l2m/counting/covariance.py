@@ -69,6 +69,13 @@ def token_covariance(
     Raises:
         InputError: no pairs, or an argument out of its range.
 
+    Example:
+        >>> ids = np.random.default_rng(0).integers(0, 4, 8_000)
+        >>> ids[1::2] = ids[::2]  # every second token repeats the one before it
+        >>> curve = l2m.token_covariance([ids], [1], values=2)
+        >>> bool(curve.singular[0, 0] > 10 * curve.floor[0])
+        True
+
     Source: Cagnetta, Raventós, Ganguli & Wyart (2026), arXiv:2602.07488, for the largest value and its decay.
     """
     corpus = corpus if isinstance(corpus, Corpus) else Corpus(corpus)

@@ -63,6 +63,10 @@ def learning_exponent(gamma: tuple[float, float], decay: tuple[float, float]) ->
     Raises:
         InputError: a value that is not positive, or an error that is negative.
 
+    Example:
+        >>> print(l2m.learning_exponent((0.265, 0.016), (0.94, 0.16)).explain())
+        alpha_D = gamma / (2 b) = 0.141 (95 %: 0.103 to 0.214), from gamma = 0.265 ± 0.016 and b = 0.940 ± 0.160
+
     Source: Cagnetta et al. (2026), arXiv:2602.07488; Fieller (1954) for the interval.
     """
     numbers = []
