@@ -141,7 +141,13 @@ def test_a_wrong_start_costs_what_it_says_in_every_pass_and_nothing_later() -> N
     cost = FOREST.log_prob(tokens)[0] - wrong.log_prob(tokens)[0]
     np.testing.assert_allclose(cost[:, :3], [[1, 0.5, 0.25]] * 2)
     np.testing.assert_allclose(cost.sum(1), 2)
-    first, state = wrong.log_prob(tokens[:, :2], wrong.begin(5))
+    assert not hasattr(wrong, "begin")
+    law = l2m.HierarchicalGaussian(2, 3)
+    z, exact = law.sample(1, seed=0)[0], LinearGaussian(law, 16)
+    inside = WrongStart(exact, 2.0)
+    cost_inside = exact.log_prob(z[:, 8:], exact.begin(8))[0] - inside.log_prob(z[:, 8:], inside.begin(8))[0]
+    np.testing.assert_allclose(cost_inside[:, :2], [[1, 0.5]])
+    first, state = wrong.log_prob(tokens[:, :2])
     np.testing.assert_allclose(
         np.concatenate([first, wrong.log_prob(tokens[:, 2:], state)[0]], 1), wrong.log_prob(tokens)[0]
     )

@@ -30,9 +30,8 @@ class WrongStart:
         self.scorer, self.nats = scorer, checks.real("nats", nats, 0)
         self.vocab_size = getattr(scorer, "vocab_size", None)
         self.settings = {**scorer.settings, "wrong_start": self.nats}
-
-    def begin(self, position: int) -> Any:
-        return getattr(self.scorer, "begin", lambda position: None)(position), 0
+        if hasattr(scorer, "begin"):  # a scorer that has it is taken for one that is not the same everywhere
+            self.begin = lambda position: (scorer.begin(position), 0)
 
     def log_prob(self, tokens: NDArray[Any], state: Any = None) -> tuple[Floats, Any]:
         inner, read = state or (None, 0)
