@@ -15,6 +15,7 @@ from l2m.counting.two_point_curve import TwoPointCurve as TwoPointCurve
 from l2m.counting.two_point_job import TwoPointJob as TwoPointJob
 from l2m.counting.two_point_job import TwoPointSettings as TwoPointSettings
 from l2m.errors import InputError as InputError
+from l2m.errors import ServerFault as ServerFault
 from l2m.loading import load as load
 from l2m.pipeline.measure import measure as measure
 from l2m.pipeline.measurement import Domain as Domain
@@ -23,6 +24,7 @@ from l2m.scoring import Scores as Scores
 from l2m.scoring import score as score
 from l2m.scoring.bipartite import BipartiteCurve as BipartiteCurve
 from l2m.scoring.bipartite import bipartite as bipartite
+from l2m.scoring.endpoint import Endpoint as Endpoint
 from l2m.scoring.position_nll import PositionCurve as PositionCurve
 from l2m.scoring.position_nll import position_nll as position_nll
 from l2m.states.comparison import Comparison as Comparison

@@ -6,3 +6,10 @@ class InputError(ValueError):
 
     The command line prints it as one line and exits with status 2.
     """
+
+
+class ServerFault(InputError):
+    """A server whose log-probabilities cannot be used, or that does not answer. The line says what to change on the server.
+
+    The command line exits with status 1.
+    """

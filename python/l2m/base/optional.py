@@ -14,9 +14,9 @@ EXTRA_OF = {
     "torch": "lm", "transformers": "lm", "accelerate": "lm", "safetensors": "lm", "gguf": "lm",
     "matplotlib": "plots", "pandas": "frames",
     "datasets": "data", "pyarrow": "data", "fsspec": "data", "backports": "data",
-    "ray": "cluster",
+    "ray": "cluster", "httpx2": "endpoint",
 }  # fmt: skip
-"""Package that is imported -> extra that brings it. `lm` includes `text`."""
+"""Package that is imported -> extra that brings it. `lm` and `endpoint` include `text`."""
 
 
 TRAINING = ("torch", "transformers", "accelerate", "safetensors")
@@ -36,7 +36,7 @@ def install_hint(*modules: str) -> str:
     extras = {EXTRA_OF.get(module.partition(".")[0]) for module in modules}
     if None in extras:
         return f"pip install {' '.join(modules)}"
-    if "lm" in extras:
+    if extras & {"lm", "endpoint"}:
         extras.discard("text")
     return f"pip install '{DISTRIBUTION}[{','.join(sorted(map(str, extras)))}]'"
 

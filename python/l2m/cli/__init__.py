@@ -8,6 +8,7 @@ from typing import NoReturn
 SUMMARY = "How much long-range information a sequence carries, and how much memory a model needs to hold it."
 COMMANDS: dict[str, str] = {
     "bipartite": "Bipartite information from scores: every estimate side by side, with its power law.",
+    "check": "Does a server, or a model here, give log-probabilities that can be used?",
     "condition": "Which models' history states keep up with a measured law, and up to what length.",
     "corpus": "Look at a corpus: size, documents, vocabulary.",
     "covariance": "Token covariance by distance: singular values, their power law, the learning exponent.",
@@ -36,7 +37,7 @@ RESUMES = {"demo", "measure", "merge", "ngrams", "score", "sweep", "tokenize", "
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run one command. Exit status: 0 done, 1 a fault of l2m, 2 bad input, 130 stopped by Ctrl-C."""
+    """Run one command. Exit status: 0 done, 1 a fault of l2m or of a server, 2 bad input, 130 stopped by Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         for stream in (sys.stdout, sys.stderr):
@@ -89,7 +90,7 @@ def _run(arguments: list[str]) -> None:
 
     from l2m._core import __version__
     from l2m.cli.options import convert
-    from l2m.errors import InputError
+    from l2m.errors import InputError, ServerFault
 
     app = App(
         name="l2m",
@@ -109,7 +110,7 @@ def _run(arguments: list[str]) -> None:
     except (InputError, CycloptsError) as error:
         # What `convert` raises, cyclopts wraps in a line that names the option a second time.
         cause = error.__cause__
-        stop(str(cause if isinstance(cause, InputError) else error), 2)
+        stop(str(cause if isinstance(cause, InputError) else error), 1 if isinstance(error, ServerFault) else 2)
     except BrokenPipeError:
         raise
     except OSError as error:

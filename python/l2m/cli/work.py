@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from l2m.base.records import Record
     from l2m.corpora.corpus import Corpus
     from l2m.counting.tasks import Job, Task
+    from l2m.scoring.endpoint import Endpoint
 
 T = TypeVar("T", bound="Task")
 Answer = TypeVar("Answer")
@@ -71,6 +72,48 @@ class CountingWork(Work):
     def cpus(self) -> int:
         """Cores of a task on Ray; 0: all of a machine."""
         return 1 if self.threads is None else whole("threads", self.threads, 0, 1 << 16)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """The options of every command that scores through a server."""
+
+    endpoint: list[str] | None = None
+    """Score through a server at this URL, such as http://127.0.0.1:8000; several, separated by commas, serve the same model. The
+    model is then the name it is served by (default: the only one). A key comes from L2M_API_KEY or --api-key-file."""
+    tokenizer: str | None = None
+    """With --endpoint: name or folder of the served model's tokenizer."""
+    api: str = "auto"
+    """With --endpoint: vllm, openai (echo), sglang, lmdeploy. Default: what the server says it is."""
+    api_key_file: Path | None = None
+    """With --endpoint: a file that holds the server's key."""
+    concurrency: int | None = None
+    """With --endpoint: requests at a time. Default: 32."""
+
+    def scorer(self, model: str | None, *, start_token: str | None = None, **options: Any) -> "Endpoint | None":
+        """The endpoint; None where none is named.
+
+        Raises:
+            InputError: neither a model nor an endpoint, no tokenizer, or an option of servers without one.
+        """
+        if self.endpoint is None:
+            for name in ("tokenizer", "api_key_file", "concurrency"):
+                if getattr(self, name) is not None:
+                    raise InputError(f"{name}: given without --endpoint; expected the URL of a server too")
+            if self.api != "auto":
+                raise InputError("api: given without --endpoint; expected the URL of a server too")
+            if model is None:
+                raise InputError("model: not named; expected --model NAME, or --endpoint URL")
+            return None
+        from l2m.scoring.endpoint import CONCURRENCY, Endpoint
+
+        if self.tokenizer is None:
+            raise InputError("tokenizer: not named; expected name or folder of the served model's tokenizer")
+        return Endpoint(
+            self.endpoint, tokenizer=self.tokenizer, model=model, api=self.api, start_token=start_token,
+            api_key_file=self.api_key_file, concurrency=CONCURRENCY if self.concurrency is None else self.concurrency, **options,
+        )  # fmt: skip
 
 
 class JobOptions(TypedDict):

@@ -1,5 +1,6 @@
 """The main job: text and a language model in; two laws, a verdict and a report out."""
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,14 +27,19 @@ from l2m.pipeline.measurement import Domain, Measurement
 from l2m.pipeline.page import figures, render
 from l2m.scoring import score
 from l2m.scoring.bipartite import BipartiteCurve, bipartite
+from l2m.scoring.endpoint import Endpoint
 from l2m.scoring.exponents import ExponentRange, range_of
 from l2m.scoring.model_source import ModelSource, resolve_model
 from l2m.scoring.settings import split_spans
-from l2m.scoring.summed_entropy import agreement_or_reason
 from l2m.scoring.windows import STARTS, room
 from l2m.states.condition import COUNTED, Bounded, condition
 from l2m.states.history_state import history_state
 from l2m.statistics.power_law import PowerLaw, fit_or_reason
+
+log = logging.getLogger("l2m")
+
+LENGTH = 1024
+"""Tokens in a window where the user gives no number."""
 
 WINDOWS = 40
 """Windows scored in all where the user gives no number: about 4 minutes with a 135M model on two cores."""
@@ -44,10 +50,10 @@ BESIDE = ("state-spaces/mamba-130m", "mistralai/Mistral-7B-v0.1", "ai21labs/Jamb
 
 def measure(
     texts: Sources,
-    model: str | os.PathLike[str],
+    model: "str | os.PathLike[str] | Endpoint",
     out: str | os.PathLike[str],
     *,
-    length: int = 1024,
+    length: int | None = None,
     windows: int | None = None,
     window_starts: Literal["anywhere", "head"] = "anywhere",
     distances: Sequence[int] | None = None,
@@ -71,9 +77,11 @@ def measure(
 
     Args:
         texts: files, folders, texts (see `l2m.tokenize`).
-        model: a causal language model: hub name, folder, GGUF file, or a package that carries one.
+        model: a causal language model: hub name, folder, GGUF file, or a package that carries one; or one behind a server
+            (`l2m.Endpoint`, with its tokenizer). Its state is judged where the tokenizer's folder has its config.json.
         out: folder for the corpus, the scores, results.json, the curves as CSV, the figures and report.html.
-        length: tokens in a window, past and future together; splits are l = 2, 4, ..., length / 2 with L = 2 l.
+        length: tokens in a window, past and future together; splits are l = 2, 4, ..., length / 2 with L = 2 l. Default:
+            1,024, or the largest power of 2 that the server takes.
         windows: how many are scored in all: one of each document, then a second of each, and so on. Default: 40, or fewer
             where the text has no room for so many.
         window_starts: "anywhere" or "head", as in `l2m.score`.
@@ -95,7 +103,7 @@ def measure(
     require("measure", "torch", "transformers", "tokenizers", "nupunkt", "matplotlib")
     out = Path(out)
     require_own(out, "run.json")
-    length, seed = checks.whole("length", length, 1), checks.seed(seed)
+    length, seed = None if length is None else checks.whole("length", length, 1), checks.seed(seed)
     windows = None if windows is None else checks.whole("windows", windows, 1)
     checks.one_of("window_starts", window_starts, STARTS)
     distances = None if distances is None else checks.wholes("distances", distances, 1)
@@ -103,9 +111,15 @@ def measure(
     if device is not None:
         pick_device(device, maps=True)
     pick_dtype(dtype)
-    source = resolve_model(model, revision=revision)
-    if source.context is not None and source.context < length:
-        raise InputError(f"length: {length} tokens; {model} reads at most {source.context}")
+    source, scorer, context = _found(model, revision)
+    scored = str(scorer.settings["name"]) if isinstance(scorer, Endpoint) else source.name
+    if length is None:
+        length = LENGTH
+        if isinstance(scorer, Endpoint) and context is not None and 4 <= context < LENGTH:
+            length = 1 << context.bit_length() - 1
+            log.info(f"{scored}: windows of {length} tokens, since the server takes at most {context}")
+    if context is not None and context < length:
+        raise InputError(f"length: {length} tokens; {scored} reads at most {context}")
     for name in beside:
         history_state(name)  # an unknown name is found now, not after the scoring
     was_there = out.exists()
@@ -118,7 +132,7 @@ def measure(
                 for number, (name, sources) in enumerate((domains or {}).items(), 1)
             }
             run = {
-                "model": source.hash,
+                "model": scorer.hash,
                 "length": length,
                 "windows": windows,
                 "window_starts": window_starts,
@@ -134,25 +148,24 @@ def measure(
             older = _claim(out, run)
 
         names = [document["id"] for document in corpus.documents[:3]]
-        name = title or ", ".join(names) + ("" if len(corpus) <= 3 else ", ...")
+        title = title or ", ".join(names) + ("" if len(corpus) <= 3 else ", ...")
         measured = [
             _domain(label, other, _folder(out, number), older, distances, threads, seed)
-            for number, (label, other) in enumerate([(name, corpus), *others.items()])
+            for number, (label, other) in enumerate([(title, corpus), *others.items()])
         ]
-        with progress_bar(f"scoring with {source.name}", "tokens") as progress:
+        with progress_bar(f"scoring with {scored}", "tokens") as progress:
             scores = score(
-                corpus, source, out=out / "scores", length=length, ratios=(2,), shuffles=0, windows=windows,
+                corpus, scorer, out=out / "scores", length=length, ratios=(2,), shuffles=0, windows=windows,
                 window_starts=window_starts, device=device, dtype=dtype, max_batch_tokens=max_batch_tokens, seed=seed, progress=progress,
             )  # fmt: skip
         curve = bipartite(scores)
         law, words = fit_or_reason(curve)
         choices = range_of(scores)
-        agreed, agreement_words = agreement_or_reason(curve, scores)
-        verdicts = _verdicts(law, source, beside, length)
+        verdicts = _verdicts(law, scored, source, beside, length)
         result = Measurement(
-            title=name,
+            title=title,
             summary=_summary(measured[0], law, choices, verdicts),
-            model={"name": source.name, **scores.settings["model"], "noise_floor": scores.noise_floor},
+            model={"name": scored, **scores.settings["model"], "noise_floor": scores.noise_floor},
             domains=tuple(measured),
             bipartite=curve,
             law=law,
@@ -161,12 +174,22 @@ def measure(
             command=command,
             note=_note(measured[0].curve, curve),
             choices=choices,
-            agreement=agreed,
-            agreement_words=agreement_words,
             settings=run,
         )
         _write(out, result)
     return result
+
+
+def _found(
+    model: "str | os.PathLike[str] | Endpoint", revision: str | None
+) -> "tuple[ModelSource, ModelSource | Endpoint, int | None]":
+    """(the source of the tokenizer and config, what is scored with, its longest input)."""
+    if not isinstance(model, Endpoint):
+        source = resolve_model(model, revision=revision)
+        return source, source, source.context
+    if model.source is None:
+        raise InputError("endpoint: no tokenizer; expected l2m.Endpoint(url, tokenizer=...), to make ids of the text")
+    return model.source, model, model.context
 
 
 def _tokenized(texts: Sources, source: ModelSource, out: Path, label: str, **options: Any) -> Corpus:
@@ -291,10 +314,14 @@ def _describe(corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def _verdicts(law: PowerLaw | None, source: ModelSource, beside: Sequence[str], length: int) -> list[dict[str, Any]]:
+def _verdicts(
+    law: PowerLaw | None, name: str, source: ModelSource, beside: Sequence[str], length: int
+) -> list[dict[str, Any]]:
     if law is None or not (law.holds and 0 < law.exponent < 1):
         return []
-    models = [(source.name, source.config), *((name, name) for name in beside)]
+    # A tokenizer may come without the config of its model.
+    own = [(name, source.config)] if source.config else []
+    models = [*own, *((other, other) for other in beside)]
     return [_judged(name, law, model, length) for name, model in models]
 
 

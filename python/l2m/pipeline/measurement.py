@@ -11,7 +11,6 @@ from l2m.base.records import Record, span
 from l2m.counting.two_point_curve import TwoPointCurve
 from l2m.scoring.bipartite import BipartiteCurve
 from l2m.scoring.exponents import ExponentRange
-from l2m.scoring.summed_entropy import Agreement
 from l2m.statistics.power_law import PowerLaw
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ class Domain(Record):
     @property
     def headline(self) -> str:
         """What one may quote of the two-point information, in a line."""
-        if self.law is None or not self.law.holds or self.law.amplitude <= 0:
+        if self.law is None or not self.law.holds:
             return _no_exponent("", "the information between two tokens d apart", self.law, self.words)
         low, high = (-end for end in reversed(self.law.interval("exponent")))
         distances = self.law.settings["distances"]
@@ -84,9 +83,6 @@ class Measurement(Record):
             Empty where no exponent within (0, 1) was resolved.
         command: the command line that repeats the measurement.
         note: what a reader of the error bars must know; empty where they are over documents.
-        agreement: whether the entropy of the next token, from the conditional pass alone, grows as the information does; None
-            where it has no law, and in files of versions before 0.2.
-        agreement_words: the same in words, or why there is none.
         choices: beta by every estimator and start that can be defended; None in files of versions before 0.2.
 
     The words of the verdicts keep their unit, which they name.
@@ -106,14 +102,12 @@ class Measurement(Record):
     command: str
     note: str
     choices: ExponentRange | None = None
-    agreement: Agreement | None = None
-    agreement_words: str = ""
 
     @property
     def headline(self) -> str:
         """See the class."""
         reader = f"as {self.model['name']} reads {self.title}"
-        if self.law is None or not self.law.holds or self.law.amplitude <= 0:
+        if self.law is None or not self.law.holds:
             return _no_exponent(f"{reader}, ", WHAT, self.law, self.words)
         low, high = self.law.interval("exponent")
         beta = _number(self.law.exponent, high - low)
@@ -162,9 +156,6 @@ class Measurement(Record):
                 scaled(verdict, "threshold", "frontier_threshold", "frontier_tolerance") for verdict in self.verdicts
             ),
             "words": _words(self.law, self.words, factor),
-            "agreement_words": self.agreement_words
-            if self.agreement is None
-            else self.agreement.to("bits" if factor > 1 else "nats").explain(),
         }
 
 
@@ -172,7 +163,7 @@ def _no_exponent(reader: str, what: str, law: PowerLaw | None, words: str) -> st
     """The line where there is no exponent to quote."""
     if law is None:
         return f"no exponent: {words}"
-    if not law.resolved or law.amplitude <= 0:
+    if not law.resolved:
         return f"no exponent: {reader}{what} cannot be told from a constant over {law.symbol} = {_range(law)}"
     return f"no exponent: {reader}{law.no_single_law(what if reader else '')}"
 

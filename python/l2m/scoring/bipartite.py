@@ -1,10 +1,9 @@
 """Bipartite information I(X; Y) of a text's past and future, from the log-probabilities a language model gave.
 
-X is the first l tokens of a window, Y the next (r - 1) l; L = r l (paper, section 2). Three estimators:
+X is the first l tokens of a window, Y the next (r - 1) l; L = r l (paper, section 2). Two estimators:
 
     direct   E[log q(Y|X) - log q(Y)]                       I + KL(p(Y) || q(Y)) - KL(p(Y|X) || q(Y|X))
     vclub    E_p(x,y)[log q(Y|X)] - E_p(x)p(y)[log q(Y|X)]  I + KL(p(x)p(y) || p(x,y)) even where q = p
-    entropy  E[log q(Y|X) - log q(W_1 .. W_(r-1)l)]         as direct, of a stationary text: Y costs what begins a window
 
 q(Y) comes after a start token, as if Y began a text, though it begins mid-sentence: its first tokens look too unlikely, and
 direct comes out too high by a near-constant. Two corrections of the marginal's first n tokens, for direct:
@@ -12,16 +11,11 @@ direct comes out too high by a near-constant. Two corrections of the marginal's 
     ngram      (1 - w) of the model's cross-entropy and w of the n-gram entropy of the corpus; n = 2, w = 4/5 (the paper's)
     averaged   n = 2: log of the mean over K contexts c from other documents of q(y1 y2 | c). Biased upward: the mean of a
                logarithm lies below the logarithm of the mean, so that fewer contexts leave more information
-
-and one for entropy, whose windows begin after a start token too:
-
-    fitted     the first tokens cost what the law H_n = H_inf + A n^-gamma of the later ones gives them
 """
 
 import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -30,11 +24,9 @@ from numpy.typing import NDArray
 from l2m.base import checks
 from l2m.base.records import Record, span
 from l2m.errors import InputError
-from l2m.scoring.pairing import disjoint_halves, halves_without_each, without_each_document
 from l2m.scoring.scores import SCORES, Scores
 from l2m.scoring.settings import LONGEST
-from l2m.scoring.summed_entropy import summed_entropy
-from l2m.statistics.jackknife import jackknife_errors
+from l2m.statistics.jackknife import group_sums, groups_of_windows, jackknife_errors
 
 if TYPE_CHECKING:
     from l2m.statistics.power_law import PowerLaw
@@ -42,11 +34,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("l2m")
 
 Floats = NDArray[np.float64]
-ESTIMATORS = ("direct", "vclub", "entropy")
-CORRECTIONS = {"direct": ("none", "ngram", "averaged"), "vclub": ("none",), "entropy": ("none", "fitted")}
+ESTIMATORS = ("direct", "vclub")
+CORRECTIONS = ("none", "ngram", "averaged")
 PRESETS: dict[str, dict[str, Any]] = {
-    # The authors' scripts: fitted against l over 2..512, conditional passes of one half of the windows, marginal of the other.
-    "paper": {"marginal": "halves", "splits": [2, 4, 8, 16, 32, 64, 128, 256, 512], "x": "split"},
+    # The authors' scripts: fitted against l over 2..512, and the marginal is of a different document's Y.
+    "paper": {"marginal": "other", "splits": [2, 4, 8, 16, 32, 64, 128, 256, 512], "x": "split"},
 }
 
 
@@ -60,13 +52,11 @@ class BipartiteCurve(Record):
         information: nats, (points,).
         stderr: standard errors by the delete-one-document jackknife, (points,). Splits share windows: see covariance.
         covariance: (points, points).
-        pointwise: the estimate of each window, or of each pair of windows where halves are paired, (windows, points); their
-            mean is `information`.
-        document: int64, (windows,); of the window with the conditional pass.
+        pointwise: the estimate of each window, (windows, points); their mean is `information`.
+        document: int64, (windows,).
         replicates: the estimates with one group left out, (groups, points).
         groups: "documents", or "windows" where fewer than 8 documents were scored: then the errors do not know that
-            windows of one document are alike, and are likely too small. "pairs of documents", "pairs of windows" where halves
-            are paired and every pair is of two windows that no other pair knows.
+            windows of one document are alike, and are likely too small.
         start_error: about how many nats too much or too little the first tokens may cost, and the information with them, since
             a start token says that a text begins there: what the first two cost above their entropy in the corpus, less what
             the correction takes away. None where nothing in the store tells.
@@ -126,20 +116,14 @@ class BipartiteCurve(Record):
         Raises:
             InputError: fewer than two splits; values that the method has no place for.
         """
-        law = self.fit_quietly(x=x, splits=splits, min_split=min_split, **options)
+        law = self._fit(x, splits, min_split, options)
         if law.settings["dominated"]:
             log.warning(f"{self.title}: {self._start_words(law.settings['dominated'])}")
         return law
 
-    def fit_quietly(
-        self,
-        *,
-        x: str | None = None,
-        splits: Sequence[int] | None = None,
-        min_split: int | None = None,
-        **options: Any,
+    def _fit(
+        self, x: str | None, splits: Sequence[int] | None, min_split: int | None, options: Mapping[str, Any]
     ) -> "PowerLaw":
-        """As `fit`, without the warning."""
         from l2m.statistics.law_start import first_that_holds
 
         x = x or self.settings["x"]
@@ -173,23 +157,13 @@ class BipartiteCurve(Record):
         if kept.sum() < 2:
             raise InputError(f"splits: {self.split[kept].tolist()}; a fit needs 2 of {self.split.tolist()}")
         several = len(self.replicates) > 1
-        replicates, information = self.replicates[:, kept], self.information[kept]
-        options = {"method": "ols" if self.settings.get("preset") == "paper" else "nonlinear", **options}
-        notes = []
-        if options["method"] in ("ols", "robust") and not options.get("offset") and (information > 0).all():
-            without = int((replicates <= 0).any(1).sum())
-            if several and without:
-                several = False
-                notes.append(
-                    f"In {without} of {len(replicates)} jackknife replicates a value is at or below 0 and has no logarithm: the "
-                    "interval is that of the points' scatter around the line."
-                )
+        replicates = self.replicates[:, kept]
         law = fit_power_law(
             self._abscissa(x)[kept].astype(float),
-            information,
+            self.information[kept],
             stderr=self.stderr[kept] if several and (self.stderr[kept] > 0).all() else None,
             replicates=replicates if several else None,
-            **options,
+            **{"method": "ols" if self.settings.get("preset") == "paper" else "nonlinear", **options},
         )
         symbol = "L" if x == "length" else "l"
         missed = misfit(law, replicates) if several else {}
@@ -198,7 +172,7 @@ class BipartiteCurve(Record):
         # An error upward is part of what was measured: it is as large as the rest where it is half of the whole.
         dominated = self.split[kept & (self.information < 2 * error)].tolist()
         splits = self.split[kept]
-        notes = [f"Fitted from l = {splits.min():,} to {splits.max():,}.", misfit_words(missed, symbol), *notes]
+        notes = [f"Fitted from l = {splits.min():,} to {splits.max():,}.", misfit_words(missed, symbol)]
         if dominated:
             notes.append(self._start_words(dominated))
         settings = {
@@ -239,18 +213,16 @@ class BipartiteCurve(Record):
         All three are fitted to the splits that `fit` chooses for the curve itself. A wrong start of Y is such an error:
         2.9 nats on 2.27 L^0.76 turn 0.76 into 0.70.
         """
-        law = self.fit_quietly(x=x, splits=splits, min_split=min_split, **options)
+        law = self.fit(x=x, splits=splits, min_split=min_split, **options)
         same = law.settings["splits"].tolist()
-        below, above = (
-            self.shifted(change).fit_quietly(x=x, splits=same, **options) for change in (-constant, constant)
-        )
+        below, above = (self.shifted(change)._fit(x, same, None, options) for change in (-constant, constant))
         return {-constant: below, 0.0: law, constant: above}
 
     def bootstrap(self, n: int = 2000, *, seed: int = 0) -> Floats:
         """The curve under resampling of its groups, (n, points).
 
-        Windows keep their partners, so for "vclub" and for paired halves this knows less than the jackknife: a partner's
-        document that is drawn several times counts as independent.
+        Windows keep their own shuffled partners, so for "vclub" this knows less than the jackknife: a partner drawn several
+        times counts as independent.
         """
         _, label = np.unique(
             self.document if self.groups == "documents" else np.arange(self.document.size), return_inverse=True
@@ -332,15 +304,14 @@ def bipartite(
 
     Args:
         scores: from `l2m.score` or `l2m.load(folder)`.
-        estimator: "direct", "vclub" or "entropy".
+        estimator: "direct" or "vclub".
         ratio: L / l.
-        correction: None, "ngram" or "averaged", for "direct"; None or "fitted", for "entropy"; see the module.
+        correction: None, "ngram" or "averaged", for "direct"; see the module.
         splits: these l only; None for all that fit the ratio.
-        marginal: the Y of log q(Y) in "direct": "same", each window's own, or "halves": log q(Y|X) of one half of the windows
-            and log q(Y) of the other, as the paper's scripts pair them. How hard a text is cancels in the first and not in the
-            second, whose errors are several times as large.
+        marginal: the Y of log q(Y) in "direct": "same", each window's own, or "other", that of the next window of a different
+            document, as the paper's scripts pair them. The mean is the same, the pointwise values and errors are not.
         ngram, weight: n and w of the "ngram" correction.
-        preset: "paper" sets marginal = "halves", splits to 2..512, and l as the x of fits.
+        preset: "paper" sets marginal = "other", splits to 2..512, and l as the x of fits.
 
     Returns:
         The curve, one value for each split, with errors over documents.
@@ -356,56 +327,41 @@ def bipartite(
     chosen = PRESETS[checks.one_of("preset", preset, PRESETS)] if preset is not None else {}
     marginal, x = chosen.get("marginal", marginal), chosen.get("x", "length")
     checks.one_of("estimator", estimator, ESTIMATORS)
-    correction = "none" if correction is None else correction
-    checks.one_of("correction", correction, CORRECTIONS["direct"] + CORRECTIONS["entropy"][1:])
-    if correction not in CORRECTIONS[estimator]:
-        raise InputError(
-            f"correction: {correction!r} with {estimator}; expected one of {', '.join(CORRECTIONS[estimator])}"
-        )
-    checks.one_of("marginal", marginal, ("same", "halves"))
+    correction = checks.one_of("correction", "none" if correction is None else correction, CORRECTIONS)
+    checks.one_of("marginal", marginal, ("same", "other"))
     ratio, weight = checks.whole("ratio", ratio, 2, LONGEST), checks.real("weight", weight, 0, 1)
     if splits is not None:
         splits = checks.wholes("splits", splits, 1, LONGEST)
-
-    def held(split: int) -> bool:
-        return ratio * split <= scores.length if estimator == "entropy" else _holds(scores, split, ratio)
-
-    scored = scores.splits or [1 << k for k in range(1, scores.length.bit_length())]
-    wanted = splits if splits is not None else [one for one in chosen.get("splits", scored) if one in scored]
-    points = [int(split) for split in wanted if held(int(split))]
+    if estimator == "vclub" and correction != "none":
+        raise InputError(f"correction: {correction!r} with vclub, which has no marginal; expected none")
+    wanted = (
+        splits
+        if splits is not None
+        else [split for split in chosen.get("splits", scores.splits) if split in scores.splits]
+    )
+    points = [int(split) for split in wanted if _holds(scores, int(split), ratio)]
     if not points or (splits is not None and len(points) < len(splits)):
         raise InputError(
             f"{'splits' if splits is not None else 'ratio'}: {splits or ratio}; {scores.folder} holds, for ratio {ratio}, "
             f"the splits {[split for split in scores.splits if _holds(scores, split, ratio)]}"
         )
+    first = np.stack([_sum(scores.conditional[:, split : ratio * split]) for split in points], 1)
     notes: dict[str, Any] = {}
-    if estimator == "entropy":
-        pointwise, replicates, groups, whole, notes = summed_entropy(scores, points, ratio, correction)
-        information, document = pointwise.mean(0), scores.documents[whole]
+    if estimator == "direct":
+        second, partners = _marginals(scores, points, ratio, marginal, correction, ngram, weight, notes)
     else:
-        first = np.stack([_sum(scores.conditional[:, split : ratio * split]) for split in points], 1)
-        if estimator == "direct":
-            second, partners = _marginals(scores, points, ratio, correction, ngram, weight, notes)
-        else:
-            second, partners = _shuffled(scores, points, ratio)
-        whole = np.logical_and(np.isfinite(first).all(1), np.isfinite(second).all((1, 2)))
-        first, second, partners, document = first[whole], second[whole], partners[whole], scores.documents[whole]
-    count, asked = int(whole.sum()), scores.windows_asked
-    if not count:
+        second, partners = _shuffled(scores, points, ratio)
+    whole = np.isfinite(first).all(1) & np.isfinite(second).all((1, 2))
+    if not whole.any():
         raise InputError(f"{scores.folder}: no window has all its passes yet; score again with the same settings")
-    if count < asked:
+    held, asked = int(whole.sum()), scores.windows_asked
+    if held < asked:
         log.warning(
-            f"{scores.folder}: {count} of {asked} windows have all passes for ratio {ratio}; the estimate is of these alone. "
+            f"{scores.folder}: {held} of {asked} windows have all passes for ratio {ratio}; the estimate is of these alone. "
             "Score again with the same settings to complete it"
         )
-    documents = int(np.unique(document).size)
-    if estimator == "direct" and marginal == "halves":
-        halves = disjoint_halves(count)
-        information, replicates, groups = halves_without_each(first, second[:, 0], document, halves)
-        pointwise, document = first[halves[0]] - second[halves[1], 0], document[halves[0]]
-    elif estimator != "entropy":
-        information, replicates, groups = without_each_document(first, second, document, partners)
-        pointwise = first - second.mean(1)
+    first, second, partners, document = first[whole], second[whole], partners[whole], scores.documents[whole]
+    information, replicates, groups = without_each_document(first, second, document, partners)
     stderr, covariance = jackknife_errors(replicates)
     split = np.array(points, np.int64)
     settings = {
@@ -416,9 +372,9 @@ def bipartite(
         "preset": preset,
         "x": x,
         **notes,
-        "windows": count,
-        "windows_incomplete": asked - count,
-        "documents": documents,
+        "windows": held,
+        "windows_incomplete": asked - held,
+        "documents": int(np.unique(document).size),
         "noise_floor": scores.noise_floor,
         "scores": dict(scores.settings),
     }
@@ -428,7 +384,7 @@ def bipartite(
         information=information,
         stderr=stderr,
         covariance=covariance,
-        pointwise=pointwise,
+        pointwise=first - second.mean(1),
         document=document,
         replicates=replicates,
         groups=groups,
@@ -462,12 +418,6 @@ def every_estimate(scores: Scores, ratios: Sequence[int] | None = None, **option
         curves += [bipartite(scores, ratio=ratio, correction=name, **options) for name in corrections]
         if scores.shuffles:
             curves.append(bipartite(scores, estimator="vclub", ratio=ratio, **options))
-        if options.get("preset") is None:  # the paper has no such estimate
-            curves.append(bipartite(scores, estimator="entropy", ratio=ratio, **options))
-            with suppress(InputError):  # no law of the next token's entropy
-                fitted = bipartite(scores, estimator="entropy", correction="fitted", ratio=ratio, **options)
-                if fitted.settings["fitted_from"] > 1:  # else nothing was replaced
-                    curves.append(fitted)
     return curves
 
 
@@ -480,6 +430,7 @@ def _marginals(
     scores: Scores,
     points: Sequence[int],
     ratio: int,
+    marginal: str,
     correction: str,
     ngram: int,
     weight: float,
@@ -508,6 +459,9 @@ def _marginals(
             second[:, column] += average - _sum(scores.marginal(split)[:, :2])
         notes.update(contexts=count, bias="upward", change_from_half_to_all_contexts=halves)
     documents = scores.documents
+    if marginal == "other":
+        order = _next_of_another_document(documents)
+        second, documents = second[order], documents[order]
     return second[:, None], documents[:, None]
 
 
@@ -518,10 +472,9 @@ def _start_error(
     entropy = scores.ngram_entropy.get(2)
     if correction == "averaged":
         return float(max(map(abs, notes["change_from_half_to_all_contexts"])))
-    if estimator == "vclub" or correction == "fitted" or entropy is None:
+    if estimator == "vclub" or entropy is None:
         return None
-    begin = [scores.conditional] if estimator == "entropy" else [scores.marginal(split) for split in points]
-    cost = -float(np.nanmean([_sum(values[:, :2]) for values in begin]))
+    cost = -float(np.nanmean([_sum(scores.marginal(split)[:, :2]) for split in points]))
     return abs(cost - float(entropy)) * (1 - weight if correction == "ngram" else 1.0)
 
 
@@ -542,3 +495,44 @@ def _sum(values: NDArray[np.float32]) -> Floats:
 def _log_mean(values: NDArray[np.float32]) -> Floats:
     with np.errstate(invalid="ignore"):  # rows not scored yet are nan and stay nan
         return np.asarray(np.logaddexp.reduce(values.astype(float), 1) - np.log(values.shape[1]))
+
+
+def _next_of_another_document(documents: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each window the next one, in a circle, whose document differs."""
+    if np.unique(documents).size < 2:
+        raise InputError("marginal: 'other' with windows of one document; expected two documents or more")
+    order = np.arange(documents.size)
+    following = np.roll(order, -1)
+    while (same := documents[following] == documents).any():
+        following[same] = (following[same] + 1) % documents.size
+    return following
+
+
+def without_each_document(
+    first: Floats, second: Floats, document: NDArray[np.int64], partners: NDArray[np.int64]
+) -> tuple[Floats, Floats, str]:
+    """mean(first) - mean(second), and the same without each document in turn, (groups, points).
+
+    A pair of two documents leaves with either of them, so that the errors know a partner may be drawn several times.
+
+    Args:
+        first: (windows, points).
+        second: (windows, pairs, points).
+        document: (windows,).
+        partners: (windows, pairs), the other document of each pair.
+    """
+    names, label, unit = groups_of_windows(document)
+    groups = names.size
+    own = np.bincount(label, minlength=groups)
+    first_left, count = first.sum(0) - group_sums(first, label, groups), document.size - own
+    second_left = second.sum((0, 1)) - group_sums(second.sum(1), label, groups)
+    pairs = partners.size - own * partners.shape[1]
+    if unit == "documents":
+        # A partner's own windows may be incomplete: then its document is no group.
+        place = np.minimum(np.searchsorted(names, partners), groups - 1)
+        other = (names[place] == partners) & (partners != document[:, None])
+        second_left -= group_sums(second[other], place[other], groups)
+        pairs = pairs - np.bincount(place[other], minlength=groups)
+    kept = (count > 0) & (pairs > 0)
+    replicates = first_left[kept] / count[kept, None] - second_left[kept] / pairs[kept, None]
+    return first.mean(0) - second.mean((0, 1)), replicates, unit

@@ -84,12 +84,13 @@ class ModelSource:
 
     @cached_property
     def config(self) -> Mapping[str, Any]:
-        """config.json as it is written.
+        """config.json as it is written; empty for a tokenizer that comes without one.
 
         Raises:
             InputError: it is no JSON object, or it names files or code outside the folder.
         """
-        return _checked_config(self.folder / "config.json")
+        path = self.folder / "config.json"
+        return _checked_config(path) if path.exists() else {}
 
     @cached_property
     def tokenizer_folder(self) -> Path:
@@ -227,6 +228,31 @@ def resolve_model(
     if location.hub is not None:
         return _from_hub(location, revision, trust_remote_code)
     return ModelSource(location, trust_remote_code=trust_remote_code)
+
+
+def resolve_tokenizer(name: "str | os.PathLike[str] | ModelSource", *, revision: str | None = None) -> ModelSource:
+    """Find the tokenizer of a model that runs elsewhere: as `resolve_model`, but no weights have to be there.
+
+    Args:
+        name: a folder with the tokenizer's files, its tokenizer.json, or what `resolve_model` takes. A config.json beside them
+            tells the size of the model's state.
+
+    Raises:
+        InputError: nothing of that name, or no tokenizer.
+    """
+    if isinstance(name, ModelSource):
+        return name
+    require("tokenizer", "tokenizers", "nupunkt")
+    path = Path(name)
+    folder = path.parent if path.name == "tokenizer.json" and path.is_file() else path
+    local = folder.is_dir() and (folder == path or path.is_file())
+    if local and any((folder / file).exists() for file in ("tokenizer.json", "tokenizer_config.json", "config.json")):
+        source = ModelSource(Location(os.fspath(name), folder=folder))
+    else:
+        location = locate("tokenizer", name)
+        source = ModelSource(location) if location.hub is None else _from_hub(location, revision, False)
+    source.tokenizer()
+    return source
 
 
 def is_chat_control(token: str) -> bool:

@@ -74,10 +74,7 @@ class Passes:
             for split, _ in spans:
                 for window in range(len(indices)):
                     start = np.repeat(tokens[window : window + 1, split : split + 2], rows.stop - rows.start, 0)
-                    if self.recompute:
-                        whole = self._log_prob(np.concatenate([pieces[rows], start], 1))[0][:, pieces.shape[1] :]
-                    else:
-                        whole = self._log_prob(start, state)[0]
+                    whole = self._after(pieces[rows], start) if self.recompute else self._log_prob(start, state)[0]
                     given[str(split)][window, rows] = whole.sum(1)
                     advance(start.size)
 
@@ -119,11 +116,9 @@ class Passes:
             for shuffle, parts in lacking.shuffled:
                 for n in (n for at, n in parts if at == split):
                     other = drawn[shuffle][0][rows, split : split + n]
-                    if self.recompute:
-                        both = np.concatenate([tokens[:, :split], other], 1)
-                        shuffled[shuffle][str(split)][rows] = self._log_prob(both)[0][:, split:]
-                    else:
-                        shuffled[shuffle][str(split)][rows] = self._log_prob(other, state)[0]
+                    shuffled[shuffle][str(split)][rows] = (
+                        self._after(tokens[:, :split], other) if self.recompute else self._log_prob(other, state)[0]
+                    )
                     advance(other.size)
 
         self._in_batches(len(indices), length, read)
@@ -142,6 +137,12 @@ class Passes:
                 self.budget = size // 2 * length
                 continue
             first += size
+
+    def _after(self, prefix: NDArray[Any], tokens: NDArray[Any]) -> NDArray[np.float32]:
+        """Of the tokens after a prefix, without a state that was reached before."""
+        if getattr(self.scorer, "state_is_ids", False):
+            return self._log_prob(tokens, prefix)[0]
+        return self._log_prob(np.concatenate([prefix, tokens], 1))[0][:, prefix.shape[1] :]
 
     def _log_prob(self, tokens: NDArray[Any], state: Any = None) -> tuple[NDArray[np.float32], Any]:
         values, state = self.scorer.log_prob(tokens, state)

@@ -39,13 +39,15 @@ class Request:
     settings: ScoreSettings
 
     def find(self) -> tuple[ModelSource | None, Windows]:
-        """The model's source (None for one in memory) and the windows, checked against each other."""
+        """The source of the model, or of its tokenizer alone (None: neither is known), and the windows, checked against each other."""
         source, settings = None, self.settings
         if isinstance(self.model, (str, os.PathLike, ModelSource)):
             source = resolve_model(self.model, revision=settings.revision, trust_remote_code=settings.trust_remote_code)
             check_context(source.name, source.context, settings.length)
-            if isinstance(self.corpus, Corpus):
-                check_tokenizer(self.corpus, source)
+        elif isinstance(getattr(self.model, "source", None), ModelSource):
+            source = self.model.source  # the tokenizer of a model that runs elsewhere
+        if source is not None and isinstance(self.corpus, Corpus):
+            check_tokenizer(self.corpus, source)
         decoder = _decoder(self.corpus, source)
         windows = Windows(
             self.corpus, settings.length, count=settings.windows, seed=settings.seed, decoder=decoder,

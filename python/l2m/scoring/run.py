@@ -2,7 +2,10 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +13,9 @@ from numpy.typing import ArrayLike
 
 from l2m.base.forecast import Forecast
 from l2m.base.progress import Progress
+from l2m.base.threads import DaemonPool
 from l2m.corpora.corpus import Corpus
+from l2m.errors import ServerFault
 from l2m.scoring.missing import Wanted, Work, missing, wanted_of
 from l2m.scoring.model_source import ModelSource
 from l2m.scoring.ngram_entropy import ids_of, keep_ngram_entropies, ngram_tokens
@@ -29,6 +34,8 @@ from l2m.scoring.windows import CONTEXT_TOKENS, Windows
 _UNIT_TOKENS, _UNIT_WINDOWS = 4096, 8
 # Windows that run side by side where memory allows.
 _LARGEST_BATCH = 32
+# Such groups at a time for a source that waits for others: a group waits for its slowest answer in each pass.
+_GROUPS, _LOOK_EVERY = 3, 0.2
 _BUDGET = 1 << 16  # tokens in one call of a scorer that names none
 
 
@@ -65,7 +72,7 @@ def score(
         corpus: token ids made with the model's own tokenizer; or an array (n, length), each row a window of its own
             document, of ids or, for a scorer of densities, real numbers.
         model: a hub name, a folder, a GGUF file, an installed package with one, what `l2m.scoring.resolve_model` found, a
-            `transformers` model in memory, or a scorer (`l2m.scoring.Scorer`).
+            `transformers` model in memory, a model behind a server (`l2m.Endpoint`), or a scorer (`l2m.scoring.Scorer`).
         out: the folder.
         length: L, tokens per window.
         splits: the l of X = first l tokens; default 2, 4, 8, ... up to length / min(ratios).
@@ -95,6 +102,7 @@ def score(
         InputError: text shorter than one window; a context shorter than the window; splits that do not fit; a corpus made
             with another tokenizer; no start token; a model whose weights are not those of its checkpoint, or whose
             log-probabilities depend on later tokens or on the length of the input; a folder with scores of other settings.
+        ServerFault: a server that does not answer, or whose log-probabilities cannot be used; of the kind InputError.
 
     Example:
         >>> class Sticky:
@@ -134,7 +142,9 @@ class ScoringRun:
         """Self-test, then every part that is missing; the corpus's n-grams last."""
         if self.work or not self.store.self_tests():  # a report that was removed is made again
             cuts = [split for _, parts in self.wanted.shuffled[:1] for split, _ in parts]
-            tested = self_test(self.scorer, self.windows, cuts)
+            test = getattr(self.scorer, "self_test", partial(self_test, self.scorer))
+            tested = test(self.windows, cuts)
+            _require_same_values(self.store, self.scorer, tested.report)
             self.store.add_self_test(tested.report)
             self.run_passes(progress, recompute=tested.recompute, one_by_one=tested.one_by_one)
         keep_ngram_entropies(self.store, self.request.corpus, progress)
@@ -145,23 +155,61 @@ class ScoringRun:
         total = sum(len(indices) * lacking.tokens(self.windows.length) for indices, lacking in self.work)
         done = 0
 
-        def advance(tokens: int) -> None:
-            nonlocal done
-            done += tokens
+        counting, caller = threading.Lock(), threading.current_thread()
+
+        def report(done: int, total: int) -> None:
             if progress is not None:
                 progress(done, total)
 
-        advance(0)
-        for units, lacking in self._side_by_side():
+        def advance(tokens: int) -> None:
+            nonlocal done
+            with counting:
+                done += tokens
+            if threading.current_thread() is caller:
+                report(done, total)
+
+        def run(units: list[np.ndarray[Any, Any]], lacking: Wanted) -> None:
             for piece in passes.pieces(np.concatenate(units), lacking, advance):
                 start = 0
                 for unit in units:
                     self.store.add(piece.rows(slice(start, start + len(unit))))
                     start += len(unit)
 
+        advance(0)
+        if not hasattr(self.scorer, "windows_at_once"):
+            for units, lacking in self._side_by_side():
+                run(units, lacking)
+            return
+        # While one group waits for its slowest answer, the others keep requests in flight.
+        self.scorer.resume()
+        pool = DaemonPool(_GROUPS, "l2m-scoring")
+        running: set[Future[None]] = set()
+        try:
+            for units, lacking in self._side_by_side():
+                running.add(pool.submit(partial(run, units, lacking)))
+                while len(running) >= _GROUPS:
+                    running = self._watch(running, lambda: report(done, total))
+            while running:
+                running = self._watch(running, lambda: report(done, total))
+        except BaseException:
+            self.scorer.stop()
+            raise
+        finally:
+            pool.close()
+        report(done, total)
+
+    @staticmethod
+    def _watch(running: "set[Future[None]]", show: Callable[[], None]) -> "set[Future[None]]":
+        """Wait a moment for one of them to end, and raise what it raised; the rest."""
+        ended, rest = wait(running, timeout=_LOOK_EVERY, return_when=FIRST_COMPLETED)
+        show()
+        for future in ended:
+            future.result()
+        return rest
+
     def _side_by_side(self) -> Iterator[tuple[list[np.ndarray[Any, Any]], Wanted]]:
         """Parts that lack the same passes, as many together as a batch holds."""
-        rows = max(1, min(_LARGEST_BATCH, self.budget // self.windows.length))
+        rows = max(1, min(getattr(self.scorer, "windows_at_once", _LARGEST_BATCH), self.budget // self.windows.length))
         units: list[np.ndarray[Any, Any]] = []
         for place, (indices, lacking) in enumerate(self.work):
             units.append(indices)
@@ -191,6 +239,25 @@ def prepare(request: Request, out: str | os.PathLike[str], shard: tuple[int, int
         work=missing(store, len(windows), wanted, share, redo=True),
         budget=settings.max_batch_tokens or int(getattr(scorer, "token_budget", lambda: _BUDGET)()),
     )
+
+
+def _require_same_values(store: Store, scorer: Any, report: Mapping[str, Any]) -> None:
+    """Refuse a server whose first values are not those that this store's earlier runs got under the same name.
+
+    Raises:
+        ServerFault: another model answers.
+    """
+    values = report.get("values")
+    for earlier in store.self_tests() if isinstance(values, list) else ():
+        before = earlier.get("values")
+        if isinstance(values, list) and isinstance(before, list) and len(before) == len(values):
+            apart = float(np.abs(np.array(before) - np.array(values)).max())
+            if apart > report["tolerance"]:
+                raise ServerFault(
+                    f"{scorer!r}: another model than the one that {store.folder} was begun with answers to the name "
+                    f"{settings_of(scorer).get('name')!r}: the same ids differ by {apart:.2g} nats; serve that model, or score into "
+                    "another folder"
+                )
 
 
 def _store_settings(

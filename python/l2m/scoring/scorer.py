@@ -29,6 +29,12 @@ class Scorer(Protocol):
         token_budget(): tokens that one call should hold.
         begin(position): the state from which a marginal pass scores a Y that begins at `position` of the window, for sources
             that are not the same everywhere.
+        source: a `ModelSource`, whose tokenizer turns the ids into text.
+        state_is_ids: a state is nothing but the ids read so far, (batch, n).
+        windows_at_once: windows that should run side by side. A source that waits for others names it: several such groups
+            then run in threads.
+        self_test(windows, cuts): its own test before scoring, in place of `l2m.scoring.self_test`.
+        stop(), resume(): end whatever waits for an answer; take work again.
         plain(tokens): `log_prob` without shortcuts, where `log_prob` takes any; the self-test compares the two.
     """
 
