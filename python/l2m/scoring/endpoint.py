@@ -130,8 +130,8 @@ class Endpoint:
         return APIS[self.served.api]
 
     @cached_property
-    def prefix(self) -> NDArray[np.int64]:
-        """The ids before every text."""
+    def start(self) -> NDArray[np.int64]:
+        """The ids before every text: the start token."""
         return np.array([self._start[0]], np.int64)
 
     @cached_property
@@ -185,7 +185,7 @@ class Endpoint:
     @property
     def context(self) -> int:
         """The longest input: what the server takes, less the start token and the one token that vLLM generates."""
-        return (self.served.max_length or _LONGEST) - len(self.prefix) - 1
+        return (self.served.max_length or _LONGEST) - len(self.start) - 1
 
     @property
     def windows_at_once(self) -> int:
@@ -200,10 +200,10 @@ class Endpoint:
         """log q of each token given all before it, and the state after the last. See `l2m.scoring.scorer.Scorer`."""
         tokens = np.asarray(tokens, np.int64)
         read = np.empty((len(tokens), 0), np.int64) if state is None else np.asarray(state, np.int64)
-        before = np.concatenate([np.broadcast_to(self.prefix, (len(tokens), len(self.prefix))), read], 1)
+        before = np.concatenate([np.broadcast_to(self.start, (len(tokens), len(self.start))), read], 1)
         whole = np.concatenate([before, tokens], 1)
         answers = self._client.map(self.ask, [Ask(ids=row.tolist(), start=before.shape[1]) for row in whole])
-        return np.stack([answer.values for answer in answers]), whole[:, len(self.prefix) :]
+        return np.stack([answer.values for answer in answers]), whole[:, len(self.start) :]
 
     def ask(self, ask: Ask, url: str | None = None) -> Answer:
         """One request, its answer checked.
@@ -233,11 +233,11 @@ class Endpoint:
         """Requests to one server, `concurrency` at a time."""
         return self._client.map(partial(self.ask, url=url), asks)
 
-    def self_test(self, windows: "Windows", cuts: Sequence[int] = ()) -> "SelfTest":
-        """The test before scoring: `l2m.scoring.server_self_test`."""
+    def self_test(self, windows: "Windows", cuts: Sequence[int] = (), prefix: Sequence[int] = ()) -> "SelfTest":
+        """The test before scoring, with a prefix after the start token: `l2m.scoring.server_self_test`."""
         from l2m.scoring.server_self_test import check_servers
 
-        return check_servers(self, windows)
+        return check_servers(self, windows, prefix)
 
     def stop(self) -> None:
         """End whatever waits for an answer."""

@@ -15,6 +15,7 @@ conditional are of one model, which estimates of information ask for.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -54,9 +55,20 @@ class Prefixed:
         self.platform = getattr(scorer, "platform", None)
         if hasattr(scorer, "token_budget"):
             self.token_budget = lambda: max(1, scorer.token_budget() // len(self.prefixes))
+        # A mixture needs to know how likely X made each prefix; after a single one a state can be made without reading.
+        self.state_is_ids = len(self.prefixes) == 1 and getattr(scorer, "state_is_ids", False)
+        for name in ("windows_at_once", "stop", "resume"):
+            if hasattr(scorer, name):
+                setattr(self, name, getattr(scorer, name))
+        if hasattr(scorer, "self_test"):
+            self.self_test = partial(scorer.self_test, prefix=max(self.prefixes, key=len).tolist())
 
     def log_prob(self, tokens: NDArray[Any], state: Any = None) -> tuple[NDArray[np.float64], Any]:
         """Log q of each token given all before it, and the state after the last. See `l2m.scoring.scorer.Scorer`."""
+        if self.state_is_ids:
+            read = tokens[:, :0] if state is None else state
+            alone, _ = self.scorer.log_prob(tokens, np.concatenate([_after(self.prefixes[0], tokens[:, :0]), read], 1))
+            return alone, np.concatenate([read, tokens], 1)
         states, weights = state or (None, np.zeros((len(self.prefixes), len(tokens))))
         following, values = [], []
         for number, ids in enumerate(self.prefixes):

@@ -254,7 +254,7 @@ def _require_same_values(store: Store, scorer: Any, report: Mapping[str, Any]) -
             apart = float(np.abs(np.array(before) - np.array(values)).max())
             if apart > report["tolerance"]:
                 raise ServerFault(
-                    f"{scorer!r}: another model than the one that {store.folder} was begun with answers to the name "
+                    f"{store.folder}: another model than the one these scores were begun with answers to the name "
                     f"{settings_of(scorer).get('name')!r}: the same ids differ by {apart:.2g} nats; serve that model, or score into "
                     "another folder"
                 )

@@ -57,11 +57,12 @@ class Finding:
     words: str
 
 
-def check_servers(endpoint: "Endpoint", windows: Windows) -> SelfTest:
+def check_servers(endpoint: "Endpoint", windows: Windows, prefix: Sequence[int] = ()) -> SelfTest:
     """Test each of the endpoint's servers.
 
     Args:
         windows: what is going to be scored: the probes are made of the first two windows, at full length.
+        prefix: the ids between the start token and each window.
 
     Raises:
         ServerFault: the first fault found, in one line: which one, and what to change on the server.
@@ -69,7 +70,7 @@ def check_servers(endpoint: "Endpoint", windows: Windows) -> SelfTest:
     tokens = windows.tokens([0, min(1, len(windows) - 1)]).astype(np.int64)
     if len(windows) == 1:
         tokens[1] = np.roll(tokens[1], 1)
-    probes = [_Probes(endpoint, url, tokens) for url in endpoint.urls]
+    probes = [_Probes(endpoint, url, tokens, prefix) for url in endpoint.urls]
     for probe in probes:
         probe.run()
     first = probes[0]
@@ -115,9 +116,9 @@ class _Probes:
         findings: what was tested.
     """
 
-    def __init__(self, endpoint: "Endpoint", url: str, windows: NDArray[np.int64]) -> None:
+    def __init__(self, endpoint: "Endpoint", url: str, windows: NDArray[np.int64], prefix: Sequence[int]) -> None:
         self.endpoint, self.url = endpoint, url
-        self.start = endpoint.prefix.tolist()
+        self.start = [*endpoint.start.tolist(), *map(int, prefix)]
         self.window, self.other = windows
         size = min(_SHORT, windows.shape[1])
         self.short: list[int] = [*self.start, *self.window[:size].tolist()]
@@ -280,8 +281,8 @@ class _Probes:
                 "some servers fill with zeros; look into its log"
             )
         few = self.short[: len(self.start) + 8]  # so few that no server truncates them
-        plain = self._values(few)
-        first = max(_largest(self._values([id, *few[1:]]), plain) for id in self._others(few[0]))
+        plain = self._ask(few).values
+        first = max(_largest(self._ask([id, *few[1:]]).values, plain) for id in self._others(few[0]))
         if first <= floor:
             raise self._fault(
                 "another start token changes no value: the server drops it or puts its own in its place; start it so that ids "
