@@ -3,6 +3,7 @@ scorers that are wrong by a stated amount.
 
     python benches/exponent_study.py --out docs/figures/exponent-study.csv           about half an hour on two cores
     python benches/exponent_study.py --out docs/figures/exponent-study.csv --table   the tables of docs/exponent.md from it
+    python benches/exponent_study.py --curves docs/figures/forty-books.csv           beta of measured curves, the truth unknown
     python benches/exponent_study.py --smoke                                         a minute
 
 Each case (a source and a scorer) is scored once with `l2m.score`; disjoint sets of its windows are the trials. The truth of a
@@ -11,6 +12,7 @@ not run again.
 """
 
 import argparse
+import contextlib
 import csv
 import dataclasses
 import logging
@@ -25,7 +27,6 @@ import numpy as np
 
 import l2m
 from l2m.base.files import atomic_write
-from l2m.statistics.jackknife import jackknife_errors
 from l2m.truth.imperfect import ForgetfulForest, LinearGaussian, WrongStart
 from l2m.truth.sources import GaussianSource, LatentForest
 
@@ -41,7 +42,9 @@ RANGES: dict[str, dict[str, Any]] = {
     "l >= 16, logs": {"min_split": 16, "method": "ols"},
 }
 """Options of `BipartiteCurve.fit`: where the law begins, and whether logarithms are fitted or, weighted, the values."""
-CONTEXTS = 64
+FIXED = tuple(span for span, options in RANGES.items() if "min_split" in options)
+CONTEXTS, PREFIX = 64, 16
+"""How many contexts of the averaged correction; tokens of a prefix."""
 
 Scorers = dict[str, Callable[[], Any]]
 
@@ -137,6 +140,9 @@ ESTIMATORS: dict[str, dict[str, Any]] = {
     "vclub": {"estimator": "vclub"},
     "paper": {"preset": "paper"},
     "entropy": {"estimator": "entropy"},
+    "entropy, fitted": {"estimator": "entropy", "correction": "fitted"},
+    "prefix": {},
+    "4 prefixes": {},
 }
 
 
@@ -148,7 +154,13 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=64, help="of 64 windows each")
     parser.add_argument("--sources", nargs="+", choices=list(SOURCES), default=list(SOURCES), help="these alone")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument(
+        "--curves", type=Path, help="a CSV of estimator, correction, ratio, length, information, stderr: fit these"
+    )
     options = parser.parse_args()
+    if options.curves is not None:
+        print(refitted(read(options.curves)))
+        return
     trials, windows = (8, 32) if options.smoke else (options.trials, 64)
     held = read(options.out) if options.out is not None and options.out.exists() else []
     if not options.table:
@@ -177,53 +189,53 @@ def measured(task: tuple[str, str, int, int]) -> list[dict[str, Any]]:
     rows = []
     # In memory where there is such a folder: a store writes every file through to the disk.
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
-        scores = scored(case, source, case.scorers(source)[scorer](), trials, windows, folder)
+        stores = scored(case, source, case.scorers(source)[scorer](), trials, windows, folder)
         exact = {split: source.bipartite_information(split, 2 * split) for split in case.splits}
         for estimator in ESTIMATORS:
-            if estimator in ("ngram", "averaged") and not case.stationary:
+            scores = stores.get(estimator, stores[""])
+            if scores is None:
                 continue
             # Contexts cost as much as all else together: a quarter of the trials has them.
             few = max(2, trials // 4) if estimator == "averaged" else trials
-            curves = [curve_of(scores.subset(range(k * windows, (k + 1) * windows)), estimator) for k in range(few)]
+            curves = curves_of(scores, estimator, few, windows)
             for span in RANGES:
                 constant = {"offset": True} if estimator.endswith("+ C") else {}
+                found = [*fits(curves, span, exact, constant), *[None] * (few - len(curves))]
                 rows.append({
-                    "source": name, "scorer": scorer, "estimator": estimator, "range": span,
-                    **summary(list(fits(curves, span, exact, constant))), "trials": len(curves), "windows": windows,
+                    "source": name, "scorer": scorer, "estimator": estimator, "range": span, **summary(found),
+                    "trials": few, "windows": windows,
                 })  # fmt: skip
     return rows
 
 
-def scored(case: Source, source: Any, scorer: Any, trials: int, windows: int, folder: str) -> Any:
+def scored(case: Source, source: Any, scorer: Any, trials: int, windows: int, folder: str) -> dict[str, Any]:
+    """The store of each estimator, "" of those that are not named; None where an estimator does not apply."""
     data = source.sample(trials * windows, case.length, seed=1)
-    if case.stationary:
-        data = l2m.Corpus(list(data))
-    options: dict[str, Any] = {"out": folder + "/scores", "length": case.length, "splits": case.splits, "ratios": (2,)}
-    scores = l2m.score(data, scorer, **options, shuffles=1)
-    if case.stationary:
-        scores = l2m.score(
-            data, scorer, **options, shuffles=0, contexts=CONTEXTS, windows=max(2, trials // 4) * windows
-        )
-    return scores
+    options: dict[str, Any] = {"length": case.length, "splits": case.splits, "ratios": (2,)}
+    if not case.stationary:
+        stores: dict[str, Any] = {"": l2m.score(data, scorer, out=folder + "/scores", **options, shuffles=1)}
+        return {**stores, **dict.fromkeys(("ngram", "averaged", "prefix", "4 prefixes"))}
+    data = l2m.Corpus(list(data))
+    stores = {"": l2m.score(data, scorer, out=folder + "/scores", **options, shuffles=1, prefix="none")}
+    stores["averaged"] = l2m.score(
+        data, scorer, out=folder + "/scores", **options, shuffles=0, prefix="none", contexts=CONTEXTS,
+        windows=max(2, trials // 4) * windows,
+    )  # fmt: skip
+    # Texts of other documents, as a neutral text is for a language model.
+    prefixes = source.sample(4, PREFIX, seed=3).tolist()
+    for name, some in (("prefix", prefixes[:1]), ("4 prefixes", prefixes)):
+        stores[name] = l2m.score(data, scorer, out=f"{folder}/{name}", **options, shuffles=0, prefix=some)
+    return stores
 
 
-def curve_of(scores: Any, estimator: str) -> l2m.BipartiteCurve:
-    if estimator == "entropy":
-        return entropy_curve(scores)
-    return l2m.bipartite(scores, **ESTIMATORS[estimator])
-
-
-def entropy_curve(scores: Any) -> l2m.BipartiteCurve:
-    """I from the conditional pass alone: 2 H_l - H_2l, with H_n the summed surprise of the first n tokens."""
-    direct = l2m.bipartite(scores)
-    total = np.cumsum(-scores.conditional.astype(float), 1)
-    pointwise = np.stack([2 * total[:, split - 1] - total[:, 2 * split - 1] for split in direct.split], 1)
-    mean, n = pointwise.mean(0), len(pointwise)
-    replicates = (pointwise.sum(0) - pointwise) / (n - 1)
-    stderr, covariance = jackknife_errors(replicates)
-    return dataclasses.replace(
-        direct, information=mean, stderr=stderr, covariance=covariance, pointwise=pointwise, replicates=replicates
-    )
+def curves_of(scores: Any, estimator: str, trials: int, windows: int) -> list[l2m.BipartiteCurve]:
+    """The estimate of each trial; those that have none are left out."""
+    curves = []
+    for trial in range(trials):
+        with contextlib.suppress(l2m.InputError):  # no law of the next token's entropy
+            part = scores.subset(range(trial * windows, (trial + 1) * windows))
+            curves.append(l2m.bipartite(part, **ESTIMATORS[estimator]))
+    return curves
 
 
 def fits(
@@ -275,6 +287,25 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
         writer.writeheader()
         for row in rows:
             writer.writerow({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()})
+
+
+def refitted(rows: list[dict[str, Any]]) -> str:
+    """Beta of curves at L = 2 l, by estimator, range, and what is fitted."""
+    lines = ["| estimator | " + " | ".join(FIXED) + " |", "| --- " * (1 + len(FIXED)) + "|"]
+    for name in dict.fromkeys((row["estimator"], row["correction"]) for row in rows):
+        mine = [row for row in rows if (row["estimator"], row["correction"]) == name and float(row["ratio"]) == 2]
+        length, information, stderr = (
+            np.array([float(row[key]) for row in mine]) for key in ("length", "information", "stderr")
+        )
+        cells = []
+        for span in FIXED:
+            some = length >= 2 * RANGES[span]["min_split"]
+            method = RANGES[span].get("method", "nonlinear")
+            law = l2m.fit_power_law(length[some], information[some], stderr=stderr[some], method=method)
+            cells.append(f"{law.exponent:.2f}")
+        title = name[0] if name[1] == "none" else name[1]
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 SHOWN = ("all l", "l >= 16", "automatic")
