@@ -68,18 +68,33 @@ def draw_law(axes: Any, law: FittedCurve, color: str = BLUE) -> None:
     axes.legend()
 
 
-def svg(figure: Any) -> str:
-    """`figure` as an SVG element for a page: no date, no random ids, text as outlines, scaled by its container."""
+def svg(figure: Any, name: str = "", *, title: str = "", description: str = "") -> str:
+    """`figure` as an SVG element: no date, no random ids, scaled by its container.
+
+    Args:
+        name: of the figure in a page: its text stays text, and its ids begin with it, so that no two figures share one. Without
+            it, text becomes outlines, which look the same wherever the file is shown.
+        title, description: what a screen reader says of it.
+    """
+    from xml.sax.saxutils import escape
+
     from matplotlib import rc_context
 
     buffer = io.StringIO()
-    with rc_context({**_STYLE, "svg.hashsalt": "l2m", "svg.fonttype": "path"}):
+    kind = "none" if name else "path"
+    with rc_context({**_STYLE, "svg.hashsalt": "l2m", "svg.fonttype": kind}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
-    return re.sub(
+    text = re.sub(
         r'(<svg[^>]*?) height="[^"]*"([^>]*?) width="[^"]*"|(<svg[^>]*?) width="[^"]*" height="[^"]*"',
         r"\1\2\3",
         text,
         count=1,
     )
+    if not name:
+        return text
+    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
+    label = f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-words">{escape(description)}</desc>'
+    labelled = f'<svg role="img" aria-labelledby="{name}-title" aria-describedby="{name}-words"'
+    return text.replace("<svg", labelled, 1).replace(">", f">{label}", 1)

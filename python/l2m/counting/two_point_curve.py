@@ -223,7 +223,7 @@ class TwoPointCurve(Record):
         Filled points are `information`, over all documents. If a fit uses fewer documents (`fixed`), their information is drawn
         in open squares: these are the points that the law is fitted to. A value <= 0 is an open triangle at the lower edge.
         """
-        from l2m.base.plots import draw_law, new_axes
+        from l2m.base.plots import BLUE, GREEN, ORANGE, draw_law, new_axes
 
         axes = new_axes() if axes is None else axes
         axes.set(
@@ -231,19 +231,19 @@ class TwoPointCurve(Record):
         )
         name = "I(d), null subtracted" if self.settings["null"] == "exact" else "I(d)"
         if self.fixed is None:
-            self._draw_points(axes, name, fmt="o", color="C0", markersize=4)
+            self._draw_points(axes, name, fmt="o", color=BLUE, markersize=4)
         else:
-            self._draw_points(axes, f"{name}: all documents", fmt="o", color="C0", markersize=4)
+            self._draw_points(axes, f"{name}: all documents", fmt="o", color=BLUE, markersize=4)
             self.fixed._draw_points(
                 axes, f"{name}: {self.fixed.documents.max():,} documents of the fit",
-                fmt="s", color="C2", markersize=6, fillstyle="none",
+                fmt="s", color=GREEN, markersize=6, fillstyle="none",
             )  # fmt: skip
         if self.within_document is not None:
             axes.plot(
-                self.distance, self.within_document, "--", color="C1", linewidth=1, label="shuffled within documents"
+                self.distance, self.within_document, "--", color=ORANGE, linewidth=1, label="shuffled within documents"
             )
         if law is not None:
-            draw_law(axes, law, "C0" if self.fixed is None else "C2")
+            draw_law(axes, law, BLUE if self.fixed is None else GREEN)
         negative = np.isfinite(self.information) & (self.information <= 0)
         if negative.any():
             floor = axes.get_ylim()[0]
@@ -251,7 +251,7 @@ class TwoPointCurve(Record):
                 self.distance[negative],
                 np.full(negative.sum(), floor),
                 "v",
-                color="C0",
+                color=BLUE,
                 fillstyle="none",
                 label="<= 0",
             )

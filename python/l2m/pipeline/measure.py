@@ -355,6 +355,7 @@ def _judged(name: str, law: PowerLaw, model: Any, length: int) -> dict[str, Any]
         "frontier_tolerance": verdict.frontier.tolerance,
         "frontier_source": verdict.frontier.source,
         "words": at_length.explain(),
+        "history_state": verdict.state,
     }
 
 

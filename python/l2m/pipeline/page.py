@@ -1,29 +1,70 @@
-"""One self-contained HTML page for a measurement. Every number on it names the key in results.json it was read from."""
+"""One self-contained HTML page for a measurement. Every number of its tables names the key in results.json it was read from."""
 
 from collections.abc import Mapping
-from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from l2m.base import plots
+from l2m.base.pages import column_style, in_page, render_page, shown
 from l2m.pipeline.measurement import Measurement
+from l2m.states.condition import OUTCOMES, condition
+from l2m.states.figure import draw_states
+from l2m.states.history_state import HistoryState
+
+if TYPE_CHECKING:
+    from l2m.statistics.power_law import PowerLaw
 
 
 def figures(result: Measurement) -> dict[str, str]:
-    """The figures of a measurement as SVG: "bipartite", "two_point", and "two_point_N" for the other domains."""
-    drawn = {"bipartite": plots.svg(result.bipartite.plot(plots.new_axes(), result.law).figure)}
+    """The figures of a measurement as SVG: "bipartite", "two_point", and "two_point_N" for the other domains.
+
+    "states", required and held state against length, is there where the verdicts keep the history states they judged.
+    """
+    drawn = {}
+    if states := _states(result):
+        verdicts = [condition(result.law, state) for state in states]
+        axes = draw_states(verdicts, measured=measured(result), size=(5.6, 4.8))
+        drawn["states"] = plots.svg(
+            axes.figure,
+            "states",
+            title="Memory needed and memory held, by length of the text",
+            description="The black line is the state that the law requires, the colored lines are the states of the models. "
+            "A model is large enough as long as its line is above the black one. The lengths measured are shaded.",
+        )
+    drawn["bipartite"] = plots.svg(
+        result.bipartite.plot(plots.new_axes(5.6, 3.8), result.law).figure,
+        "bipartite",
+        title="Bipartite information by length",
+        description="Information between the halves of a window against its length, with error bars and the fitted law.",
+    )
     for number, domain in enumerate(result.domains):
-        axes = domain.curve.plot(plots.new_axes(), domain.law)
-        drawn["two_point" if number == 0 else f"two_point_{number}"] = plots.svg(axes.figure)
+        name = "two_point" if number == 0 else f"two_point_{number}"
+        drawn[name] = plots.svg(
+            domain.curve.plot(plots.new_axes(5.6, 3.8), domain.law).figure,
+            name,
+            title=f"Two-point information by distance: {domain.name}",
+            description="Information between two tokens against their distance, with error bars, the fitted law and the level "
+            "that remains after shuffling within documents.",
+        )
     return drawn
 
 
+def _states(result: Measurement) -> list[HistoryState]:
+    """The states that were judged; none in files of versions before 0.2."""
+    states = [verdict.get("history_state") for verdict in result.verdicts]
+    return [state for state in states if isinstance(state, HistoryState)] if result.law is not None else []
+
+
+def measured(result: Measurement) -> tuple[float, float]:
+    """First and last length L at which information was measured."""
+    return float(result.bipartite.length.min()), float(result.bipartite.length.max())
+
+
 def render(result: Measurement, drawn: Mapping[str, str]) -> str:
-    """The report as one HTML page: no script, no request, readable on a phone and on A4.
+    """The report as one HTML page: no script, no request, readable on a phone and on A4, light and dark.
 
     Numbers are written by `number(key)`, which looks the key up in the saved form of `result` and marks the element with
     `data-key`, so that page and results.json cannot differ.
     """
-    from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
     saved = result.to_dict()
@@ -31,14 +72,38 @@ def render(result: Measurement, drawn: Mapping[str, str]) -> str:
     def number(key: str, style: str = ".3g") -> Markup:
         return Markup('<span class="number" data-key="{}">{}</span>').format(key, shown(lookup(saved, key), style))
 
-    def interval(key: str, style: str = ".3g") -> Markup:
-        """`value (low to high)` of a mapping with these keys."""
+    def interval(key: str, style: str = "short") -> Markup:
+        """`value (low to high)` of a mapping with these keys; the value alone where they are equal."""
+        value, low, high = (lookup(saved, f"{key}.{part}") for part in ("value", "low", "high"))
+        if value == low == high:
+            return number(f"{key}.value", style)
         return Markup("{} ({} to {})").format(*(number(f"{key}.{part}", style) for part in ("value", "low", "high")))
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files("l2m.pipeline").joinpath("report.html.j2").read_text("utf-8"))
-    pictures = {name: Markup(picture) for name, picture in drawn.items()}
-    return template.render(result=result, number=number, interval=interval, drawn=pictures)
+    def style_of(*keys: str) -> str:
+        values = [value for key in keys for value in lookup(saved, key)["data"]]
+        return column_style(value for value in values if isinstance(value, (int, float)))
+
+    return render_page(
+        "l2m.pipeline",
+        "report.html.j2",
+        result=result,
+        number=number,
+        interval=interval,
+        style_of=style_of,
+        drawn={name: in_page(picture) for name, picture in drawn.items()},
+        outcomes=OUTCOMES,
+        last=int(result.bipartite.length.max()),
+        about=_about,
+        fixed=next((n for n, v in enumerate(result.verdicts) if v["growth_exponent"] == 0 and n), None),
+    )
+
+
+def _about(law: "PowerLaw | None") -> list[str]:
+    """What a law is worth, in sentences: against other curves, and by local slopes."""
+    if law is None or not law.resolved:
+        return []
+    slopes = ", ".join(f"{slope:.2f} from {low:,.0f} to {high:,.0f}" for low, high, slope in law.local_slopes())
+    return [law.compare().verdict, f"Local exponents: {slopes}." if slopes else ""]
 
 
 def lookup(saved: Any, key: str) -> Any:
@@ -49,18 +114,3 @@ def lookup(saved: Any, key: str) -> Any:
             value = value["data"]
         value = value[int(part)] if isinstance(value, list) else value[part]
     return value
-
-
-def shown(value: Any, style: str) -> str:
-    """A saved number as the page writes it, by a format of Python; from 1,000 on whole and grouped."""
-    if value is None or value == "nan":
-        return "–"
-    if value in ("inf", "-inf"):
-        return "any length"
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float) and abs(value) >= 1e15:
-        return f"{value:.2g}"
-    if style == "," or (isinstance(value, float) and abs(value) >= 1000):
-        return f"{value:,.0f}"
-    return format(value, style)

@@ -76,22 +76,27 @@ class Comparison(Record):
         return draw_states(self.verdicts, axes, lengths=lengths)
 
     def to_html(self, law: str = "") -> str:
-        """One self-contained page: the figure, the table, every verdict in words; `law` describes the law."""
-        from importlib.resources import files
-
-        from jinja2 import Environment, StrictUndefined
-        from markupsafe import Markup
-
+        """One self-contained page: the answer, the figure, caveats, the table; `law` describes the law."""
+        from l2m.base.pages import in_page, render_page
         from l2m.base.plots import svg
 
-        environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-        template = environment.from_string(files("l2m.states").joinpath("comparison.html.j2").read_text("utf-8"))
-        return template.render(
+        figure = svg(
+            self.plot().figure,
+            "states",
+            title="Memory needed and memory held, by length of the text",
+            description="The black line is the state that the law requires, the colored lines are the states of the models.",
+        )
+        fitted = getattr(self.verdicts[0].law, "x", None)
+        return render_page(
+            "l2m.states",
+            "comparison.html.j2",
             law=law,
             first=self.verdicts[0],
-            figure=Markup(svg(self.plot().figure)),
+            passing=[verdict for verdict in self.verdicts if verdict.outcome == "holds"],
+            figure=in_page(figure),
             rows=self.table(),
             verdicts=self.verdicts,
+            measured=None if fitted is None or not np.size(fitted) else (float(np.min(fitted)), float(np.max(fitted))),
         )
 
 

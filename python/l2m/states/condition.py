@@ -267,6 +267,15 @@ class Verdict(Record):
         )
 
     @property
+    def law_words(self) -> str:
+        """How the law says the information grows."""
+        if not _is_resolved(self.law):
+            return "no law resolved"
+        return (
+            f"the information grows like {'log L' if _is_logarithm(self.law) else _power_words(self.law, self.level)}"
+        )
+
+    @property
     def memory(self) -> str:
         """How the state grows, in words."""
         state = self.state
@@ -287,13 +296,9 @@ class Verdict(Record):
         growth = {"linear": "like n", "logarithmic": "like log n", "constant": "not at all"}[state.growth]
         if state.growth == "constant" and state.windows:
             growth += f" beyond {state.saturation_length:,.0f} tokens"
-        law = "no law resolved"
-        if _is_resolved(self.law):
-            shape = "log L" if _is_logarithm(self.law) else _power_words(self.law, self.level)
-            law = f"the information grows like {shape}"
         lines = [
             f"{state.name}, L²M condition: {self.headline}.",
-            f"Growth: {law}; the state grows {growth}. "
+            f"Growth: {self.law_words}; the state grows {growth}. "
             f"It keeps up at every length in {100 * self.growth_probability:.3g} % of the draws from the law's interval.",
             f"Enough at {self.threshold.words}: {self._up_to(self.sufficient_length)}.",
             f"At the optimum of linear states, {self.frontier.words}: {self._up_to(self.frontier_length)}.",

@@ -38,6 +38,7 @@ def draw_states(
     *,
     lengths: Sequence[float] | None = None,
     measured: tuple[float, float] | None = None,
+    size: tuple[float, float] = (6.8, 6),
 ) -> "Axes":
     """Required state against length with its interval, each model's state as a line, crossings marked; log-log.
 
@@ -46,9 +47,10 @@ def draw_states(
         axes: matplotlib axes to draw into; None makes a figure.
         lengths: first and last length shown; None: 64 to 16 times the longest finite crossing.
         measured: the lengths between which the law was measured, which are shaded.
+        size: of the figure that is made, inches.
     """
     own = axes is None
-    drawn: Axes = new_axes(6.8, 6) if axes is None else axes
+    drawn: Axes = new_axes(*size) if axes is None else axes
     first = verdicts[0]
     crossings = [float(v.sufficient_length) for v in verdicts if 0 < v.sufficient_length < 1e12]
     low, high = lengths or (64.0, max([1e6, *(16 * crossing for crossing in crossings)]))
