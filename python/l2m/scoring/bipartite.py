@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from l2m.base import checks
 from l2m.base.records import Record, span
 from l2m.errors import InputError
+from l2m.scoring.pairing import disjoint_halves, halves_without_each, without_each_document
 from l2m.scoring.scores import SCORES, Scores
 from l2m.scoring.settings import LONGEST
-from l2m.statistics.jackknife import group_sums, groups_of_windows, jackknife_errors
+from l2m.statistics.jackknife import jackknife_errors
 
 if TYPE_CHECKING:
     from l2m.statistics.power_law import PowerLaw
@@ -37,8 +38,8 @@ Floats = NDArray[np.float64]
 ESTIMATORS = ("direct", "vclub")
 CORRECTIONS = ("none", "ngram", "averaged")
 PRESETS: dict[str, dict[str, Any]] = {
-    # The authors' scripts: fitted against l over 2..512, and the marginal is of a different document's Y.
-    "paper": {"marginal": "other", "splits": [2, 4, 8, 16, 32, 64, 128, 256, 512], "x": "split"},
+    # The authors' scripts: fitted against l over 2..512, conditional passes of one half of the windows, marginal of the other.
+    "paper": {"marginal": "halves", "splits": [2, 4, 8, 16, 32, 64, 128, 256, 512], "x": "split"},
 }
 
 
@@ -52,11 +53,13 @@ class BipartiteCurve(Record):
         information: nats, (points,).
         stderr: standard errors by the delete-one-document jackknife, (points,). Splits share windows: see covariance.
         covariance: (points, points).
-        pointwise: the estimate of each window, (windows, points); their mean is `information`.
-        document: int64, (windows,).
+        pointwise: the estimate of each window, or of each pair of windows where halves are paired, (windows, points); their
+            mean is `information`.
+        document: int64, (windows,); of the window with the conditional pass.
         replicates: the estimates with one group left out, (groups, points).
         groups: "documents", or "windows" where fewer than 8 documents were scored: then the errors do not know that
-            windows of one document are alike, and are likely too small.
+            windows of one document are alike, and are likely too small. "pairs of documents", "pairs of windows" where halves
+            are paired and every pair is of two windows that no other pair knows.
         start_error: about how many nats too much or too little the first tokens may cost, and the information with them, since
             a start token says that a text begins there: what the first two cost above their entropy in the corpus, less what
             the correction takes away. None where nothing in the store tells.
@@ -221,8 +224,8 @@ class BipartiteCurve(Record):
     def bootstrap(self, n: int = 2000, *, seed: int = 0) -> Floats:
         """The curve under resampling of its groups, (n, points).
 
-        Windows keep their own shuffled partners, so for "vclub" this knows less than the jackknife: a partner drawn several
-        times counts as independent.
+        Windows keep their partners, so for "vclub" and for paired halves this knows less than the jackknife: a partner's
+        document that is drawn several times counts as independent.
         """
         _, label = np.unique(
             self.document if self.groups == "documents" else np.arange(self.document.size), return_inverse=True
@@ -308,10 +311,11 @@ def bipartite(
         ratio: L / l.
         correction: None, "ngram" or "averaged", for "direct"; see the module.
         splits: these l only; None for all that fit the ratio.
-        marginal: the Y of log q(Y) in "direct": "same", each window's own, or "other", that of the next window of a different
-            document, as the paper's scripts pair them. The mean is the same, the pointwise values and errors are not.
+        marginal: the Y of log q(Y) in "direct": "same", each window's own, or "halves": log q(Y|X) of one half of the windows
+            and log q(Y) of the other, as the paper's scripts pair them. How hard a text is cancels in the first and not in the
+            second, whose errors are several times as large.
         ngram, weight: n and w of the "ngram" correction.
-        preset: "paper" sets marginal = "other", splits to 2..512, and l as the x of fits.
+        preset: "paper" sets marginal = "halves", splits to 2..512, and l as the x of fits.
 
     Returns:
         The curve, one value for each split, with errors over documents.
@@ -328,7 +332,7 @@ def bipartite(
     marginal, x = chosen.get("marginal", marginal), chosen.get("x", "length")
     checks.one_of("estimator", estimator, ESTIMATORS)
     correction = checks.one_of("correction", "none" if correction is None else correction, CORRECTIONS)
-    checks.one_of("marginal", marginal, ("same", "other"))
+    checks.one_of("marginal", marginal, ("same", "halves"))
     ratio, weight = checks.whole("ratio", ratio, 2, LONGEST), checks.real("weight", weight, 0, 1)
     if splits is not None:
         splits = checks.wholes("splits", splits, 1, LONGEST)
@@ -348,7 +352,7 @@ def bipartite(
     first = np.stack([_sum(scores.conditional[:, split : ratio * split]) for split in points], 1)
     notes: dict[str, Any] = {}
     if estimator == "direct":
-        second, partners = _marginals(scores, points, ratio, marginal, correction, ngram, weight, notes)
+        second, partners = _marginals(scores, points, ratio, correction, ngram, weight, notes)
     else:
         second, partners = _shuffled(scores, points, ratio)
     whole = np.isfinite(first).all(1) & np.isfinite(second).all((1, 2))
@@ -361,7 +365,13 @@ def bipartite(
             "Score again with the same settings to complete it"
         )
     first, second, partners, document = first[whole], second[whole], partners[whole], scores.documents[whole]
-    information, replicates, groups = without_each_document(first, second, document, partners)
+    if estimator == "direct" and marginal == "halves":
+        halves = disjoint_halves(held)
+        information, replicates, groups = halves_without_each(first, second[:, 0], document, halves)
+        pointwise, document = first[halves[0]] - second[halves[1], 0], document[halves[0]]
+    else:
+        information, replicates, groups = without_each_document(first, second, document, partners)
+        pointwise = first - second.mean(1)
     stderr, covariance = jackknife_errors(replicates)
     split = np.array(points, np.int64)
     settings = {
@@ -384,7 +394,7 @@ def bipartite(
         information=information,
         stderr=stderr,
         covariance=covariance,
-        pointwise=first - second.mean(1),
+        pointwise=pointwise,
         document=document,
         replicates=replicates,
         groups=groups,
@@ -430,7 +440,6 @@ def _marginals(
     scores: Scores,
     points: Sequence[int],
     ratio: int,
-    marginal: str,
     correction: str,
     ngram: int,
     weight: float,
@@ -459,9 +468,6 @@ def _marginals(
             second[:, column] += average - _sum(scores.marginal(split)[:, :2])
         notes.update(contexts=count, bias="upward", change_from_half_to_all_contexts=halves)
     documents = scores.documents
-    if marginal == "other":
-        order = _next_of_another_document(documents)
-        second, documents = second[order], documents[order]
     return second[:, None], documents[:, None]
 
 
@@ -495,44 +501,3 @@ def _sum(values: NDArray[np.float32]) -> Floats:
 def _log_mean(values: NDArray[np.float32]) -> Floats:
     with np.errstate(invalid="ignore"):  # rows not scored yet are nan and stay nan
         return np.asarray(np.logaddexp.reduce(values.astype(float), 1) - np.log(values.shape[1]))
-
-
-def _next_of_another_document(documents: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each window the next one, in a circle, whose document differs."""
-    if np.unique(documents).size < 2:
-        raise InputError("marginal: 'other' with windows of one document; expected two documents or more")
-    order = np.arange(documents.size)
-    following = np.roll(order, -1)
-    while (same := documents[following] == documents).any():
-        following[same] = (following[same] + 1) % documents.size
-    return following
-
-
-def without_each_document(
-    first: Floats, second: Floats, document: NDArray[np.int64], partners: NDArray[np.int64]
-) -> tuple[Floats, Floats, str]:
-    """mean(first) - mean(second), and the same without each document in turn, (groups, points).
-
-    A pair of two documents leaves with either of them, so that the errors know a partner may be drawn several times.
-
-    Args:
-        first: (windows, points).
-        second: (windows, pairs, points).
-        document: (windows,).
-        partners: (windows, pairs), the other document of each pair.
-    """
-    names, label, unit = groups_of_windows(document)
-    groups = names.size
-    own = np.bincount(label, minlength=groups)
-    first_left, count = first.sum(0) - group_sums(first, label, groups), document.size - own
-    second_left = second.sum((0, 1)) - group_sums(second.sum(1), label, groups)
-    pairs = partners.size - own * partners.shape[1]
-    if unit == "documents":
-        # A partner's own windows may be incomplete: then its document is no group.
-        place = np.minimum(np.searchsorted(names, partners), groups - 1)
-        other = (names[place] == partners) & (partners != document[:, None])
-        second_left -= group_sums(second[other], place[other], groups)
-        pairs = pairs - np.bincount(place[other], minlength=groups)
-    kept = (count > 0) & (pairs > 0)
-    replicates = first_left[kept] / count[kept, None] - second_left[kept] / pairs[kept, None]
-    return first.mean(0) - second.mean((0, 1)), replicates, unit
