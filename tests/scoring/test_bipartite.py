@@ -21,7 +21,12 @@ def test_exact_sources_give_their_closed_form(name, tmp_path):
     for ratio in (2, 3, 4):
         direct, vclub = bipartite(scores, ratio=ratio), bipartite(scores, estimator="vclub", ratio=ratio)
         assert direct.split.tolist() == [split for split in (2, 4, 8, 16, 32) if ratio * split <= LENGTH]
-        for curve, truth in ((direct, source.bipartite_information), (vclub, source.vclub)):
+        entropy = bipartite(scores, estimator="entropy", ratio=ratio)  # these sources are stationary
+        for curve, truth in (
+            (direct, source.bipartite_information),
+            (vclub, source.vclub),
+            (entropy, source.bipartite_information),
+        ):
             expected = np.array([truth(split, ratio * split) for split in curve.split])
             z = (curve.information - expected) / np.where(expected == 0, 1, curve.stderr)
             assert np.abs(z).max() < 4, (name, ratio, curve.settings["estimator"], z)

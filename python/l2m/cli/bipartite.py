@@ -1,5 +1,9 @@
+import math
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from l2m.errors import InputError
 
 if TYPE_CHECKING:
     from l2m.scoring.bipartite import BipartiteCurve
@@ -9,9 +13,9 @@ if TYPE_CHECKING:
 def bipartite(
     scores: Path,
     *,
-    estimator: Literal["direct", "vclub"] | None = None,
+    estimator: Literal["direct", "vclub", "entropy"] | None = None,
     ratio: int | None = None,
-    correction: Literal["none", "ngram", "averaged"] | None = None,
+    correction: Literal["none", "ngram", "averaged", "fitted"] | None = None,
     preset: Literal["paper"] | None = None,
     x: Literal["length", "split"] | None = None,
     nats: float = 1.0,
@@ -25,13 +29,14 @@ def bipartite(
     scores
         Folder made by l2m score.
     estimator
-        direct or vclub. Default: both, where scored.
+        direct, vclub, or entropy (of the next token, summed). Default: all that were scored.
     ratio
         Total length over split. Default: all that were scored.
     correction
-        Of the start of Y: none, ngram (the paper's) or averaged (over contexts). Default: all that were scored for.
+        Of the first tokens: none, ngram (the paper's) or averaged (over contexts) with direct, fitted with entropy.
+        Default: all that were scored for.
     preset
-        paper: fitted against l over 2..512, marginals of other documents.
+        paper: fitted against l over 2..512, conditional passes of one half of the windows, marginal of the other.
     x
         What amplitudes refer to: length (L) or split (l). Default: length, or what the preset says.
     nats
@@ -42,11 +47,14 @@ def bipartite(
         Print the result as one JSON object.
     """
     from l2m.base import checks
+    from l2m.cli.output import plain as plain_number
     from l2m.cli.output import print_result
     from l2m.cli.work import can_draw
-    from l2m.errors import InputError
     from l2m.scoring.bipartite import every_estimate
+    from l2m.scoring.exponents import exponent_range
     from l2m.scoring.scores import Scores
+    from l2m.scoring.summed_entropy import agreement_or_reason
+    from l2m.statistics.power_law import fit_or_reason
 
     checks.real("nats", nats, 0, 1e6, above=True)
     named = {"estimator": estimator, "ratio": ratio, "correction": correction}
@@ -63,27 +71,12 @@ def bipartite(
         )
     rows, laws = [], []
     for curve in curves:
-        by_shift = curve.sensitivity(nats, x=x)
-        law = by_shift[0.0]
+        law, words = fit_or_reason(curve, x=x)
         laws.append(law)
-        low, high = law.interval("exponent")
-        rows.append(
-            {
-                "estimator": curve.settings["estimator"],
-                "ratio": curve.settings["ratio"],
-                "correction": curve.settings["correction"],
-                "x": law.settings["x"],
-                "amplitude": law.amplitude,
-                "exponent": law.exponent,
-                "low": low,
-                "high": high,
-                "exponent_if_too_high": by_shift[-nats].exponent,
-                "exponent_if_too_low": by_shift[nats].exponent,
-                "windows": curve.settings["windows"],
-                "windows_asked": curve.settings["windows"] + curve.settings["windows_incomplete"],
-                "groups": f"{len(curve.replicates)} {curve.groups}",
-            }
-        )
+        rows.append(_row(curve, law, words, x, nats))
+    beta = exponent_range([curve for curve in curves if curve.settings["ratio"] == curves[0].settings["ratio"]])
+    plain = next((curve for curve in curves if curve.name == "direct" and curve.settings["ratio"] == 2), None)
+    agreed, agreement_words = agreement_or_reason(plain, held) if plain is not None and preset is None else (None, "")
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         for curve in curves:
@@ -92,8 +85,50 @@ def bipartite(
             )
         if can_draw():
             draw(curves, laws, out / "bipartite.svg")
-    result = {"scores": str(scores), "nats": nats, "laws": rows, "curves": [_table(curve) for curve in curves]}
-    print_result(result, json, _in_words(rows, curves, nats))
+    low, high = beta.ends
+    result = {
+        "scores": str(scores),
+        "nats": nats,
+        "laws": rows,
+        "range": {"low": plain_number(low), "high": plain_number(high), "choices": int(beta.exponent.size)},
+        "agreement": None if agreed is None else agreed.to_dict(),
+        "curves": [_table(curve) for curve in curves],
+    }
+    lines = [_in_words(rows, curves, nats)]
+    if beta.exponent.size > 1:
+        lines.append(
+            f"\nbeta over the estimates at L = {curves[0].settings['ratio']} l and the l from which a law holds: {low:.3f} to "
+            f"{high:.3f} ({beta.exponent.size} choices)"
+        )
+    lines += [f"\n{agreement_words}"] if agreement_words else []
+    print_result(result, json, "\n".join(lines))
+
+
+def _row(curve: "BipartiteCurve", law: "PowerLaw | None", words: str, x: str | None, nats: float) -> dict[str, Any]:
+    """An estimate, its law (numbers None where there is none to quote) and the exponent of the values moved by `nats`."""
+    low, high = law.interval("exponent") if law is not None else (math.nan, math.nan)
+    moved = {}
+    if law is not None:
+        with suppress(InputError):  # logarithms of values that the shift takes to 0 or below
+            moved = {change: one.exponent for change, one in curve.sensitivity(nats, x=x).items()}
+    return {
+        "estimator": curve.settings["estimator"],
+        "ratio": curve.settings["ratio"],
+        "correction": curve.settings["correction"],
+        "x": x or curve.settings["x"],
+        "amplitude": math.nan if law is None else law.amplitude,
+        "exponent": math.nan if law is None else law.exponent,
+        "low": low,
+        "high": high,
+        "holds": law is not None and law.holds,
+        "splits": [] if law is None else law.settings["splits"].tolist(),
+        "words": words,
+        "exponent_if_too_high": moved.get(-nats, math.nan),
+        "exponent_if_too_low": moved.get(nats, math.nan),
+        "windows": curve.settings["windows"],
+        "windows_asked": curve.settings["windows"] + curve.settings["windows_incomplete"],
+        "groups": f"{len(curve.replicates)} {curve.groups}",
+    }
 
 
 def _table(curve: "BipartiteCurve") -> dict[str, Any]:
@@ -113,10 +148,13 @@ def _in_words(rows: list[dict[str, Any]], curves: list["BipartiteCurve"], nats: 
         name = f"{row['estimator']} L={row['ratio']}l" + (
             "" if row["correction"] == "none" else f" {row['correction']}"
         )
+        about = f"({_windows(row)}, jackknife over {row['groups']})"
+        if not row["holds"]:
+            lines.append(f"{name:<24} {row['words']}  ({_windows(row)})")
+            continue
         lines.append(
             f"{name:<24} {row['amplitude']:.3g} {x}^{row['exponent']:.3f}  [{row['low']:.3f}, {row['high']:.3f}]  "
-            f"{row['exponent_if_too_high']:.3f} or {row['exponent_if_too_low']:.3f}  "
-            f"({_windows(row)}, jackknife over {row['groups']})"
+            f"{row['exponent_if_too_high']:.3f} or {row['exponent_if_too_low']:.3f}  from l = {row['splits'][0]}  {about}"
         )
     return "\n".join(lines)
 
@@ -126,16 +164,18 @@ def _windows(row: dict[str, Any]) -> str:
     return f"{row['windows']} windows" if row["windows"] == asked else f"{row['windows']} of {asked} windows"
 
 
-def draw(curves: list["BipartiteCurve"], laws: list["PowerLaw"], path: Path) -> None:
+def draw(curves: list["BipartiteCurve"], laws: list["PowerLaw | None"], path: Path) -> None:
     """One panel per ratio with every estimate and its law."""
     from matplotlib.figure import Figure
 
     from l2m.base.files import atomic_write
-    from l2m.base.plots import BLUE, GREEN, ORANGE, PURPLE, svg
+    from l2m.base.plots import BLUE, GREEN, ORANGE, PURPLE, SERIES, svg
 
     colors = dict(
         zip(
-            ("direct none", "direct ngram", "direct averaged", "vclub none"), (BLUE, GREEN, PURPLE, ORANGE), strict=True
+            ("direct none", "direct ngram", "direct averaged", "vclub none", "entropy none", "entropy fitted"),
+            (BLUE, GREEN, PURPLE, ORANGE, *SERIES[-2:]),
+            strict=True,
         )
     )
     ratios = sorted({curve.settings["ratio"] for curve in curves})

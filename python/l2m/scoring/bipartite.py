@@ -1,9 +1,10 @@
 """Bipartite information I(X; Y) of a text's past and future, from the log-probabilities a language model gave.
 
-X is the first l tokens of a window, Y the next (r - 1) l; L = r l (paper, section 2). Two estimators:
+X is the first l tokens of a window, Y the next (r - 1) l; L = r l (paper, section 2). Three estimators:
 
     direct   E[log q(Y|X) - log q(Y)]                       I + KL(p(Y) || q(Y)) - KL(p(Y|X) || q(Y|X))
     vclub    E_p(x,y)[log q(Y|X)] - E_p(x)p(y)[log q(Y|X)]  I + KL(p(x)p(y) || p(x,y)) even where q = p
+    entropy  E[log q(Y|X) - log q(W_1 .. W_(r-1)l)]         as direct, of a stationary text: Y costs what begins a window
 
 q(Y) comes after a start token, as if Y began a text, though it begins mid-sentence: its first tokens look too unlikely, and
 direct comes out too high by a near-constant. Two corrections of the marginal's first n tokens, for direct:
@@ -11,11 +12,16 @@ direct comes out too high by a near-constant. Two corrections of the marginal's 
     ngram      (1 - w) of the model's cross-entropy and w of the n-gram entropy of the corpus; n = 2, w = 4/5 (the paper's)
     averaged   n = 2: log of the mean over K contexts c from other documents of q(y1 y2 | c). Biased upward: the mean of a
                logarithm lies below the logarithm of the mean, so that fewer contexts leave more information
+
+and one for entropy, whose windows begin after a start token too:
+
+    fitted     the first tokens cost what the law H_n = H_inf + A n^-gamma of the later ones gives them
 """
 
 import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -27,6 +33,7 @@ from l2m.errors import InputError
 from l2m.scoring.pairing import disjoint_halves, halves_without_each, without_each_document
 from l2m.scoring.scores import SCORES, Scores
 from l2m.scoring.settings import LONGEST
+from l2m.scoring.summed_entropy import summed_entropy
 from l2m.statistics.jackknife import jackknife_errors
 
 if TYPE_CHECKING:
@@ -35,8 +42,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("l2m")
 
 Floats = NDArray[np.float64]
-ESTIMATORS = ("direct", "vclub")
-CORRECTIONS = ("none", "ngram", "averaged")
+ESTIMATORS = ("direct", "vclub", "entropy")
+CORRECTIONS = {"direct": ("none", "ngram", "averaged"), "vclub": ("none",), "entropy": ("none", "fitted")}
 PRESETS: dict[str, dict[str, Any]] = {
     # The authors' scripts: fitted against l over 2..512, conditional passes of one half of the windows, marginal of the other.
     "paper": {"marginal": "halves", "splits": [2, 4, 8, 16, 32, 64, 128, 256, 512], "x": "split"},
@@ -119,14 +126,20 @@ class BipartiteCurve(Record):
         Raises:
             InputError: fewer than two splits; values that the method has no place for.
         """
-        law = self._fit(x, splits, min_split, options)
+        law = self.fit_quietly(x=x, splits=splits, min_split=min_split, **options)
         if law.settings["dominated"]:
             log.warning(f"{self.title}: {self._start_words(law.settings['dominated'])}")
         return law
 
-    def _fit(
-        self, x: str | None, splits: Sequence[int] | None, min_split: int | None, options: Mapping[str, Any]
+    def fit_quietly(
+        self,
+        *,
+        x: str | None = None,
+        splits: Sequence[int] | None = None,
+        min_split: int | None = None,
+        **options: Any,
     ) -> "PowerLaw":
+        """As `fit`, without the warning."""
         from l2m.statistics.law_start import first_that_holds
 
         x = x or self.settings["x"]
@@ -216,9 +229,11 @@ class BipartiteCurve(Record):
         All three are fitted to the splits that `fit` chooses for the curve itself. A wrong start of Y is such an error:
         2.9 nats on 2.27 L^0.76 turn 0.76 into 0.70.
         """
-        law = self.fit(x=x, splits=splits, min_split=min_split, **options)
+        law = self.fit_quietly(x=x, splits=splits, min_split=min_split, **options)
         same = law.settings["splits"].tolist()
-        below, above = (self.shifted(change)._fit(x, same, None, options) for change in (-constant, constant))
+        below, above = (
+            self.shifted(change).fit_quietly(x=x, splits=same, **options) for change in (-constant, constant)
+        )
         return {-constant: below, 0.0: law, constant: above}
 
     def bootstrap(self, n: int = 2000, *, seed: int = 0) -> Floats:
@@ -307,9 +322,9 @@ def bipartite(
 
     Args:
         scores: from `l2m.score` or `l2m.load(folder)`.
-        estimator: "direct" or "vclub".
+        estimator: "direct", "vclub" or "entropy".
         ratio: L / l.
-        correction: None, "ngram" or "averaged", for "direct"; see the module.
+        correction: None, "ngram" or "averaged", for "direct"; None or "fitted", for "entropy"; see the module.
         splits: these l only; None for all that fit the ratio.
         marginal: the Y of log q(Y) in "direct": "same", each window's own, or "halves": log q(Y|X) of one half of the windows
             and log q(Y) of the other, as the paper's scripts pair them. How hard a text is cancels in the first and not in the
@@ -331,45 +346,54 @@ def bipartite(
     chosen = PRESETS[checks.one_of("preset", preset, PRESETS)] if preset is not None else {}
     marginal, x = chosen.get("marginal", marginal), chosen.get("x", "length")
     checks.one_of("estimator", estimator, ESTIMATORS)
-    correction = checks.one_of("correction", "none" if correction is None else correction, CORRECTIONS)
+    correction = "none" if correction is None else correction
+    checks.one_of("correction", correction, CORRECTIONS["direct"] + CORRECTIONS["entropy"][1:])
+    if correction not in CORRECTIONS[estimator]:
+        raise InputError(
+            f"correction: {correction!r} with {estimator}; expected one of {', '.join(CORRECTIONS[estimator])}"
+        )
     checks.one_of("marginal", marginal, ("same", "halves"))
     ratio, weight = checks.whole("ratio", ratio, 2, LONGEST), checks.real("weight", weight, 0, 1)
     if splits is not None:
         splits = checks.wholes("splits", splits, 1, LONGEST)
-    if estimator == "vclub" and correction != "none":
-        raise InputError(f"correction: {correction!r} with vclub, which has no marginal; expected none")
-    wanted = (
-        splits
-        if splits is not None
-        else [split for split in chosen.get("splits", scores.splits) if split in scores.splits]
-    )
-    points = [int(split) for split in wanted if _holds(scores, int(split), ratio)]
+
+    def held(split: int) -> bool:
+        return ratio * split <= scores.length if estimator == "entropy" else _holds(scores, split, ratio)
+
+    scored = scores.splits or [1 << k for k in range(1, scores.length.bit_length())]
+    wanted = splits if splits is not None else [one for one in chosen.get("splits", scored) if one in scored]
+    points = [int(split) for split in wanted if held(int(split))]
     if not points or (splits is not None and len(points) < len(splits)):
         raise InputError(
             f"{'splits' if splits is not None else 'ratio'}: {splits or ratio}; {scores.folder} holds, for ratio {ratio}, "
             f"the splits {[split for split in scores.splits if _holds(scores, split, ratio)]}"
         )
-    first = np.stack([_sum(scores.conditional[:, split : ratio * split]) for split in points], 1)
     notes: dict[str, Any] = {}
-    if estimator == "direct":
-        second, partners = _marginals(scores, points, ratio, correction, ngram, weight, notes)
+    if estimator == "entropy":
+        pointwise, replicates, groups, whole, notes = summed_entropy(scores, points, ratio, correction)
+        information, document = pointwise.mean(0), scores.documents[whole]
     else:
-        second, partners = _shuffled(scores, points, ratio)
-    whole = np.isfinite(first).all(1) & np.isfinite(second).all((1, 2))
-    if not whole.any():
+        first = np.stack([_sum(scores.conditional[:, split : ratio * split]) for split in points], 1)
+        if estimator == "direct":
+            second, partners = _marginals(scores, points, ratio, correction, ngram, weight, notes)
+        else:
+            second, partners = _shuffled(scores, points, ratio)
+        whole = np.logical_and(np.isfinite(first).all(1), np.isfinite(second).all((1, 2)))
+        first, second, partners, document = first[whole], second[whole], partners[whole], scores.documents[whole]
+    count, asked = int(whole.sum()), scores.windows_asked
+    if not count:
         raise InputError(f"{scores.folder}: no window has all its passes yet; score again with the same settings")
-    held, asked = int(whole.sum()), scores.windows_asked
-    if held < asked:
+    if count < asked:
         log.warning(
-            f"{scores.folder}: {held} of {asked} windows have all passes for ratio {ratio}; the estimate is of these alone. "
+            f"{scores.folder}: {count} of {asked} windows have all passes for ratio {ratio}; the estimate is of these alone. "
             "Score again with the same settings to complete it"
         )
-    first, second, partners, document = first[whole], second[whole], partners[whole], scores.documents[whole]
+    documents = int(np.unique(document).size)
     if estimator == "direct" and marginal == "halves":
-        halves = disjoint_halves(held)
+        halves = disjoint_halves(count)
         information, replicates, groups = halves_without_each(first, second[:, 0], document, halves)
         pointwise, document = first[halves[0]] - second[halves[1], 0], document[halves[0]]
-    else:
+    elif estimator != "entropy":
         information, replicates, groups = without_each_document(first, second, document, partners)
         pointwise = first - second.mean(1)
     stderr, covariance = jackknife_errors(replicates)
@@ -382,9 +406,9 @@ def bipartite(
         "preset": preset,
         "x": x,
         **notes,
-        "windows": held,
-        "windows_incomplete": asked - held,
-        "documents": int(np.unique(document).size),
+        "windows": count,
+        "windows_incomplete": asked - count,
+        "documents": documents,
         "noise_floor": scores.noise_floor,
         "scores": dict(scores.settings),
     }
@@ -428,6 +452,10 @@ def every_estimate(scores: Scores, ratios: Sequence[int] | None = None, **option
         curves += [bipartite(scores, ratio=ratio, correction=name, **options) for name in corrections]
         if scores.shuffles:
             curves.append(bipartite(scores, estimator="vclub", ratio=ratio, **options))
+        if options.get("preset") is None:  # the paper has no such estimate
+            curves.append(bipartite(scores, estimator="entropy", ratio=ratio, **options))
+            with suppress(InputError):  # no law of the next token's entropy
+                curves.append(bipartite(scores, estimator="entropy", correction="fitted", ratio=ratio, **options))
     return curves
 
 
@@ -478,9 +506,10 @@ def _start_error(
     entropy = scores.ngram_entropy.get(2)
     if correction == "averaged":
         return float(max(map(abs, notes["change_from_half_to_all_contexts"])))
-    if estimator == "vclub" or entropy is None:
+    if estimator == "vclub" or correction == "fitted" or entropy is None:
         return None
-    cost = -float(np.nanmean([_sum(scores.marginal(split)[:, :2]) for split in points]))
+    begin = [scores.conditional] if estimator == "entropy" else [scores.marginal(split) for split in points]
+    cost = -float(np.nanmean([_sum(values[:, :2]) for values in begin]))
     return abs(cost - float(entropy)) * (1 - weight if correction == "ngram" else 1.0)
 
 

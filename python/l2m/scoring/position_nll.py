@@ -8,7 +8,7 @@ import dataclasses
 import logging
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from l2m.base.records import Record, span
 from l2m.errors import InputError
 from l2m.scoring.scores import SCORES, Scores
 from l2m.statistics.jackknife import groups_of_windows, jackknife_errors, means_without_each
+
+if TYPE_CHECKING:
+    from l2m.statistics.power_law import PowerLaw
 
 Floats = NDArray[np.float64]
 
@@ -107,6 +110,61 @@ class PositionCurve(Record):
             self.first[mine], self.last[mine], values, bits * self._bits, self.bytes_per_token[rows[0]], document,
             self.number[rows[0]], settings, self.unit,
         )  # fmt: skip
+
+    def fit(self, *, min_position: int | None = None) -> "PowerLaw":
+        """The law H_n = H_inf + A n^-gamma of the entropy of the token at position n given all before it.
+
+        Of the model's cross-entropy, that is: the KL to the text is in it. gamma is `-law.exponent`, H_inf `law.offset`. Bins are
+        fitted by their means of n^-gamma, with weights 1/stderr^2, everything refitted in every jackknife replicate over
+        documents (or windows, see `settings["groups"]`). `.settings["missed"]` are the positions at which the law does not
+        describe the curve, and then `.holds` is False.
+
+        Args:
+            min_position: fit bins from this position on. None: the first bin from which the law misses none by both more than
+                10 % of A n^-gamma and more than chance allows. (The first tokens follow a start token, as if a text began
+                there.) All bins if there is no such start.
+
+        Raises:
+            InputError: a difference of two models; fewer than three bins, or than two documents or windows.
+        """
+        from l2m.statistics.law_start import first_that_holds, starts_of
+
+        if "minus" in self.settings:
+            raise InputError("fit: a difference of two models; expected the curve of one, which has an entropy")
+        kept = np.ones(self.first.size, bool)
+        if min_position is not None:
+            kept = self.first >= checks.whole("min_position", min_position, 1)
+        if kept.sum() < 3:
+            raise InputError(f"positions: {int(kept.sum())} bins; a fit of H_inf + A n^-gamma needs 3 (per_octave)")
+        replicates = self.replicates()
+        if len(replicates) < 2:
+            raise InputError(f"{self.settings['groups']}: {len(replicates)}; a fit needs 2 for its errors")
+        starts = starts_of(self.first[kept], 3) if min_position is None else [0.0]
+        return first_that_holds(starts, lambda start: self._law(kept & (self.first >= start), replicates))
+
+    def replicates(self) -> Floats:
+        """`nll` without each group, (groups, bins)."""
+        names, label, _ = groups_of_windows(self.document)
+        return means_without_each(self.pointwise, label, names.size)
+
+    def _law(self, kept: NDArray[np.bool_], replicates: Floats) -> "PowerLaw":
+        """The law of these bins."""
+        from l2m.statistics.law_start import misfit, misfit_words
+        from l2m.statistics.power_law import fit_power_law
+
+        first, last, nll = self.first[kept], self.last[kept], self.nll[kept]
+        stderr = self.stderr[kept] if (self.stderr[kept] > 0).all() else None
+        given: dict[str, Any] = {"offset": True, "stderr": stderr, "method": "ols" if stderr is None else "wls"}
+        place = np.sqrt(first * last)
+        for _ in range(4):  # the place in a bin where n^-gamma is its mean hardly depends on gamma
+            place = _mean_place(first, last, float(fit_power_law(place, nll, **given).parameters[1]))
+        law = fit_power_law(place, nll, replicates=replicates[:, kept], **given)
+        missed = misfit(law, replicates[:, kept], np.abs(nll - law.offset))
+        unit = "byte" if self.settings["axis"] == "bytes" else "token"
+        note = f"Fitted from {unit} {first.min():,.0f} to {last.max():,.0f}. {misfit_words(missed, 'n')}".rstrip()
+        about = {"symbol": "n", "first": float(first.min()), "last": float(last.max()), "missed": missed, "note": note}
+        settings = {**self.settings, **law.settings, **about}
+        return dataclasses.replace(law, unit=self.unit, settings=settings)
 
     @property
     def _bits(self) -> float:
@@ -198,6 +256,18 @@ def position_nll(scores: Scores, *, axis: str = "tokens", per_octave: int | None
     }
     bits = pointwise / math.log(2) / bytes_per_token[:, None]
     return _curve(first, last, pointwise, bits, bytes_per_token, document, number, settings, "nats")
+
+
+def _mean_place(first: Floats, last: Floats, exponent: float) -> Floats:
+    """Where n**exponent is its mean over the whole positions of each bin, (bins,)."""
+    if abs(exponent) < 1e-3:
+        exponent = 1e-3
+    exponent = float(np.clip(exponent, -8, 8))
+    places = []
+    for low, high in zip(first, last, strict=True):
+        n = np.arange(low, high + 0.5)
+        places.append(np.mean((n / n[0]) ** exponent) ** (1 / exponent) * n[0])
+    return np.array(places)
 
 
 def _curve(
