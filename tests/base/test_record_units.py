@@ -21,6 +21,10 @@ UNITLESS = {
     },
     "design": {"length", "required", "required_high", "full_attention_bytes"},
     "entropy table": {"coverage"},
+    "entropy agreement": {
+        *("gamma", "gamma_low", "gamma_high", "measured", "measured_low", "measured_high", "implied"),
+        *("difference", "difference_low", "difference_high", "free", "free_low", "free_high"),
+    },
     "estimate": {"coverage"},
     "exponent range": {"exponent", "low", "high"},
     "gaussian growth": {"local_exponents", "nominal_exponent", "fitted_exponent"},

@@ -36,6 +36,7 @@ def test_the_command_line_from_text_to_law(tiny_model, tmp_path, capsys):
     assert {(law["estimator"], law["ratio"], law["correction"]) for law in json.loads(out)["laws"]} == {
         *(("direct", ratio, correction) for ratio in (2, 3, 4) for correction in ("none", "ngram")),
         *(("vclub", ratio, "none") for ratio in (2, 3, 4)),
+        *(("entropy", ratio, "none") for ratio in (2, 3, 4)),
     }
     saved = l2m.load(tmp_path / "curves" / "direct-2-none.json")
     assert saved.information.tolist() == bipartite(l2m.load(tmp_path / "scores")).information.tolist()

@@ -120,6 +120,7 @@ def show(result: "Measurement", out: Path, json: bool) -> None:
     lines = [
         result.headline,
         f"two-point information  {result.domains[0].headline}",
+        f"next token's entropy   {result.agreement_words}",
         *(f"L2M condition          {verdict['model']} {verdict['headline']}" for verdict in result.verdicts),
         *([f"note                   {result.note}"] if result.note else []),
         f"report                 {out / 'report.html'}",

@@ -31,6 +31,7 @@ from l2m.scoring.endpoint import Endpoint
 from l2m.scoring.exponents import ExponentRange, range_of
 from l2m.scoring.model_source import ModelSource, resolve_model
 from l2m.scoring.settings import split_spans
+from l2m.scoring.summed_entropy import agreement_or_reason
 from l2m.scoring.windows import STARTS, room
 from l2m.states.condition import COUNTED, Bounded, condition
 from l2m.states.history_state import history_state
@@ -161,6 +162,7 @@ def measure(
         curve = bipartite(scores)
         law, words = fit_or_reason(curve)
         choices = range_of(scores)
+        agreed, agreement_words = agreement_or_reason(curve, scores)
         verdicts = _verdicts(law, scored, source, beside, length)
         result = Measurement(
             title=title,
@@ -174,6 +176,8 @@ def measure(
             command=command,
             note=_note(measured[0].curve, curve),
             choices=choices,
+            agreement=agreed,
+            agreement_words=agreement_words,
             settings=run,
         )
         _write(out, result)

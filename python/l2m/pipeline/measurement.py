@@ -11,6 +11,7 @@ from l2m.base.records import Record, span
 from l2m.counting.two_point_curve import TwoPointCurve
 from l2m.scoring.bipartite import BipartiteCurve
 from l2m.scoring.exponents import ExponentRange
+from l2m.scoring.summed_entropy import Agreement
 from l2m.statistics.power_law import PowerLaw
 
 if TYPE_CHECKING:
@@ -83,6 +84,9 @@ class Measurement(Record):
             Empty where no exponent within (0, 1) was resolved.
         command: the command line that repeats the measurement.
         note: what a reader of the error bars must know; empty where they are over documents.
+        agreement: whether the entropy of the next token, from the conditional pass alone, grows as the information does; None
+            where it has no law, and in files of versions before 0.2.
+        agreement_words: the same in words, or why there is none.
         choices: beta by every estimator and start that can be defended; None in files of versions before 0.2.
 
     The words of the verdicts keep their unit, which they name.
@@ -102,6 +106,8 @@ class Measurement(Record):
     command: str
     note: str
     choices: ExponentRange | None = None
+    agreement: Agreement | None = None
+    agreement_words: str = ""
 
     @property
     def headline(self) -> str:
@@ -156,6 +162,9 @@ class Measurement(Record):
                 scaled(verdict, "threshold", "frontier_threshold", "frontier_tolerance") for verdict in self.verdicts
             ),
             "words": _words(self.law, self.words, factor),
+            "agreement_words": self.agreement_words
+            if self.agreement is None
+            else self.agreement.to("bits" if factor > 1 else "nats").explain(),
         }
 
 

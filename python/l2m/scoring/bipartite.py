@@ -455,7 +455,9 @@ def every_estimate(scores: Scores, ratios: Sequence[int] | None = None, **option
         if options.get("preset") is None:  # the paper has no such estimate
             curves.append(bipartite(scores, estimator="entropy", ratio=ratio, **options))
             with suppress(InputError):  # no law of the next token's entropy
-                curves.append(bipartite(scores, estimator="entropy", correction="fitted", ratio=ratio, **options))
+                fitted = bipartite(scores, estimator="entropy", correction="fitted", ratio=ratio, **options)
+                if fitted.settings["fitted_from"] > 1:  # else nothing was replaced
+                    curves.append(fitted)
     return curves
 
 
