@@ -159,7 +159,8 @@ class PositionCurve(Record):
         for _ in range(4):  # the place in a bin where n^-gamma is its mean hardly depends on gamma
             place = _mean_place(first, last, float(fit_power_law(place, nll, **given).parameters[1]))
         law = fit_power_law(place, nll, replicates=replicates[:, kept], **given)
-        missed = misfit(law, replicates[:, kept], np.abs(nll - law.offset))
+        # 10 % of what is left of A n^-gamma at the last positions is nothing: there chance alone decides, and more strictly.
+        missed = misfit(law, replicates[:, kept], np.abs(nll - law.offset), level=0.99)
         unit = "byte" if self.settings["axis"] == "bytes" else "token"
         note = f"Fitted from {unit} {first.min():,.0f} to {last.max():,.0f}. {misfit_words(missed, 'n')}".rstrip()
         about = {"symbol": "n", "first": float(first.min()), "last": float(last.max()), "missed": missed, "note": note}

@@ -16,20 +16,21 @@ SPARE_POINTS = 2
 """A law is fitted to at least so many points more than it has parameters: fewer would hide that it misses them."""
 
 
-def misfit(law: PowerLaw, replicates: Floats, size: Floats | None = None) -> dict[float, float]:
+def misfit(law: PowerLaw, replicates: Floats, size: Floats | None = None, level: float = 0.95) -> dict[float, float]:
     """The points a law does not describe: off by more than 10 % of the value and by more than chance allows.
 
     Args:
         law: fitted with these jackknife replicates.
         replicates: (groups, points) of its y.
         size: (points,) what the share is of; None: the absolute value of y.
+        level: probability that chance passes over no point of a true law.
 
     Returns:
         x -> by which share of the size the law lies too high there.
     """
     size = np.abs(law.y) if size is None else size
     away = law.predict(law.x) - law.y
-    beyond = (np.abs(away) > law.misfit_error(replicates)) & (np.abs(away) > TOLERATED * size)
+    beyond = (np.abs(away) > law.misfit_error(replicates, level)) & (np.abs(away) > TOLERATED * size)
     with np.errstate(divide="ignore"):
         share = away / size
     return {float(x): float(part) for x, part in zip(law.x[beyond], share[beyond], strict=True)}
