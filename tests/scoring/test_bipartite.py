@@ -1,14 +1,17 @@
 """Bipartite estimates: sources whose information is known exactly, corrections, errors."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 import l2m
 from l2m import scoring
 from l2m.scoring.bipartite import bipartite
+from l2m.scoring.exponents import exponent_range
 from l2m.scoring.pairing import disjoint_halves, halves_without_each, without_each_document
 from l2m.scoring.windows import Windows
-from l2m.statistics.jackknife import jackknife_errors
+from l2m.statistics.jackknife import jackknife_errors, means_without_each
 from l2m.truth.sources import Mixture
 from scored import LENGTH, SOURCES, full_pass, measured
 from tiny_models import VOCABULARY, random_model
@@ -199,3 +202,102 @@ def test_the_authors_order_of_evaluation_gives_the_same_pointwise_numbers(tmp_pa
                 assert vclub.pointwise[row, column] == pytest.approx(given - shuffled, abs=5e-4)
     # 64 + 2 * (32 + 48 + 24 + 12 + 6) in ours.
     assert evaluated / 3 > 2 * 308
+
+
+def measured_curve(truth, *, noise=0.05, documents=40, seed=0, start_error=None, **settings):
+    """A curve as if measured: every document with an error that all l share and smaller ones of their own."""
+    random = np.random.default_rng(seed)
+    split = 2 ** np.arange(1, 10)
+    value = truth(2.0 * split)
+    errors = random.normal(size=(documents, 1)) + 0.3 * random.normal(size=(documents, split.size))
+    pointwise = value + noise * np.sqrt(documents) * np.abs(value) * errors
+    replicates = means_without_each(pointwise, np.arange(documents), documents)
+    stderr, covariance = jackknife_errors(replicates)
+    return l2m.BipartiteCurve(
+        split=split, length=2 * split, information=pointwise.mean(0), stderr=stderr, covariance=covariance,
+        pointwise=pointwise, document=np.arange(documents), replicates=replicates, groups="documents",
+        start_error=start_error,
+        settings={"estimator": "direct", "correction": "none", "ratio": 2, "x": "length", "preset": None, **settings},
+    )  # fmt: skip
+
+
+def test_a_fit_begins_where_one_law_describes_the_curve():
+    law = measured_curve(lambda length: 2 * length**0.6, noise=0.005).fit()
+    assert law.settings["splits"].tolist() == [2, 4, 8, 16, 32, 64, 128, 256, 512]
+    assert law.holds
+    assert law.exponent == pytest.approx(0.6, abs=0.02)
+    # 30 nats too many at the first three l.
+    curve = measured_curve(lambda length: 2 * length**0.6 + 30 * (length < 20), noise=0.005)
+    law = curve.fit()
+    assert law.settings["splits"][0] == 16
+    assert "Fitted from l = 16 to 512." in law.explain()
+    assert law.exponent == pytest.approx(0.6, abs=0.02)
+    assert curve.fit(min_split=4).settings["missed"]
+    assert curve.fit(splits=[2, 64, 512]).settings["splits"].tolist() == [2, 64, 512]
+    waves = measured_curve(lambda length: 20 + 15 * np.sin(3 * np.log(length)), noise=0.005).fit()
+    assert not waves.holds
+    assert waves.settings["splits"].size == 9
+    assert waves.explain().startswith("No single law describes L = 4 to 1,024; local slopes ")
+
+
+def test_values_below_zero_are_observations_like_any_other():
+    """The mean of 200 fits of a law whose first values are often below 0 is the law; a fit of logarithms has no such values."""
+    laws, below = [], 0
+    for seed in range(200):
+        random = np.random.default_rng(seed)
+        curve = measured_curve(lambda length: 0.1 * length**0.8, noise=0.02, seed=seed)
+        shift = random.normal(size=9) * np.where(curve.split < 16, 0.5, 0)
+        moved = {"information": curve.information + shift, "replicates": curve.replicates + shift}
+        stderr = np.hypot(curve.stderr, np.where(curve.split < 16, 0.5, 0))
+        curve = dataclasses.replace(curve, **moved, stderr=stderr)
+        below += (curve.information <= 0).any()
+        laws.append(curve.fit(min_split=2).exponent)
+    assert below > 50
+    assert np.mean(laws) == pytest.approx(0.8, abs=4 * np.std(laws) / np.sqrt(200))
+
+
+@pytest.mark.parametrize("count", [400, pytest.param(4000, marks=pytest.mark.slow)])
+def test_the_interval_of_beta_covers_where_a_law_is_true(count):
+    """95 % of intervals hold the true exponent, within four standard errors of that share; the choice of a start included."""
+    held = 0
+    for seed in range(count):
+        low, high = measured_curve(lambda length: 2 * length**0.6, documents=30, seed=seed).fit().interval("exponent")
+        held += low <= 0.6 <= high
+    assert held / count == pytest.approx(0.95, abs=4 * np.sqrt(0.95 * 0.05 / count))
+
+
+def test_points_that_the_start_may_rule_are_warned_of(caplog):
+    curve = measured_curve(lambda length: 2 * length**0.6 + 4, noise=0.02, start_error=5.0)
+    with caplog.at_level("WARNING", logger="l2m"):
+        law = curve.fit(min_split=2)
+    assert law.settings["dominated"] == [2]  # 8.6 nats there and 11 at l = 4: 5 are more than half of the first
+    assert "first tokens may be wrong by (5.0 nats)" in caplog.text
+    assert "first tokens may be wrong by" in law.explain()
+    caplog.clear()
+    assert curve.fit(min_split=16).settings["dominated"] == []
+    assert not caplog.records
+    assert curve.to("bits").start_error == pytest.approx(5 / np.log(2))
+
+
+def test_the_start_error_is_what_the_first_tokens_cost_above_their_entropy(tmp_path):
+    source = SOURCES["markov"]
+    ids = source.sample(400, LENGTH, seed=2)
+    scores = scoring.score(
+        l2m.Corpus(list(ids)), BlindStart(source), out=tmp_path, length=LENGTH, splits=[4, 8], shuffles=0
+    )
+    excess = np.log(source.vocab_size) + (source.stationary * np.log(source.stationary)).sum()
+    cost = -scores.marginal(4)[:, 0].mean() + np.log(source.stationary[ids[:, 4]]).mean()
+    assert bipartite(scores).start_error == pytest.approx(excess, abs=0.1 + abs(cost - excess))
+    assert bipartite(scores, correction="ngram").start_error == pytest.approx(bipartite(scores).start_error / 5)
+
+
+def test_exponents_over_the_choices_that_can_be_defended():
+    law, steep = measured_curve(lambda length: 2 * length**0.5), measured_curve(lambda length: 2 * length**0.8)
+    waves = measured_curve(lambda length: 20 + 15 * np.sin(3 * np.log(length)), noise=0.005, correction="ngram")
+    found = exponent_range([law, steep, waves])
+    assert found.passed_over == ("direct, L = 2 l, ngram correction",)
+    assert found.split.max() <= 32  # at least half of the doublings are fitted
+    assert found.ends == (found.exponent.min(), found.exponent.max())
+    assert 0.4 < found.ends[0] < 0.6
+    assert 0.7 < found.ends[1] < 0.9
+    assert np.isnan(exponent_range([waves]).ends).all()

@@ -36,7 +36,7 @@ class Domain(Record):
     @property
     def headline(self) -> str:
         """What one may quote of the two-point information, in a line."""
-        if self.law is None or not self.law.holds:
+        if self.law is None or not self.law.holds or self.law.amplitude <= 0:
             return _no_exponent("", "the information between two tokens d apart", self.law, self.words)
         low, high = (-end for end in reversed(self.law.interval("exponent")))
         distances = self.law.settings["distances"]
@@ -113,7 +113,7 @@ class Measurement(Record):
     def headline(self) -> str:
         """See the class."""
         reader = f"as {self.model['name']} reads {self.title}"
-        if self.law is None or not self.law.holds:
+        if self.law is None or not self.law.holds or self.law.amplitude <= 0:
             return _no_exponent(f"{reader}, ", WHAT, self.law, self.words)
         low, high = self.law.interval("exponent")
         beta = _number(self.law.exponent, high - low)
@@ -172,7 +172,7 @@ def _no_exponent(reader: str, what: str, law: PowerLaw | None, words: str) -> st
     """The line where there is no exponent to quote."""
     if law is None:
         return f"no exponent: {words}"
-    if not law.resolved:
+    if not law.resolved or law.amplitude <= 0:
         return f"no exponent: {reader}{what} cannot be told from a constant over {law.symbol} = {_range(law)}"
     return f"no exponent: {reader}{law.no_single_law(what if reader else '')}"
 

@@ -173,13 +173,23 @@ class BipartiteCurve(Record):
         if kept.sum() < 2:
             raise InputError(f"splits: {self.split[kept].tolist()}; a fit needs 2 of {self.split.tolist()}")
         several = len(self.replicates) > 1
-        replicates = self.replicates[:, kept]
+        replicates, information = self.replicates[:, kept], self.information[kept]
+        options = {"method": "ols" if self.settings.get("preset") == "paper" else "nonlinear", **options}
+        notes = []
+        if options["method"] in ("ols", "robust") and not options.get("offset") and (information > 0).all():
+            without = int((replicates <= 0).any(1).sum())
+            if several and without:
+                several = False
+                notes.append(
+                    f"In {without} of {len(replicates)} jackknife replicates a value is at or below 0 and has no logarithm: the "
+                    "interval is that of the points' scatter around the line."
+                )
         law = fit_power_law(
             self._abscissa(x)[kept].astype(float),
-            self.information[kept],
+            information,
             stderr=self.stderr[kept] if several and (self.stderr[kept] > 0).all() else None,
             replicates=replicates if several else None,
-            **{"method": "ols" if self.settings.get("preset") == "paper" else "nonlinear", **options},
+            **options,
         )
         symbol = "L" if x == "length" else "l"
         missed = misfit(law, replicates) if several else {}
@@ -188,7 +198,7 @@ class BipartiteCurve(Record):
         # An error upward is part of what was measured: it is as large as the rest where it is half of the whole.
         dominated = self.split[kept & (self.information < 2 * error)].tolist()
         splits = self.split[kept]
-        notes = [f"Fitted from l = {splits.min():,} to {splits.max():,}.", misfit_words(missed, symbol)]
+        notes = [f"Fitted from l = {splits.min():,} to {splits.max():,}.", misfit_words(missed, symbol), *notes]
         if dominated:
             notes.append(self._start_words(dominated))
         settings = {

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l2m.base.records import Record
+from l2m.errors import InputError
 from l2m.scoring.bipartite import BipartiteCurve, every_estimate
 from l2m.scoring.scores import Scores
 
@@ -19,7 +20,7 @@ class ExponentRange(Record):
     """The exponent of I = A L^beta by every choice that can be defended, one entry a choice.
 
     A choice is an estimate of one store and the l that its fit begins at. It can be defended where the law misses no value
-    (`PowerLaw.holds`) and is fitted to at least half of the doublings of l.
+    (`PowerLaw.holds`), has a positive amplitude, and is fitted to at least half of the doublings of l.
 
     Attributes:
         estimate: names of the estimates ("direct", "direct, ngram correction", ...), (choices,).
@@ -56,7 +57,10 @@ def exponent_range(curves: Sequence[BipartiteCurve], **options: Any) -> Exponent
     rows: list[tuple[str, int, float, float, float]] = []
     passed_over = []
     for curve in curves:
-        laws = {law.settings["splits"][0]: law for law in curve.laws(**options) if law.holds}
+        try:
+            laws = {law.settings["splits"][0]: law for law in curve.laws(**options) if law.holds and law.amplitude > 0}
+        except InputError:  # values that the fit has no place for
+            laws = {}
         half = np.sqrt(float(curve.split.min()) * float(curve.split.max()))
         chosen = {split: law for split, law in laws.items() if split <= half or split == min(laws)}
         if not chosen:
