@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import l2m
+from l2m.scoring.agreement import agreement
 from l2m.scoring.bipartite import BipartiteCurve, bipartite
 from l2m.scoring.position_nll import _curve
-from l2m.scoring.summed_entropy import agreement, signs
+from l2m.scoring.summed_entropy import signs
 from l2m.statistics.jackknife import jackknife_errors, means_without_each
 from scored import SOURCES, measured
 
@@ -79,7 +80,7 @@ def test_exact_entropies_give_the_slope_of_a_finite_range():
     assert l2m.fit_power_law(2 * SPLITS, curve).exponent == pytest.approx(0.62, abs=0.005)
     values = costs(60, 5)
     found = agreement(information(values), positions(values))
-    low, high = found.settings["splits"]
+    low, high = found.first_split, found.last_split
     assert found.agrees
     assert found.difference == pytest.approx(0, abs=0.05)
     assert f"Summed over l = {low} to {high}" in found.explain()

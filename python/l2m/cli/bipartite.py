@@ -50,10 +50,10 @@ def bipartite(
     from l2m.cli.output import plain as plain_number
     from l2m.cli.output import print_result
     from l2m.cli.work import can_draw
+    from l2m.scoring.agreement import agreement_or_reason
     from l2m.scoring.bipartite import every_estimate
     from l2m.scoring.exponents import exponent_range
     from l2m.scoring.scores import Scores
-    from l2m.scoring.summed_entropy import agreement_or_reason
     from l2m.statistics.power_law import fit_or_reason
 
     checks.real("nats", nats, 0, 1e6, above=True)

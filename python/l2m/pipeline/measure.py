@@ -26,12 +26,12 @@ from l2m.errors import InputError
 from l2m.pipeline.measurement import Domain, Measurement
 from l2m.pipeline.page import figures, render
 from l2m.scoring import score
+from l2m.scoring.agreement import agreement_or_reason
 from l2m.scoring.bipartite import BipartiteCurve, bipartite
 from l2m.scoring.endpoint import Endpoint
 from l2m.scoring.exponents import ExponentRange, range_of
 from l2m.scoring.model_source import ModelSource, resolve_model
 from l2m.scoring.settings import split_spans
-from l2m.scoring.summed_entropy import agreement_or_reason
 from l2m.scoring.windows import STARTS, room
 from l2m.states.condition import COUNTED, Bounded, condition
 from l2m.states.history_state import history_state

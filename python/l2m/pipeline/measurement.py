@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from l2m.base.records import Record, span
 from l2m.counting.two_point_curve import TwoPointCurve
+from l2m.scoring.agreement import Agreement
 from l2m.scoring.bipartite import BipartiteCurve
 from l2m.scoring.exponents import ExponentRange
-from l2m.scoring.summed_entropy import Agreement
 from l2m.statistics.power_law import PowerLaw
 
 if TYPE_CHECKING:
