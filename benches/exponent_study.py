@@ -166,8 +166,7 @@ def main() -> None:
     if not options.table:
         shown = ["Gaussian 0.50", "forest 0.75"] if options.smoke else options.sources
         cases = [(source, scorer) for source in SOURCES for scorer in SOURCES[source].scorers(SOURCES[source].make())]
-        asked = {"estimator": "direct", "trials": str(trials), "windows": str(windows)}
-        done = {(row["source"], row["scorer"]) for row in held if asked.items() <= row.items()}
+        done = cases_done(held, trials, windows) & set(cases)
         held = [row for row in held if (row["source"], row["scorer"]) in done]
         tasks = [(*case, trials, windows) for case in cases if case[0] in shown and case not in done]
         with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
@@ -178,6 +177,12 @@ def main() -> None:
                 if options.out is not None:
                     write(options.out, held)
     print(table(held))
+
+
+def cases_done(rows: list[dict[str, Any]], trials: int, windows: int) -> set[tuple[str, str]]:
+    """The cases that a file holds with so many trials of so many windows."""
+    asked = {"estimator": "direct", "trials": str(trials), "windows": str(windows)}
+    return {(row["source"], row["scorer"]) for row in rows if asked.items() <= row.items()}
 
 
 def measured(task: tuple[str, str, int, int]) -> list[dict[str, Any]]:
