@@ -48,8 +48,10 @@ def test_the_tables_of_the_exponent_page_are_those_of_its_data() -> None:
 def test_a_case_of_the_exponent_study_has_a_row_for_each_estimator_and_range() -> None:
     study = module_of(DOCS.parent / "benches/exponent_study.py")
     rows = study.measured(("small forest 0.75", "exact", 3, 24))
-    assert {row["estimator"] for row in rows} == set(study.ESTIMATORS) and len(rows) == 10 * len(study.RANGES)
+    assert {row["estimator"] for row in rows} == set(study.ESTIMATORS)
+    assert len(rows) == len(study.ESTIMATORS) * len(study.RANGES)
     direct = next(row for row in rows if row["estimator"] == "direct" and row["range"] == "all l")
     # Of three trials of 24 windows: the law of the exact scorer, within four times what one trial varies by.
-    assert abs(direct["bias"]) < 4 * direct["stderr"] and direct["failed"] == 0
+    assert abs(direct["bias"]) < 4 * direct["stderr"]
+    assert direct["failed"] == 0
     assert study.cases_done([{**direct, "trials": "3", "windows": "24"}], 3, 24) == {("small forest 0.75", "exact")}
