@@ -8,12 +8,12 @@ import pytest
 import l2m
 from l2m import scoring
 from l2m.scoring.bipartite import bipartite
-from l2m.scoring.exponents import exponent_range
+from l2m.scoring.exponents import default_estimate, exponent_range
 from l2m.scoring.pairing import disjoint_halves, halves_without_each, without_each_document
 from l2m.scoring.windows import Windows
 from l2m.statistics.jackknife import jackknife_errors, means_without_each
 from l2m.truth.sources import Mixture
-from scored import LENGTH, SOURCES, full_pass, measured
+from scored import LENGTH, SOURCES, full_pass, measured, strong_chain
 from tiny_models import VOCABULARY, random_model
 
 
@@ -289,10 +289,24 @@ def test_the_start_error_is_what_the_first_tokens_cost_above_their_entropy(tmp_p
     cost = -scores.marginal(4)[:, 0].mean() + np.log(source.stationary[ids[:, 4]]).mean()
     assert bipartite(scores).start_error == pytest.approx(excess, abs=0.1 + abs(cost - excess))
     assert bipartite(scores, correction="ngram").start_error == pytest.approx(bipartite(scores).start_error / 5)
+    assert default_estimate(scores).name == "direct"  # 0.2 nats too many are little beside 1.8
+
+
+def test_the_default_estimate_is_corrected_where_the_start_may_be_all_there_is(tmp_path):
+    source = strong_chain(noise=0.8)  # I = 0.1 nats
+    corpus = l2m.Corpus(list(source.sample(400, LENGTH, seed=2)))
+    options = {"length": LENGTH, "splits": [4, 8], "shuffles": 0}
+    blind = scoring.score(corpus, BlindStart(source), out=tmp_path / "blind", **options)
+    assert default_estimate(blind).name == "direct, ngram correction"
+    with_contexts = scoring.score(corpus, BlindStart(source), out=tmp_path / "blind", contexts=64, **options)
+    assert default_estimate(with_contexts).name == "direct, averaged correction"
+    assert default_estimate(scoring.score(corpus, source, out=tmp_path / "exact", **options)).name == "direct"
 
 
 def test_exponents_over_the_choices_that_can_be_defended():
     law, steep = measured_curve(lambda length: 2 * length**0.5), measured_curve(lambda length: 2 * length**0.8)
+    late = measured_curve(lambda length: 2 * length**0.5 + 4, start_error=5.0)
+    assert set(exponent_range([late]).split.tolist()) <= {4, 8, 16, 32}  # at l = 2 the start may be as large
     waves = measured_curve(lambda length: 20 + 15 * np.sin(3 * np.log(length)), noise=0.005, correction="ngram")
     found = exponent_range([law, steep, waves])
     assert found.passed_over == ("direct, L = 2 l, ngram correction",)

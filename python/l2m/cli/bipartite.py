@@ -52,7 +52,7 @@ def bipartite(
     from l2m.cli.work import can_draw
     from l2m.scoring.agreement import agreement_or_reason
     from l2m.scoring.bipartite import every_estimate
-    from l2m.scoring.exponents import exponent_range
+    from l2m.scoring.exponents import default_estimate, exponent_range
     from l2m.scoring.scores import Scores
     from l2m.statistics.power_law import fit_or_reason
 
@@ -74,9 +74,19 @@ def bipartite(
         law, words = fit_or_reason(curve, x=x)
         laws.append(law)
         rows.append(_row(curve, law, words, x, nats))
-    beta = exponent_range([curve for curve in curves if curve.settings["ratio"] == curves[0].settings["ratio"]])
-    plain = next((curve for curve in curves if curve.name == "direct" and curve.settings["ratio"] == 2), None)
-    agreed, agreement_words = agreement_or_reason(plain, held) if plain is not None and preset is None else (None, "")
+    ratio_shown = curves[0].settings["ratio"]
+    beta = exponent_range(
+        [
+            curve
+            for curve in curves
+            if curve.settings["ratio"] == ratio_shown and curve.settings["estimator"] == "direct"
+        ]
+    )
+    agreed, agreement_words, chosen = None, "", ""
+    if preset is None and any(curve.settings["ratio"] == 2 for curve in curves):
+        best = default_estimate(held)
+        agreed, agreement_words = agreement_or_reason(best, held)
+        chosen = f"\nThe estimate that l2m measure takes: {best.name}."
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         for curve in curves:
@@ -97,10 +107,10 @@ def bipartite(
     lines = [_in_words(rows, curves, nats)]
     if beta.exponent.size > 1:
         lines.append(
-            f"\nbeta over the estimates at L = {curves[0].settings['ratio']} l and the l from which a law holds: {low:.3f} to "
-            f"{high:.3f} ({beta.exponent.size} choices)"
+            f"\nbeta over the choices that can be defended at L = {ratio_shown} l (direct estimates, and the l that the fit begins "
+            f"at): {low:.3f} to {high:.3f}, {beta.exponent.size} choices"
         )
-    lines += [f"\n{agreement_words}"] if agreement_words else []
+    lines += [line for line in (chosen, agreement_words) if line]
     print_result(result, json, "\n".join(lines))
 
 

@@ -111,13 +111,13 @@ def _known_law(text: str) -> Any:
 def _law_in(path: Path) -> Any:
     from l2m.loading import load
     from l2m.scoring import Scores
-    from l2m.scoring.bipartite import bipartite
+    from l2m.scoring.exponents import default_estimate
 
     if path.is_dir() and (path / "results.json").exists():
         path = path / "results.json"
     found = load(path)
     if isinstance(found, Scores):
-        found = bipartite(found)
+        found = default_estimate(found)
     if hasattr(found, "law"):
         if found.law is None:
             raise InputError(f"{path}: no law was fitted there ({found.words}); expected a bipartite law")

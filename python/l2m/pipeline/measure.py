@@ -27,9 +27,9 @@ from l2m.pipeline.measurement import Domain, Measurement
 from l2m.pipeline.page import figures, render
 from l2m.scoring import score
 from l2m.scoring.agreement import agreement_or_reason
-from l2m.scoring.bipartite import BipartiteCurve, bipartite
+from l2m.scoring.bipartite import BipartiteCurve
 from l2m.scoring.endpoint import Endpoint
-from l2m.scoring.exponents import ExponentRange, range_of
+from l2m.scoring.exponents import ExponentRange, default_estimate, range_of
 from l2m.scoring.model_source import ModelSource, resolve_model
 from l2m.scoring.settings import split_spans
 from l2m.scoring.windows import STARTS, room
@@ -159,7 +159,7 @@ def measure(
                 corpus, scorer, out=out / "scores", length=length, ratios=(2,), shuffles=0, windows=windows,
                 window_starts=window_starts, device=device, dtype=dtype, max_batch_tokens=max_batch_tokens, seed=seed, progress=progress,
             )  # fmt: skip
-        curve = bipartite(scores)
+        curve = default_estimate(scores)
         law, words = fit_or_reason(curve)
         choices = range_of(scores)
         agreed, agreement_words = agreement_or_reason(curve, scores)

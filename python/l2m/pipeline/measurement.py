@@ -1,7 +1,7 @@
 """What a measurement found, as records: the content of results.json."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -118,12 +118,11 @@ class Measurement(Record):
         low, high = self.law.interval("exponent")
         beta = _number(self.law.exponent, high - low)
         units = f"{len(self.bipartite.replicates)} {self.bipartite.groups}"
-        beside = f"95 % sampling interval over {units} {_ends(low, high)}"
+        beside = f"{self.bipartite.name} estimate; 95 % sampling interval over {units} {_ends(low, high)}"
         if self.choices is not None and self.choices.exponent.size:
-            others = len(set(self.choices.estimate))
+            names = dict.fromkeys(self.choices.estimate)
             beside += (
-                f"; {_ends(*self.choices.ends)} over {others} estimator{'s' if others > 1 else ''} and the lengths a fit "
-                "may begin at"
+                f"; {_ends(*self.choices.ends)} over the defensible choices ({_listed(names)}; where the fit begins)"
             )
         return (
             f"beta = {beta}: {reader}, {WHAT} "
@@ -175,6 +174,11 @@ def _no_exponent(reader: str, what: str, law: PowerLaw | None, words: str) -> st
     if not law.resolved or law.amplitude <= 0:
         return f"no exponent: {reader}{what} cannot be told from a constant over {law.symbol} = {_range(law)}"
     return f"no exponent: {reader}{law.no_single_law(what if reader else '')}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Names of estimates, short: "direct, ngram"."""
+    return ", ".join(name.removeprefix("direct, ").removesuffix(" correction") for name in names)
 
 
 def _range(law: PowerLaw) -> str:

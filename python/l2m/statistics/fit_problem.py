@@ -217,6 +217,10 @@ class FitProblem:
         Raises:
             InputError: no power law describes the values.
         """
+        with np.errstate(all="ignore"):  # laws at the ends of the searched range overflow, and are not resolved
+            return self._solved()
+
+    def _solved(self) -> "Solution":
         best = self.fit(self.y[None])[0]
         if not np.isfinite(best[1:]).all():
             raise InputError(
@@ -234,10 +238,9 @@ class FitProblem:
             size_error = _term_error(best, covariance, logs)
         else:
             refits, degrees = self.fit(self.replicates), float(len(self.replicates) - 1)
-            with np.errstate(all="ignore"):
-                _, covariance = jackknife_errors(_coordinates(refits), _coordinates(best), self.group_weights)
-                stderr, _ = jackknife_errors(centred(refits)[:, None], centred(best)[None], self.group_weights)
-                size_error = float(stderr[0])
+            _, covariance = jackknife_errors(_coordinates(refits), _coordinates(best), self.group_weights)
+            stderr, _ = jackknife_errors(centred(refits)[:, None], centred(best)[None], self.group_weights)
+            size_error = float(stderr[0])
         size = float(centred(best))
         # The term of a log-log fit is positive by construction.
         resolved = self.model == "log-log" or bool(abs(size) > 2 * size_error)
