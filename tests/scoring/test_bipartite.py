@@ -7,7 +7,7 @@ import pytest
 
 import l2m
 from l2m import scoring
-from l2m.scoring.bipartite import bipartite
+from l2m.scoring.bipartite import bipartite, every_estimate
 from l2m.scoring.exponents import default_estimate, exponent_range
 from l2m.scoring.pairing import disjoint_halves, halves_without_each, without_each_document
 from l2m.scoring.windows import Windows
@@ -315,3 +315,49 @@ def test_exponents_over_the_choices_that_can_be_defended():
     assert 0.4 < found.ends[0] < 0.6
     assert 0.7 < found.ends[1] < 0.9
     assert np.isnan(exponent_range([waves]).ends).all()
+
+
+def test_ngrams_of_few_windows_are_refused_and_those_of_a_named_corpus_are_taken(tmp_path, caplog):
+    """H_2 of 24 windows of uniform tokens is far below 2 log 200; a larger corpus of the same source has it to 0.01 nats."""
+
+    class Uniform:
+        vocab_size = 200
+
+        def log_prob(self, tokens, state=None):
+            return np.full(tokens.shape, -np.log(200.0)), None
+
+    random = np.random.default_rng(0)
+    rows = random.integers(200, size=(24, LENGTH))
+    large = l2m.Corpus(list(random.integers(200, size=(300, 4096), dtype=np.uint16)))
+    options = {"out": tmp_path / "scores", "length": LENGTH, "shuffles": 0}
+    scores = scoring.score(rows, Uniform(), **options)
+    assert scores.ngram_entropy[2] < 2 * np.log(200) - 1
+    with pytest.raises(
+        l2m.InputError, match=r"correction: ngram with the 2-grams of the windows alone, 1,536 tokens, which cover \d %"
+    ):
+        bipartite(scores, correction="ngram")
+    assert {curve.settings["correction"] for curve in every_estimate(scores)} == {"none"}
+
+    large.save(tmp_path / "large")
+    for named in (large, tmp_path / "large", str(tmp_path / "large")):
+        scores = scoring.score(rows, Uniform(), ngrams_from=named, **options)
+        curve = bipartite(scores, correction="ngram")
+        assert np.abs(curve.information).max() < 0.01
+        assert curve.settings["ngram_coverage"] > 0.99
+    assert scoring.score(rows, Uniform(), **options).ngram_entropy == scores.ngram_entropy
+    assert not caplog.records
+
+    few = scoring.score(l2m.Corpus(list(rows)), Uniform(), **{**options, "out": tmp_path / "few"})
+    bipartite(few, correction="ngram")
+    bipartite(few, correction="ngram", ratio=3)
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert "the 2-grams of 1,536 tokens, which cover" in warning
+    for bad, message in ((3, "ngrams_from: int"), (tmp_path, "ngrams_from|corpus.json")):
+        with pytest.raises(l2m.InputError, match=message):
+            scoring.score(rows, Uniform(), ngrams_from=bad, **options)
+    other = l2m.tokenize(["text " * 200], "bytes", duplicates="keep")
+    own = l2m.tokenize(["words and more " * 200], "words", duplicates="keep")
+    with pytest.raises(
+        l2m.InputError, match="ngrams_from: tokenized with 'bytes', the corpus that is scored with 'words'"
+    ):
+        scoring.score(own, Uniform(), ngrams_from=other, out=tmp_path / "b", length=LENGTH, shuffles=0)

@@ -456,7 +456,8 @@ def every_estimate(scores: Scores, ratios: Sequence[int] | None = None, **option
         )
     possible = range(2, scores.length // max(1, min(scores.splits, default=1)) + 1)
     ratios_held = [r for r in ratios or possible if sum(_holds(scores, split, r) for split in scores.splits) > 1]
-    corrections = ["none", *(["ngram"] if scores.ngram_entropy else []), *(["averaged"] if scores.contexts else [])]
+    ngrams = scores.ngram_entropy and not scores.ngrams.refused(options.get("ngram", 2))
+    corrections = ["none", *(["ngram"] if ngrams else []), *(["averaged"] if scores.contexts else [])]
     curves = []
     for ratio in ratios_held:
         curves += [bipartite(scores, ratio=ratio, correction=name, **options) for name in corrections]
@@ -493,11 +494,15 @@ def _marginals(
             raise InputError(
                 f"ngram: {ngram}; {scores.folder} holds n-gram entropies for n in {sorted(scores.ngram_entropy)}"
             )
+        if scores.ngrams.refused(ngram):
+            raise InputError(f"correction: ngram with {scores.ngrams.too_few(ngram)}")
         # A Y shorter than n has all its tokens replaced, by as many grams.
         for column, split in enumerate(points):
             n = min(ngram, (ratio - 1) * split)
             second[:, column] -= weight * (scores.ngram_entropy[n] + _sum(scores.marginal(split)[:, :n]))
-        notes.update(ngram=ngram, weight=weight, ngram_entropy=entropy)
+        notes.update(
+            ngram=ngram, weight=weight, ngram_entropy=entropy, ngram_coverage=scores.ngrams.coverage.get(ngram)
+        )
     elif correction == "averaged":
         halves = []
         for column, split in enumerate(points):

@@ -34,7 +34,10 @@ def score_on_ray(
     folder = os.path.abspath(out)
     model = os.path.abspath(model) if isinstance(model, (str, os.PathLike)) and os.path.exists(model) else model
     corpus = corpus if isinstance(corpus, str) and "://" in corpus else os.path.abspath(corpus)
-    share = partial(_score_share, corpus, model, folder, dataclasses.asdict(settings or ScoreSettings()))
+    options = dataclasses.asdict(settings or ScoreSettings())
+    if options["ngrams_from"] is not None and "://" not in options["ngrams_from"]:
+        options["ngrams_from"] = os.path.abspath(options["ngrams_from"])
+    share = partial(_score_share, corpus, model, folder, options)
     for _ in run_on_ray(share, lambda room: [(index, room) for index in range(room)], address, cpus=threads, gpus=gpus):
         pass
     return Scores.open(folder)

@@ -79,14 +79,14 @@ class Prefixed:
                 given, after = self.scorer.log_prob(tokens, states[number])
             values.append(np.asarray(given, np.float64))
             following.append(after)
-        mixed, weights = _mixture(np.stack(values), weights)
+        mixed, weights = mixture(np.stack(values), weights)
         return mixed, (following, weights)
 
     def plain(self, tokens: NDArray[Any]) -> NDArray[np.float64]:
         """`log_prob` without shortcuts."""
         plain = getattr(self.scorer, "plain", lambda part: self.scorer.log_prob(part)[0])
         values = [np.asarray(plain(_after(ids, tokens)), np.float64)[:, len(ids) :] for ids in self.prefixes]
-        return _mixture(np.stack(values), np.zeros((len(values), len(tokens))))[0]
+        return mixture(np.stack(values), np.zeros((len(values), len(tokens))))[0]
 
 
 def _after(ids: NDArray[np.int64], tokens: NDArray[Any]) -> NDArray[Any]:
@@ -94,7 +94,7 @@ def _after(ids: NDArray[np.int64], tokens: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([np.tile(ids, (len(tokens), 1)), tokens], 1) if len(ids) else tokens
 
 
-def _mixture(
+def mixture(
     values: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Log-probabilities of tokens under a mixture, (batch, n), and the log-weights after them.

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from l2m.base import checks
 from l2m.corpora.corpus import IDS, Corpus
 from l2m.errors import InputError
 from l2m.scoring.model_source import ModelSource, resolve_model
-from l2m.scoring.ngram_entropy import ids_of
+from l2m.scoring.ngram_entropy import NgramSource, ids_of
 from l2m.scoring.prefix import Prefixed, Resolved, resolve
 from l2m.scoring.scorer import settings_of
 from l2m.scoring.settings import ScoreSettings
@@ -58,6 +58,27 @@ class Request:
         if settings.contexts:
             windows.contexts(1)
         return source, windows
+
+    def ngrams(self, source: ModelSource | None) -> NgramSource:
+        """What n-grams are counted of.
+
+        Raises:
+            InputError: `ngrams_from` is no corpus of ids, or one of another tokenizer.
+        """
+        named: Any = self.settings.ngrams_from
+        if named is None:
+            return NgramSource(self.corpus)
+        if not isinstance(named, (str, os.PathLike, Corpus)):
+            raise InputError(f"ngrams_from: {type(named).__name__}; expected a corpus, or the folder of one")
+        corpus = named if isinstance(named, Corpus) else Corpus.open(named)
+        if source is not None:
+            check_tokenizer(corpus, source, "ngrams_from")
+        if isinstance(self.corpus, Corpus) and not _same_ids(self.corpus.tokenizer, corpus.tokenizer):
+            raise InputError(
+                f"ngrams_from: tokenized with {corpus.tokenizer['name']!r}, the corpus that is scored with "
+                f"{self.corpus.tokenizer['name']!r}; expected the same tokenizer"
+            )
+        return NgramSource(corpus, named=True)
 
     def prefixes(self, source: ModelSource | None) -> Resolved:
         """What stands before every pass."""
@@ -127,14 +148,21 @@ def check_context(name: str, context: int | None, length: int) -> None:
         raise InputError(f"length: {length}; the context of {name} is {context} tokens")
 
 
-def check_tokenizer(corpus: Corpus, source: ModelSource) -> None:
+def check_tokenizer(corpus: Corpus, source: ModelSource, argument: str = "corpus") -> None:
     """Refuse a corpus made with another tokenizer than the model's own."""
     made = corpus.tokenizer.get("hash")
     if corpus.tokenizer["name"] != "ids" and made != source.tokenizer_hash:
         raise InputError(
-            f"corpus: tokenized with {corpus.tokenizer['name']!r} (hash {str(made)[:12]}); {source.name} has a tokenizer of "
+            f"{argument}: tokenized with {corpus.tokenizer['name']!r} (hash {str(made)[:12]}); {source.name} has a tokenizer of "
             f"hash {source.tokenizer_hash[:12]}: tokenize with {source.name!r}"
         )
+
+
+def _same_ids(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two corpora may have the same ids for the same text; of ids without a tokenizer nothing is known."""
+    if "ids" in (one["name"], other["name"]):
+        return True
+    return bool(one["hash"] == other.get("hash") if one.get("hash") else one["name"] == other["name"])
 
 
 class _Bytes:

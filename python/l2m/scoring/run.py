@@ -18,7 +18,7 @@ from l2m.corpora.corpus import Corpus
 from l2m.errors import ServerFault
 from l2m.scoring.missing import Wanted, Work, missing, wanted_of
 from l2m.scoring.model_source import ModelSource
-from l2m.scoring.ngram_entropy import ids_of, keep_ngram_entropies, ngram_tokens
+from l2m.scoring.ngram_entropy import NgramSource, keep_ngram_entropies, ngram_tokens
 from l2m.scoring.passes import Passes
 from l2m.scoring.prefix import Prefix
 from l2m.scoring.request import Request, windows_array
@@ -58,6 +58,7 @@ def score(
     seed: int = 0,
     start_token: str | int | None = None,
     prefix: Prefix = None,
+    ngrams_from: Corpus | str | os.PathLike[str] | None = None,
     trust_remote_code: bool = False,
     shard: tuple[int, int] | None = None,
     progress: Progress | None = None,
@@ -91,6 +92,8 @@ def score(
         start_token: id or string of the token before each text; None: the model's own, unless that controls chats.
         prefix: text before X and before Y alone: one, or several, of which the mixture is scored (`l2m.scoring.prefix`), at the cost
             of as many runs; a list of ids instead of a text where the model has no tokenizer. "none": the start token alone.
+        ngrams_from: a corpus, or its folder, whose n-grams the "ngram" correction takes; None: those of the scored corpus. Those of
+            an array of windows are too few unless they cover 80 % of its text: then the correction is refused.
         trust_remote_code: run the Python code that the model's folder brings; without it such code never runs.
         shard: (i, n): do only the i-th of n parts of the work, i from 0. Ranks of torchrun or accelerate share by themselves.
         progress: `progress(tokens done, tokens to do)`.
@@ -120,7 +123,7 @@ def score(
     settings = ScoreSettings(
         length=length, splits=splits, ratios=ratios, shuffles=shuffles, contexts=contexts, windows=windows,
         window_starts=window_starts, device=device, dtype=dtype, revision=revision, max_batch_tokens=max_batch_tokens,
-        seed=seed, start_token=start_token, prefix=prefix, trust_remote_code=trust_remote_code,  # type: ignore[arg-type]
+        seed=seed, start_token=start_token, prefix=prefix, ngrams_from=ngrams_from, trust_remote_code=trust_remote_code,  # type: ignore[arg-type]
     )  # fmt: skip
     prepare(Request(corpus=windows_array(corpus), model=model, settings=settings), out, shard).run(progress)
     return Scores.open(out)
@@ -137,6 +140,7 @@ class ScoringRun:
     wanted: Wanted
     work: Work
     budget: int
+    ngrams: NgramSource
 
     def run(self, progress: Progress | None) -> None:
         """Self-test, then every part that is missing; the corpus's n-grams last."""
@@ -147,7 +151,7 @@ class ScoringRun:
             _require_same_values(self.store, self.scorer, tested.report)
             self.store.add_self_test(tested.report)
             self.run_passes(progress, recompute=tested.recompute, one_by_one=tested.one_by_one)
-        keep_ngram_entropies(self.store, self.request.corpus, progress)
+        keep_ngram_entropies(self.store, self.ngrams, progress)
 
     def run_passes(self, progress: Progress | None, *, recompute: bool = False, one_by_one: bool = False) -> None:
         """Every part that is missing."""
@@ -225,11 +229,11 @@ def prepare(request: Request, out: str | os.PathLike[str], shard: tuple[int, int
     settings, share = request.settings, share_of(shard)
     wanted = wanted_of(settings)
     source, windows = request.find()
+    ngrams = request.ngrams(source)
     scorer = request.scorer(source)
     store = Store(out)
     store.create(_store_settings(request, source, windows, scorer, store))
-    ngrams = ids_of(request.corpus) is not None
-    store.ask(Asked(len(windows), settings.spans, settings.shuffles, settings.contexts, ngrams))
+    store.ask(Asked(len(windows), settings.spans, settings.shuffles, settings.contexts, ngrams.tokens > 0))
     return ScoringRun(
         request=request,
         scorer=scorer,
@@ -238,6 +242,7 @@ def prepare(request: Request, out: str | os.PathLike[str], shard: tuple[int, int
         wanted=wanted,
         work=missing(store, len(windows), wanted, share, redo=True),
         budget=settings.max_batch_tokens or int(getattr(scorer, "token_budget", lambda: _BUDGET)()),
+        ngrams=ngrams,
     )
 
 
@@ -324,7 +329,7 @@ def forecast(request: Request, out: str | os.PathLike[str], shard: tuple[int, in
             "splits": [split for split, _ in settings.spans],
             "passes": passes,
             "tokens_per_window": sum(wanted.of_passes(settings.length, prefixes).values()),
-            "ngram_tokens": ngram_tokens(store, request.corpus),
+            "ngram_tokens": ngram_tokens(store, request.ngrams(source)),
             "parameters": cost["parameters"],
         },
     )

@@ -1,6 +1,7 @@
 """What a score store holds, as arrays: the log-probabilities every estimator reads."""
 
 import copy
+import logging
 import os
 from collections.abc import Sequence
 from functools import cached_property
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 
 from l2m.base import checks
 from l2m.errors import InputError
-from l2m.scoring.ngram_entropy import read_ngram_entropies
+from l2m.scoring.ngram_entropy import NgramEntropies, read_ngram_entropies
 from l2m.scoring.store import Asked, Piece, Store
 
 SCORES = "the Scores of l2m.score, or of l2m.Scores.open(folder)"
 """What is expected where scores are meant."""
+
+log = logging.getLogger("l2m")
 
 
 class Scores:
@@ -140,9 +143,17 @@ class Scores:
         return self._known(self._contexts, split)
 
     @cached_property
+    def ngrams(self) -> NgramEntropies:
+        """Entropies of the corpus's n-grams, their coverage, and what they were counted of."""
+        kept = read_ngram_entropies(self._store)
+        if kept.source != "windows" and (few := kept.too_few(2)):
+            log.warning(f"{self.folder}: {few}")
+        return kept
+
+    @property
     def ngram_entropy(self) -> dict[int, float]:
         """n -> Grassberger's entropy, in nats, of the corpus's n-grams."""
-        return read_ngram_entropies(self._store)
+        return self.ngrams.entropy
 
     @cached_property
     def bytes(self) -> NDArray[np.float64]:

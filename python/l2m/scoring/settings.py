@@ -55,6 +55,9 @@ class ScoreSettings:
     prefix: tuple[str, ...] | None = None
     """Text that the model is given before X and before Y alone, as a window begins mid-text and a start token says that a text
     begins. Repeat it for the mixture of several; each costs a run. none: the start token alone."""
+    ngrams_from: str | None = None
+    """Folder of a corpus, made with the same tokenizer, whose n-grams the ngram correction takes. Default: the corpus that is
+    scored; name a larger one of the same kind where it is small."""
     max_batch_tokens: int | None = None
     """Tokens in a forward pass. Default: from free memory; halved when it runs out."""
     seed: int = 0
