@@ -15,7 +15,7 @@ from pathlib import Path
 
 CPU_INDEX = "download.pytorch.org"
 CUDA_SIZE = "about 3 GB to download, 4.2 GB on disk"  # nvidia 3.1 GB and torch 1.1 GB, torch 2.15
-NO_TRITON = Path(__file__).with_name("no-triton.txt")
+NO_TRITON = "tools/no-triton.txt"  # as seen from the root of the tree, where make runs
 
 
 def reachable(host: str) -> bool:
@@ -53,7 +53,7 @@ def options(
     if reach(CPU_INDEX):
         return ["--torch-backend", "cpu"], "torch for the CPU, from PyTorch's index: about 200 MB to download"
     return (
-        ["--excludes", str(NO_TRITON)],
+        ["--excludes", NO_TRITON],
         f"torch for the CPU is on {CPU_INDEX}, which cannot be reached from here: torch with CUDA instead, "
         f"{CUDA_SIZE}; triton (1 GB), which only GPUs use, is left out",
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from l2m.base.files import atomic_write, clear_temporaries, read_sealed, temporary_path, write_json, write_sealed
-from l2m.base.folders import first_difference, lock, require_own, require_same
+from l2m.base.folders import claim, first_difference, lock, require_own, require_same
 from l2m.errors import InputError
 
 
@@ -125,3 +125,26 @@ def test_a_failed_write_leaves_the_old_content(tmp_path: Path) -> None:
         fail()
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["x"]
+
+
+def test_results_belong_to_one_command_with_one_input(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    claim(out, "gaussian", {"layers": 3, "children": (3, 3)})
+    claim(out, "gaussian", {"layers": 3, "children": [3, 3]})  # again: the same
+    with pytest.raises(InputError, match=r"out: holds a run with layers = 3, not 4; use"):
+        claim(out, "gaussian", {"layers": 4, "children": [3, 3]})
+    with pytest.raises(InputError, match="holds a run with command = 'gaussian', not 'frontier'"):
+        claim(out, "frontier", {})
+    for manifest in ("corpus.json", "job.json", "scores.json", "run.json", "config.json"):
+        with pytest.raises(InputError, match=r"holds the results of another command \(written.json\)"):
+            require_own(out, manifest)
+    (out / "written.json").write_text((out / "written.json").read_text().replace("3", "4"))
+    with pytest.raises(InputError, match=r"written.json.*checksum"):
+        claim(out, "gaussian", {"layers": 4, "children": [4, 4]})
+
+
+def test_parts_of_a_corpus_are_no_place_for_another_run(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    require_own(tmp_path, "corpus.json")
+    with pytest.raises(InputError, match="holds parts of a corpus"):
+        require_own(tmp_path, "run.json")

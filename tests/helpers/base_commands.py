@@ -16,6 +16,8 @@ WORK = [
     ["two-point", "corpus", "--out", "two", "--groups", "0"],
     ["ngrams", "text.txt", "--out", "grams", "--tokenizer", "words"],
     ["merge", "corpus"],
+    ["covariance", "text.txt", "--out", "covariance", "--groups", "0", "--distances", "1,2"],
+    ["completion", "bash"],
     ["frontier", "--layers", "2", "--state", "4", "--out", "frontier"],
     ["gaussian", "--layers", "3", "--out", "gauss", "--sample", "2"],
 ]
@@ -23,6 +25,7 @@ NEED = [
     (["demo"], "pip install 'l2m-scaling[lm,plots]'"),
     (["measure", "text.txt", "--model", "SmolLM2-135M", "--out", "m"], "pip install 'l2m-scaling[lm,plots]'"),
     (["score", "text.txt", "--model", "SmolLM2-135M", "--out", "s"], LM),
+    (["check", "SmolLM2-135M"], LM),
     (["train", "--out", "t"], LM),
     (["sweep", "sweep.toml"], "pip install 'l2m-scaling[lm,plots]'"),
     (["evaluate", "run"], LM),

@@ -332,3 +332,19 @@ def test_other_bad_arguments_are_refused():
         l2m.entropy(COUNTS, alphabet=3)
     with pytest.raises(l2m.InputError, match="ansb"):
         l2m.entropy([1, 1], "ansb")
+
+
+def test_the_numbers_of_a_warning_are_in_the_unit() -> None:
+    counts = [1] * 30 + [5] * 3
+    nats = l2m.entropy(counts, "plug-in")
+    bits = nats.to("bits")
+    bias = 32 / (2 * 45)
+    assert nats.warning == f"biased low by {bias:.2g} nats or more, against a standard error of {nats.stderr:.2g}"
+    assert (
+        bits.warning
+        == f"biased low by {bias / math.log(2):.2g} bits or more, against a standard error of {bits.stderr:.2g}"
+    )
+    assert bits.to("nats").warning == nats.warning
+    table = l2m.entropy_table(counts).to("bits")
+    assert table.warnings[table.estimators.index("plug-in")] == bits.warning
+    assert not any("nats" in warning for warning in table.warnings)

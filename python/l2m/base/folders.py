@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from l2m.base.files import clear_temporaries
+from l2m.base.files import clear_temporaries, read_sealed, write_sealed
 from l2m.errors import InputError
 
 MANIFESTS = {
@@ -17,8 +17,22 @@ MANIFESTS = {
     "scores.json": "scores",
     "run.json": "a measurement",
     "config.json": "a training run",
+    "written.json": "the results of another command",
 }
 """File that makes a folder a run's -> what it then holds."""
+RESULTS = "written.json"
+"""Manifest of the commands that keep results and nothing to resume; see `claim`."""
+
+
+HELD: list[Path] = []
+"""Folders that this process has locked, in order."""
+_WORK = ("parts/*/*", "tasks/*", "passes/*", "checkpoints/*", "two_point.json", "corpus.json", "*/passes/*", "*/parts/*/*",
+         "*/corpus.json", "*/checkpoints/*")  # fmt: skip
+
+
+def keeps_work(folder: Path) -> bool:
+    """Whether a run that was stopped left work in its folder that the next one takes up."""
+    return any(next(folder.glob(pattern), None) is not None for pattern in _WORK)
 
 
 def first_difference(held: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
@@ -64,6 +78,33 @@ def require_own(folder: str | os.PathLike[str], manifest: str) -> None:
     for name, what in MANIFESTS.items():
         if name != manifest and (folder / name).exists():
             raise InputError(f"{folder}: holds {what} ({name}); use another folder")
+    if manifest != "corpus.json" and (folder / "parts").is_dir():
+        raise InputError(f"{folder}: holds parts of a corpus (parts); use another folder")
+
+
+def record_name(name: str) -> str:
+    """NAME.json for one of several records in a folder; NAME-record.json where NAME.json would make the folder another run's."""
+    return f"{name}-record.json" if f"{name}.json" in MANIFESTS else f"{name}.json"
+
+
+def claim(folder: str | os.PathLike[str], command: str, settings: Mapping[str, Any]) -> None:
+    """Make `folder` that of one command with these settings; the same command may write its results there again.
+
+    Args:
+        settings: what the results follow from, hashes of the input included; JSON.
+
+    Raises:
+        InputError: the folder holds another run, or results of other settings (the first that differs is named).
+    """
+    folder = Path(folder)
+    require_own(folder, RESULTS)
+    asked = json.loads(json.dumps({"command": command, **settings}))
+    path = folder / RESULTS
+    if path.exists():
+        require_same(folder, {name: value for name, value in read_sealed(path).items() if name != "checksum"}, asked)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    write_sealed(path, asked)
 
 
 @contextmanager
@@ -80,6 +121,7 @@ def lock(folder: str | os.PathLike[str], name: str = ".lock", *, shared: bool = 
         InputError: another process holds it (its host and process number are named).
     """
     path = Path(folder) / name
+    HELD.append(Path(folder))
     descriptor = None
     while descriptor is None:
         path.parent.mkdir(parents=True, exist_ok=True)

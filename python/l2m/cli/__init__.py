@@ -3,12 +3,13 @@
 import atexit
 import os
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 SUMMARY = "How much long-range information a sequence carries, and how much memory a model needs to hold it."
 COMMANDS: dict[str, str] = {
     "bipartite": "Bipartite information from scores: every estimate side by side, with its power law.",
     "check": "Does a server, or a model here, give log-probabilities that can be used?",
+    "completion": "Completion of commands and options for a shell.",
     "condition": "Which models' history states keep up with a measured law, and up to what length.",
     "corpus": "Look at a corpus: size, documents, vocabulary.",
     "covariance": "Token covariance by distance: singular values, their power law, the learning exponent.",
@@ -33,7 +34,9 @@ COMMANDS: dict[str, str] = {
 
 
 RESUMES = {"demo", "measure", "merge", "ngrams", "score", "sweep", "tokenize", "train", "two-point"}
-"""Commands that keep what they have done in --out."""
+"""Commands that keep what they have done."""
+QUIET = ("--quiet", "-q")
+EPILOGUE = "Every command also takes --quiet: no progress and no notes, results and errors alone."
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -48,12 +51,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         if sys.stdout is not None:
             sys.stdout.flush()
     except KeyboardInterrupt:
-        kept = (
-            arguments
-            and arguments[0] in RESUMES
-            and (arguments[0] in ("demo", "sweep", "train") or "--out" in arguments)
-        )
-        _tell("stopped" + ("; run the same command again to resume" if kept else ""))
+        _tell("stopped" + ("; run the same command again to resume" if _kept(arguments) else ""))
         # At once: taking torch down takes longer than Ctrl-C should, and every file is whole or absent already.
         os._exit(130)
     except BrokenPipeError:
@@ -72,6 +70,14 @@ def _end_at_once_on_ctrl_c() -> None:
 
 
 def _run(arguments: list[str]) -> None:
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    quiet = any(option in QUIET for option in options)
+    # A bare dash is standard input; cyclopts takes it for an option.
+    arguments = ["<stdin>" if word == "-" else word for word in options if word not in QUIET] + arguments[
+        len(options) :
+    ]
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:], "--help"]
     if not arguments or arguments[0] in ("--help", "-h"):
         # Written here because importing cyclopts and rich takes longer than the 0.5 s a list of commands should take.
         width = max(map(len, COMMANDS))
@@ -81,32 +87,18 @@ def _run(arguments: list[str]) -> None:
             SUMMARY,
             "\nCommands:",
             *lines,
-            "\nRun l2m COMMAND --help for its options.",
+            "\nRun l2m COMMAND --help for its options and examples. " + EPILOGUE,
             sep="\n",
         )
         return
 
-    from cyclopts import App, CycloptsError, Parameter
+    from cyclopts import CycloptsError
 
-    from l2m._core import __version__
-    from l2m.cli.options import convert
     from l2m.errors import InputError, ServerFault
 
-    app = App(
-        name="l2m",
-        version=__version__,
-        version_flags=("--version", "-V"),
-        help=SUMMARY,
-        help_format="plaintext",
-        suppress_keyboard_interrupt=False,
-        default_parameter=Parameter(converter=convert, negative_iterable=()),
-    )
-    for name, summary in COMMANDS.items():
-        function = name.replace("-", "_")
-        app.command(f"l2m.cli.{function}:{function}", name=name, help=summary)
-    _log_to_stderr()
+    _log_to_stderr(quiet)
     try:
-        app(arguments, exit_on_error=False, print_error=False)
+        make_app(arguments)(arguments, exit_on_error=False, print_error=False)
     except (InputError, CycloptsError) as error:
         # What `convert` raises, cyclopts wraps in a line that names the option a second time.
         cause = error.__cause__
@@ -131,6 +123,55 @@ def _run(arguments: list[str]) -> None:
             raise
         told = str(error) or "no message"
         stop(f"unexpected {type(error).__name__} ({told[:300]}): a fault of l2m; L2M_TRACEBACK=1 shows where", 1)
+
+
+def make_app(arguments: list[str] | None = None) -> Any:
+    """The `cyclopts.App` of all commands; where `arguments` ask for the help of one, its examples end the help."""
+    from cyclopts import App, Parameter
+
+    from l2m._core import __version__
+    from l2m.cli.options import convert
+
+    asked = (arguments or [""])[0]
+    helps = asked in COMMANDS and not {"--help", "-h"}.isdisjoint(arguments or ())
+    examples = "Examples:\n\n" + "\n".join(f"  {line}" for line in _examples(asked)) + "\n\n" if helps else ""
+    app = App(
+        name="l2m",
+        version=__version__,
+        version_flags=("--version", "-V"),
+        help=SUMMARY,
+        help_epilogue=examples + EPILOGUE,
+        help_format="plaintext",
+        suppress_keyboard_interrupt=False,
+        default_parameter=Parameter(converter=convert, negative_iterable=()),
+    )
+    for name, summary in COMMANDS.items():
+        function = name.replace("-", "_")
+        app.command(f"l2m.cli.{function}:{function}", name=name, help=summary)
+    return app
+
+
+def _examples(command: str) -> list[str]:
+    """The lines of "Examples" in the docstring of a command."""
+    from importlib import import_module
+    from inspect import getdoc
+
+    name = command.replace("-", "_")
+    doc = getdoc(getattr(import_module(f"l2m.cli.{name}"), name)) or ""
+    return doc.partition("Examples\n--------\n")[2].partition("\n\n")[0].splitlines()
+
+
+def _kept(arguments: list[str]) -> bool:
+    """Whether a command that was stopped left something that running it again takes up."""
+    if not arguments or arguments[0] not in RESUMES or "--dry-run" in arguments:
+        return False
+    from pathlib import Path
+
+    from l2m.base.folders import HELD, keeps_work
+
+    named = _out(arguments)
+    folders = [Path(named.partition(" ")[2])] if named != "system" else []
+    return any(keeps_work(folder) for folder in [*folders, *HELD])
 
 
 def _out(arguments: list[str]) -> str:
@@ -158,9 +199,11 @@ def _tell(message: str) -> None:
         print(f"l2m: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
-def _log_to_stderr() -> None:
+def _log_to_stderr(quiet: bool = False) -> None:
     """What the library logs becomes lines on stderr; as a library it stays silent below warnings."""
     import logging
+
+    from l2m.base.progress import be_quiet
 
     class Lines(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -168,5 +211,7 @@ def _log_to_stderr() -> None:
 
     logger = logging.getLogger("l2m")
     logger.handlers = [Lines()]
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.ERROR if quiet else logging.INFO)
+    if quiet:
+        be_quiet()
     logger.propagate = False

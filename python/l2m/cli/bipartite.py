@@ -24,6 +24,11 @@ def bipartite(
 ) -> None:
     """Bipartite information of past and future from scores, and its power law: all estimates side by side, or those named.
 
+    Examples
+    --------
+    l2m bipartite scores
+    l2m bipartite scores --estimator direct --correction ngram --out bipartite
+
     Parameters
     ----------
     scores
@@ -47,6 +52,8 @@ def bipartite(
         Print the result as one JSON object.
     """
     from l2m.base import checks
+    from l2m.base.files import json_hash
+    from l2m.base.folders import claim
     from l2m.cli.output import plain as plain_number
     from l2m.cli.output import print_result
     from l2m.cli.work import can_draw
@@ -88,7 +95,7 @@ def bipartite(
         agreed, agreement_words = agreement_or_reason(best, held)
         chosen = f"\nThe estimate that l2m measure takes: {best.name}."
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
+        claim(out, "bipartite", {"scores": json_hash(held.settings), **named, "preset": preset, "x": x, "nats": nats})
         for curve in curves:
             curve.save(
                 out / f"{curve.settings['estimator']}-{curve.settings['ratio']}-{curve.settings['correction']}.json"

@@ -18,6 +18,11 @@ def check(
 
     Prints what was tested, or one line that says which fault it is and what to change; the exit status is then 1.
 
+    Examples
+    --------
+    l2m check http://127.0.0.1:8000 --tokenizer SmolLM2-135M
+    l2m check SmolLM2-135M --length 1024
+
     Parameters
     ----------
     model

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 def corpus(action: Literal["info"], folder: str, *, top: int = 10, json: bool = False) -> None:
     """Describe a corpus: size, documents, vocabulary.
 
+    Examples
+    --------
+    l2m corpus info corpus --top 20
+
     Parameters
     ----------
     action

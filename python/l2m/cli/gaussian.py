@@ -24,6 +24,11 @@ def gaussian(
 ) -> None:
     """The Gaussian language: its exact law, curves and figures, and samples with their conditional means.
 
+    Examples
+    --------
+    l2m gaussian --layers 5 --out gaussian
+    l2m gaussian --layers 6 --beta 0.6 --out language --sample 1000
+
     Parameters
     ----------
     layers
@@ -55,6 +60,7 @@ def gaussian(
     json
         Print the result as one JSON object.
     """
+    from l2m.base.folders import claim
     from l2m.base.optional import require
     from l2m.cli.output import print_result
     from l2m.cli.work import can_draw
@@ -86,7 +92,8 @@ def gaussian(
         "dry_run": dry_run,
     }
     if out is not None and not dry_run:
-        out.mkdir(parents=True, exist_ok=True)
+        drawn = {"sample": sample, "first": first, "format": format, "dtype": dtype, "seed": seed} if sample else {}
+        claim(out, "gaussian", {**law.settings, **drawn})
         _write_law(law, out, figures, threads)
         if sample:
             _write_sample(law, out / f"sample.{format}", sample, first, dtype, seed, threads)

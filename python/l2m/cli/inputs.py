@@ -4,11 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from l2m.base.optional import require
 from l2m.errors import InputError
 
 if TYPE_CHECKING:
     from l2m.corpora.corpus import Corpus
+    from l2m.corpora.documents import Document
     from l2m.corpora.encoders import Encoder
+    from l2m.corpora.sources import Source
 
 
 def read_corpus(
@@ -32,8 +35,12 @@ def read_corpus(
     if not text:
         raise InputError("TEXT: nothing named; expected a corpus folder, or text files and folders")
     require_no_numbers(text)
-    sources = [Source(str(name)) for name in text]
-    if len(text) == 1 and ("://" in sources[0].name or Path(sources[0].name, "corpus.json").exists()):
+    sources = [source(str(name)) for name in text]
+    if (
+        len(text) == 1
+        and isinstance(sources[0], Source)
+        and ("://" in sources[0].name or Path(sources[0].name, "corpus.json").exists())
+    ):
         return Corpus.open(sources[0].name)
     if sharded:
         raise InputError(
@@ -44,12 +51,23 @@ def read_corpus(
         return tokenize(sources, encoder, None if out is None else out / "corpus", progress=progress)
 
 
+def source(word: str) -> "Source | Document":
+    """What a word on the command line names: a file, folder, pattern, URL or dataset; `-`: the text on standard input."""
+    from l2m.cli.table import STDIN, decoded, read_bytes
+    from l2m.corpora.documents import Document
+    from l2m.corpora.sources import Source
+
+    return Document("stdin", decoded(STDIN, read_bytes(STDIN))) if word == str(STDIN) else Source(word)
+
+
 def read_shard(shard: str | None, ray: str | None = None) -> tuple[int, int] | None:
     """(index, shards) of "I/N"; None: all of the work.
 
     Raises:
         InputError: not of that form, an index that is not below N, or a Ray cluster as well.
     """
+    if ray is not None:
+        require("ray", "ray")
     if shard is None:
         return None
     if ray is not None:

@@ -29,9 +29,16 @@ def measure(
     max_batch_tokens: int | None = None,
     threads: int | None = None,
     seed: int = 0,
+    dry_run: bool = False,
     json: bool = False,
 ) -> None:
     """The main job: text and a language model in; two laws, a verdict and a report out.
+
+    Examples
+    --------
+    l2m measure books/ --model SmolLM2-135M --out results
+    l2m measure books/ --model SmolLM2-135M --out results --dry-run
+    l2m measure books/ --model gpt2 --out results --length 512 --beside mamba-130m,Mistral-7B-v0.1
 
     Parameters
     ----------
@@ -72,6 +79,8 @@ def measure(
         Threads for counting. Default: all cores.
     seed
         Seed of all that is drawn.
+    dry_run
+        Print what it will take in time, memory and disk, and write nothing.
     json
         Print results.json on stdout.
     """
@@ -93,9 +102,17 @@ def measure(
         "duplicates": duplicates, "title": title, "device": device, "dtype": dtype, "revision": revision, "max_batch_tokens": max_batch_tokens, "threads": threads,
         "seed": seed,
     }  # fmt: skip
+    scorer = (server or Server()).scorer(model, dtype=dtype, revision=revision)
+    if dry_run:
+        from l2m.cli.output import print_result
+        from l2m.pipeline.forecast import forecast, words
+
+        how = {name: value for name, value in options.items() if name != "title"}
+        plan = forecast(list(text), scorer or model or "", out, domains=domains, **how)
+        print_result(plan.to_dict(), json, words(plan))
+        return
     if beside:
         options["beside"] = beside
-    scorer = (server or Server()).scorer(model, dtype=dtype, revision=revision)
     named = [] if model is None else ["--model", model]
     served = {} if server is None else {name: value for name, value in vars(server).items() if name != "api_key_file"}
     command = [

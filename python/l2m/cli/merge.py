@@ -4,6 +4,11 @@ from pathlib import Path
 def merge(*folders: Path, out: Path | None = None, corpus: str | None = None, json: bool = False) -> None:
     """Join the results of shards: a corpus, two-point information or n-gram counts.
 
+    Examples
+    --------
+    l2m merge corpus
+    l2m merge shard-0 shard-1 --out corpus
+
     Parameters
     ----------
     folders

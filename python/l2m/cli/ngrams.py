@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 from l2m.cli.work import CountingWork
 
 if TYPE_CHECKING:
+    from l2m.corpora.corpus import Corpus
     from l2m.counting.ngrams import NgramCounts
 
 DEFAULT = CountingWork()
@@ -20,10 +21,15 @@ def ngrams(
 ) -> None:
     """n-gram counts of every order up to 8: totals, distinct n-grams, block entropies and entropy rate.
 
+    Examples
+    --------
+    l2m ngrams corpus --n-max 5 --most-common 10
+    l2m ngrams book.txt --tokenizer words --out ngrams
+
     Parameters
     ----------
     text
-        A folder (or its URL) made by l2m tokenize; or UTF-8 files and folders of them.
+        A folder (or its URL) made by l2m tokenize; or UTF-8 files and folders of them, or - for standard input.
     n_max
         Largest order, 1 to 8.
     out
@@ -62,11 +68,13 @@ def ngrams(
         return print_result(result, work.json, f"shard {work.shard} done -> {out}")
     if out is not None and table is not None:
         counts.to_parquet(out / f"ngrams-{table}.parquet", table)
-    return show(counts, out, work.json, most_common)
+    return show(counts, out, work.json, most_common, corpus)
 
 
-def show(counts: "NgramCounts", out: Path | None, json: bool, most_common: int = 0) -> None:
-    """Print the orders; write ngrams.json, .csv and .svg to `out`."""
+def show(
+    counts: "NgramCounts", out: Path | None, json: bool, most_common: int = 0, corpus: "Corpus | None" = None
+) -> None:
+    """Print the orders; write ngrams.json, .csv and .svg to `out`. `corpus` spells the most common n-grams."""
     from l2m.cli.output import print_result
     from l2m.cli.work import keep
 
@@ -78,6 +86,16 @@ def show(counts: "NgramCounts", out: Path | None, json: bool, most_common: int =
     if most_common:
         for row in rows:
             row["most_common"] = [[list(ids), count] for ids, count in counts.most_common(row["n"], most_common)]
+    spelled: dict[int, str | None] = {}
+    if most_common and corpus is not None:
+        from l2m.corpora.encoders import spell
+
+        ids = sorted({id for row in rows for gram, _ in row["most_common"] for id in gram})
+        spelled = dict(
+            zip(ids, spell(corpus, None if corpus.folder is None else Path(corpus.folder), ids), strict=True)
+        )
+        for row in rows:
+            row["most_common_words"] = [[spelled[id] for id in gram] for gram, _ in row["most_common"]]
     if out is not None:
         keep(counts, out, "ngrams", {"ngrams": counts.plot})
     lines = [f"{'n':>2} {'total':>14} {'distinct':>14} {f'H_n ({counts.unit})':>11} {'H_n - H_n-1':>11}"]
@@ -85,5 +103,11 @@ def show(counts: "NgramCounts", out: Path | None, json: bool, most_common: int =
         lines.append(
             f"{row['n']:>2} {row['total']:>14,} {row['distinct']:>14,} {row['entropy']:>11.4f} {row['rate']:>11.4f}"
         )
-        lines += [f"   {count:>12,}  {' '.join(map(str, ids))}" for ids, count in row.get("most_common", [])]
+        lines += [f"   {count:>12,}  {_named(ids, spelled)}" for ids, count in row.get("most_common", [])]
     print_result({"orders": rows}, json, "\n".join(lines))
+
+
+def _named(ids: list[int], spelled: dict[int, str | None]) -> str:
+    """An n-gram in the words of the vocabulary; ids where it is not known."""
+    words = [spelled.get(id) for id in ids]
+    return " ".join(str(id) if word is None else repr(word) for id, word in zip(ids, words, strict=True))

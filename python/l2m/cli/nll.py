@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from l2m.scoring.position_nll import PositionCurve
-    from l2m.statistics.power_law import PowerLaw
 
 
 def nll(
@@ -14,7 +13,12 @@ def nll(
     out: Path | None = None,
     json: bool = False,
 ) -> None:
-    """Negative log-likelihood by position in the context and its law, of one model or of several with paired differences.
+    """Negative log-likelihood by position in the context, of one model or of several with paired differences.
+
+    Examples
+    --------
+    l2m nll scores
+    l2m nll small large --axis bytes --out nll
 
     Parameters
     ----------
@@ -30,6 +34,8 @@ def nll(
     json
         Print the result as one JSON object.
     """
+    from l2m.base.files import json_hash
+    from l2m.base.folders import claim, record_name
     from l2m.cli.output import print_result
     from l2m.cli.work import can_draw
     from l2m.errors import InputError
@@ -49,9 +55,10 @@ def nll(
     if len(set(names)) < len(names):
         raise InputError(f"SCORES: {max(names, key=names.count)} is named twice; expected each folder once")
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
+        of = {name: json_hash(one.settings) for name, one in zip(names, held, strict=True)}
+        claim(out, "nll", {"scores": of, "axis": axis, "per_octave": per_octave})
         for name, curve in zip(names, curves, strict=True):
-            curve.save(out / f"{name}.json")
+            curve.save(out / record_name(name))
         for name, curve in zip(names[1:], differences, strict=True):
             curve.save(out / f"{name}-minus-{names[0]}.json")
         if can_draw():
@@ -67,29 +74,9 @@ def nll(
 
 
 def _table(name: str, curve: "PositionCurve") -> dict[str, Any]:
-    from l2m.statistics.power_law import fit_or_reason
-
     columns = {name: values.tolist() for name, values in curve.columns().items()}
     overall = {key: curve.settings[key] for key in ("model", "windows", "documents", "nll", "bits_per_byte")}
-    table: dict[str, Any] = {"name": name, "overall": overall, "columns": columns}
-    if "minus" not in curve.settings:
-        law, words = fit_or_reason(curve)
-        table |= {"law": None if law is None else _law(law), "law_words": words}
-    return table
-
-
-def _law(law: "PowerLaw") -> dict[str, Any]:
-    """H_n = H_inf + A n^-gamma with its 95 % intervals."""
-    low, high = law.interval("exponent")
-    return {
-        "gamma": -law.exponent,
-        "gamma_low": -high,
-        "gamma_high": -low,
-        "amplitude": law.amplitude,
-        "entropy_rate": law.offset,
-        "first": law.settings["first"],
-        "holds": law.holds,
-    }
+    return {"name": name, "overall": overall, "columns": columns}
 
 
 def _in_words(result: dict[str, Any]) -> str:
@@ -110,8 +97,6 @@ def _in_words(result: dict[str, Any]) -> str:
         columns = table["columns"]
         rows = zip(columns["first"], columns["last"], columns[value], columns[error], strict=True)
         lines += [f"  {first:>7.0f} to {last:<7.0f} {mean:9.4f} ± {spread:.4f}" for first, last, mean, spread in rows]
-        if "law_words" in table:
-            lines.append(f"  H_n = H_inf + A n^-gamma: {table['law_words']}")
     return "\n".join(lines)
 
 

@@ -30,6 +30,12 @@ def convert(kind: Any, tokens: Sequence[cyclopts.Token]) -> Any:
         if item is float:
             return [_number(word, token) for word, token in words]
         return [word for word, _ in words]
+    if get_origin(plain) is tuple and Ellipsis not in get_args(plain):
+        items = get_args(plain)
+        words = [(word.strip(), token) for token in tokens for word in token.value.split(",")]
+        if len(words) != len(items):
+            raise InputError(f"{_name(tokens[0])}: {len(words)} values; expected {len(items)}, such as 0,1")
+        return tuple(_whole(*word) if item is int else _number(*word) for item, word in zip(items, words, strict=True))
     return cyclopts.convert(kind, tokens)
 
 

@@ -6,14 +6,36 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, redirect_stdout
 from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import wrap
 from typing import Any, TextIO
 
 from l2m.errors import InputError
 
+NO_LIMIT = 10_000
+"""Columns where nothing has a width, as in a pipe."""
+
 
 def print_result(result: Mapping[str, Any], json: bool, words: str) -> None:
     """Print `result` as one JSON object where `json` is asked for, else `words`."""
-    print(json_module.dumps(_plain(result), ensure_ascii=False, allow_nan=False) if json else words)
+    if json:
+        print(json_module.dumps(_plain(result), ensure_ascii=False, allow_nan=False))
+    else:
+        print("\n".join(part for line in words.split("\n") for part in _wrapped(line)))
+
+
+def columns() -> int:
+    """Columns of the terminal, or COLUMNS; without either there is no limit."""
+    return get_terminal_size(fallback=(NO_LIMIT, 24)).columns
+
+
+def _wrapped(line: str) -> list[str]:
+    """A line as lines of the terminal, which end between words; those after the first are indented."""
+    width = columns()
+    if len(line) <= width:
+        return [line]
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    return wrap(line, width, subsequent_indent=indent, replace_whitespace=False, break_long_words=False)
 
 
 def only_results_on_stdout() -> AbstractContextManager[TextIO]:
@@ -58,9 +80,19 @@ def print_table(rows: list[dict[str, Any]], form: str, words: list[dict[str, str
     else:
         cells = [list(words[0]), *(list(row.values()) for row in words)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        if sum(widths) + 2 * (len(widths) - 1) > columns():
+            print("\n\n".join(map(_card, words)))
+            return
         for line in cells:
             first, *others = (cell.rjust(width) for cell, width in zip(line, widths, strict=True))
             print("  ".join([first.lstrip().ljust(widths[0]), *others]))
+
+
+def _card(row: Mapping[str, str]) -> str:
+    """A row of a table that is wider than the terminal: its first cell as a title, the others that hold something below."""
+    (_, title), *cells = row.items()
+    width = max(len(name) for name, _ in cells)
+    return "\n".join([title, *(f"  {name:<{width}}  {cell}" for name, cell in cells if cell)])
 
 
 FIGURES = (".svg", ".png", ".pdf")

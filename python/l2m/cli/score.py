@@ -20,6 +20,11 @@ def score(
 ) -> None:
     """Log-probabilities of windows of a text under a language model, kept in a folder that can be stopped and extended.
 
+    Examples
+    --------
+    l2m score corpus --model SmolLM2-135M --out scores --ratios 2,3,4
+    l2m score corpus --model SmolLM2-135M --out scores --dry-run
+
     Parameters
     ----------
     text
@@ -32,6 +37,7 @@ def score(
         Folder for the scores. Run the same command again to resume; more windows, splits, ratios or shuffles add to it.
     """
     from l2m.base.devices import use_threads
+    from l2m.base.folders import require_own
     from l2m.base.optional import require
     from l2m.base.progress import progress_bar
     from l2m.cli.inputs import read_corpus
@@ -45,6 +51,7 @@ def score(
 
     settings, work = settings or ScoreSettings(), work or Work()
     require("score", "torch", "transformers", "tokenizers", "nupunkt")
+    require_own(out, "scores.json")
     share = work.share
     require_no_numbers(text)
     use_threads(work.threads)

@@ -30,6 +30,11 @@ def state(
 ) -> None:
     """How much memory models need for what they have read, what fits a budget, and what is enough for the data.
 
+    Examples
+    --------
+    l2m state SmolLM2-135M mamba-130m --lengths 1024,131072
+    l2m state --catalogue --format csv > models.csv
+
     Parameters
     ----------
     model

@@ -23,6 +23,11 @@ def sweep(
 ) -> None:
     """Train every model of a TOML file at every length, and put all runs beside the frontier of memory, KL against I/dim.
 
+    Examples
+    --------
+    l2m sweep docs/collapse.toml --dry-run
+    l2m sweep docs/collapse.toml --workers 2
+
     Parameters
     ----------
     file
@@ -49,6 +54,7 @@ def sweep(
     from fnmatch import fnmatch
 
     from l2m.base import checks
+    from l2m.base.folders import require_own
     from l2m.base.optional import TRAINING, require
     from l2m.errors import InputError
     from l2m.training.sweep import forecast, read_sweep
@@ -63,6 +69,7 @@ def sweep(
             return _show_text(text_results.read_csv(file), folder, json)
         return _show(collapse.read_csv(file), folder, json)
     runs = read_sweep(file, out=out)
+    require_own(runs[0].folder.parent, "sweep")
     checks.whole("workers", workers, 1, 1_024)
     if threads is not None:
         checks.threads(threads)

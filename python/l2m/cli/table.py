@@ -25,38 +25,53 @@ def is_name(field: str) -> bool:
     return field.lower() not in _MISSING and not field.lstrip("+-.")[:1].isdigit()
 
 
+STDIN = Path("<stdin>")
+"""Standard input, which the command line writes as `-`."""
+
+
 def read_bytes(file: Path) -> bytes:
-    """The bytes of a regular file of at most 2 GiB.
+    """The bytes of a regular file of at most 2 GiB, of standard input (`STDIN`), or of `<(command)` of a shell.
 
     Raises:
-        InputError: no such file, another kind, or a larger one.
+        InputError: no such file, another kind, a larger one; standard input that is a terminal.
     """
+    import sys
+
     from l2m.corpora.documents import MOST_BYTES, regular_size, too_long
     from l2m.errors import InputError
 
-    size, _ = regular_size(file)
-    if size > MOST_BYTES:
+    if file == STDIN:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise InputError("-: standard input is a terminal; expected a pipe or a file")
+        content, size = sys.stdin.buffer.read(MOST_BYTES + 1), 0
+    elif file.parent == Path("/dev/fd"):  # its writer ends; another named pipe might have none
+        with file.open("rb") as pipe:
+            content, size = pipe.read(MOST_BYTES + 1), 0
+    else:
+        size, _ = regular_size(file)
+        content = b"" if size > MOST_BYTES else file.read_bytes()
+    if max(size, len(content)) > MOST_BYTES:
         raise InputError(f"{file}: {too_long('one text')}")
-    return file.read_bytes()
+    return content
 
 
-def read_text(file: Path) -> str:
-    """A UTF-8 text file with its line ends as they are.
+def decoded(file: Path, content: bytes) -> str:
+    """The UTF-8 text of a file, with its line ends as they are.
 
     Raises:
-        InputError: see `read_bytes`; not UTF-8.
+        InputError: not UTF-8.
     """
     from l2m.errors import InputError
 
     try:
-        return read_bytes(file).decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: byte {error.start} is not UTF-8; expected text") from None
 
 
-def read_lines(file: Path) -> list[str]:
-    """Lines of a UTF-8 text file, which end in \\n, \\r\\n or \\r; see `read_text`."""
-    return re.split(r"\r\n|\n|\r", read_text(file).rstrip("\r\n"))
+def lines_of(text: str) -> list[str]:
+    """Lines, which end in \\n, \\r\\n or \\r."""
+    return re.split(r"\r\n|\n|\r", text.rstrip("\r\n"))
 
 
 def cells(line: str) -> list[str]:
@@ -124,7 +139,7 @@ def read_table(file: Path) -> Table:
 
     names: list[str] | None = None
     rows: list[list[float]] = []
-    for number, line in enumerate(read_lines(file), 1):
+    for number, line in enumerate(lines_of(decoded(file, read_bytes(file))), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         fields = cells(line)

@@ -29,10 +29,16 @@ def tokenize(
 ) -> None:
     """Text files and folders to a corpus of token ids.
 
+    Examples
+    --------
+    l2m tokenize books/ --out corpus --tokenizer gpt2
+    cat book.txt | l2m tokenize - --out corpus
+    l2m tokenize 'data/*.jsonl.zst' --out corpus --field text --shard 0/16
+
     Parameters
     ----------
     text
-        Files, folders, patterns, URLs (s3://, gs://, https://, ...) and Hugging Face datasets (owner/name, or pg19, wikipedia,
+        Files, folders, `-` for text on standard input, patterns, URLs (s3://, gs://, https://, ...) and Hugging Face datasets (owner/name, or pg19, wikipedia,
         fineweb): UTF-8 text, JSON lines, parquet, arrow, token dumps (.npy, nanoGPT and Megatron .bin, folders of litdata or
         MosaicML shards); text and JSON lines also as .gz, .xz, .bz2, .zst.
     out
@@ -77,10 +83,9 @@ def tokenize(
     import sys
 
     from l2m.base.progress import progress_bar
-    from l2m.cli.inputs import read_shard
+    from l2m.cli.inputs import read_shard, source
     from l2m.cli.options import require_no_numbers
     from l2m.cli.output import only_results_on_stdout, print_result
-    from l2m.corpora.sources import Source
     from l2m.corpora.tokenize import TokenizeSettings, forecast, run_shard, tokenize_job
     from l2m.corpora.tokenize import tokenize as run
     from l2m.errors import InputError
@@ -89,7 +94,7 @@ def tokenize(
         raise InputError("TEXT: nothing named; expected files or folders")
     require_no_numbers(text)
     # A word on the command line is never the text itself.
-    sources = [Source(name) for name in text]
+    sources = [source(name) for name in text]
     options: dict[str, Any] = {
         "glob": glob, "field": field, "id_field": id_field, "format": format, "separator": separator, "dtype": dtype,
         "split": split, "subset": subset, "on_error": on_error, "keep_line_ends": keep_line_ends, "duplicates": duplicates,

@@ -19,6 +19,11 @@ def train(
 ) -> None:
     """Train a model on the Gaussian language, or on text. Run the same command again to resume.
 
+    Examples
+    --------
+    l2m train --preset mamba-tiny --length 64
+    l2m train --preset gpt2-tiny --length 64 --dry-run
+
     Parameters
     ----------
     out

@@ -28,10 +28,15 @@ def two_point(
 ) -> None:
     """Two-point mutual information of a corpus at every distance, with error bars and its power law.
 
+    Examples
+    --------
+    l2m two-point corpus --out two-point
+    l2m two-point book.txt --tokenizer words --distances 1,2,4,8,16
+
     Parameters
     ----------
     text
-        A folder (or its URL) made by l2m tokenize; or UTF-8 files and folders of them.
+        A folder (or its URL) made by l2m tokenize; or UTF-8 files and folders of them, or - for standard input.
     out
         Folder for the results of tasks, two_point.json, two_point.csv and figures. Run the same command again to resume.
         Default: nothing is kept.
@@ -91,6 +96,11 @@ def show(curve: "TwoPointCurve", out: Path | None, json: bool, **fit: int | None
     from l2m.statistics.power_law import fit_or_reason
 
     law, sentence = fit_or_reason(curve, **fit)
+    alpha = None
+    if law is not None and law.holds:
+        low, high = sorted(-end for end in law.interval("exponent"))
+        alpha = {"value": -law.exponent, "low": low, "high": high}
+        sentence += f"\nI(d) = A d^-alpha + C   alpha = {-law.exponent:.3f}   95 %: {low:.3f} to {high:.3f}"
     if out is not None:
         figures: dict[str, Any] = {"two_point": lambda axes: curve.plot(axes, law)}
         if curve.subsample_information is not None:
@@ -99,8 +109,8 @@ def show(curve: "TwoPointCurve", out: Path | None, json: bool, **fit: int | None
     result: dict[str, Any] = {
         "curve": curve.to_dict(),
         "law": None if law is None else law.to_dict(),
+        "alpha": alpha,
         "words": sentence,
-        "growth": curve.growth_words,
     }
     columns = [(f"I ({curve.unit})", curve.information), ("error", curve.stderr)]
     if curve.fixed is not None:
@@ -117,4 +127,4 @@ def show(curve: "TwoPointCurve", out: Path | None, json: bool, **fit: int | None
     for index, (distance, pairs) in enumerate(zip(curve.distance, curve.pairs, strict=True)):
         cells = (f"{values[index]:>10.5f}" for _, values in columns)
         lines.append(f"{distance:>8,} {pairs:>16,} " + " ".join(cells))
-    print_result(result, json, "\n".join(filter(None, [*lines, curve.growth_words, sentence])))
+    print_result(result, json, "\n".join([*lines, sentence]))

@@ -181,9 +181,13 @@ def _mib(size: int | None) -> str:
 
 
 def check_out(out: Path | None, work: Work) -> None:
-    """Refuse a shard that has no folder for its results."""
+    """Refuse a shard that has no folder for its results, and a folder of another run, before anything is written to it."""
+    from l2m.base.folders import require_own
+
     if work.share is not None and out is None:
         raise InputError("out: not named; expected the folder in which a shard keeps its results")
+    if out is not None:
+        require_own(out, "job.json")
 
 
 def can_draw() -> bool:

@@ -16,7 +16,7 @@ from l2m.base.devices import pick_device, pick_dtype
 from l2m.base.files import atomic_write, json_hash, read_json, read_sealed, write_sealed
 from l2m.base.folders import lock, require_own, require_same
 from l2m.base.optional import require
-from l2m.base.progress import progress_bar
+from l2m.base.progress import Progress, progress_bar, stage
 from l2m.corpora.corpus import Corpus
 from l2m.corpora.sources import Sources
 from l2m.corpora.tokenize import tokenize
@@ -45,6 +45,8 @@ LENGTH = 1024
 WINDOWS = 40
 """Windows scored in all where the user gives no number: about 4 minutes with a 135M model on two cores."""
 
+STAGES = 5
+NEEDS = ("torch", "transformers", "tokenizers", "nupunkt", "matplotlib")
 BESIDE = ("state-spaces/mamba-130m", "mistralai/Mistral-7B-v0.1", "ai21labs/Jamba-v0.1")
 """Models of the catalogue that are judged as well as the scored one: a fixed state, a sliding window, a hybrid."""
 
@@ -101,7 +103,7 @@ def measure(
     Example:
         >>> l2m.measure('novels/', 'HuggingFaceTB/SmolLM2-135M', 'results')  # doctest: +SKIP
     """
-    require("measure", "torch", "transformers", "tokenizers", "nupunkt", "matplotlib")
+    require("measure", *NEEDS)
     out = Path(out)
     require_own(out, "run.json")
     length, seed = None if length is None else checks.whole("length", length, 1), checks.seed(seed)
@@ -112,22 +114,17 @@ def measure(
     if device is not None:
         pick_device(device, maps=True)
     pick_dtype(dtype)
-    source, scorer, context = _found(model, revision)
+    source, scorer, context = find_model(model, revision)
     scored = str(scorer.settings["name"]) if isinstance(scorer, Endpoint) else source.name
-    if length is None:
-        length = LENGTH
-        if isinstance(scorer, Endpoint) and context is not None and 4 <= context < LENGTH:
-            length = 1 << context.bit_length() - 1
-            log.info(f"{scored}: windows of {length} tokens, since the server takes at most {context}")
-    if context is not None and context < length:
-        raise InputError(f"length: {length} tokens; {scored} reads at most {context}")
+    length = window_length(length, scored, scorer, context)
     for name in beside:
         history_state(name)  # an unknown name is found now, not after the scoring
     was_there = out.exists()
     with lock(out):
         with _nothing_left_behind(out, was_there):
+            stage(1, STAGES, "tokenizing the text")
             corpus = _tokenized(texts, source, out / "corpus", "tokenizing", glob=glob, duplicates=duplicates)
-            windows = _windows_that_fit(corpus, length, windows, distances)
+            windows = windows_that_fit(corpus, length, windows, distances)
             others = {
                 name: _tokenized(sources, source, _folder(out, number), f"tokenizing {name}", duplicates=duplicates)
                 for number, (name, sources) in enumerate((domains or {}).items(), 1)
@@ -150,15 +147,19 @@ def measure(
 
         names = [document["id"] for document in corpus.documents[:3]]
         title = title or ", ".join(names) + ("" if len(corpus) <= 3 else ", ...")
+        stage(2, STAGES, "counting pairs of tokens")
         measured = [
             _domain(label, other, _folder(out, number), older, distances, threads, seed)
             for number, (label, other) in enumerate([(title, corpus), *others.items()])
         ]
-        with progress_bar(f"scoring with {scored}", "tokens") as progress:
+        stage(3, STAGES, f"loading {scored}")
+        with progress_bar(f"scoring with {scored}", "tokens") as bar:
+            progress = _announced(bar, f"scoring {windows} windows of {length:,} tokens")
             scores = score(
                 corpus, scorer, out=out / "scores", length=length, ratios=(2,), shuffles=0, windows=windows,
                 window_starts=window_starts, device=device, dtype=dtype, max_batch_tokens=max_batch_tokens, seed=seed, progress=progress,
             )  # fmt: skip
+        stage(5, STAGES, "fitting the laws, judging models, writing the report")
         curve = default_estimate(scores)
         law, words = fit_or_reason(curve)
         choices = range_of(scores)
@@ -184,7 +185,23 @@ def measure(
     return result
 
 
-def _found(
+def window_length(length: int | None, scored: str, scorer: "ModelSource | Endpoint", context: int | None) -> int:
+    """Tokens in a window: as asked for, else `LENGTH` or the largest power of 2 that a server takes.
+
+    Raises:
+        InputError: more than the model reads.
+    """
+    if length is None:
+        length = LENGTH
+        if isinstance(scorer, Endpoint) and context is not None and 4 <= context < LENGTH:
+            length = 1 << context.bit_length() - 1
+            log.info(f"{scored}: windows of {length} tokens, since the server takes at most {context}")
+    if context is not None and context < length:
+        raise InputError(f"length: {length} tokens; {scored} reads at most {context}")
+    return length
+
+
+def find_model(
     model: "str | os.PathLike[str] | Endpoint", revision: str | None
 ) -> "tuple[ModelSource, ModelSource | Endpoint, int | None]":
     """(the source of the tokenizer and config, what is scored with, its longest input)."""
@@ -196,12 +213,27 @@ def _found(
     return model.source, model, model.context
 
 
+def _announced(bar: Progress | None, words: str) -> Progress:
+    """`bar`, before whose first call the stage of scoring is announced: until then the model is loaded."""
+    began = False
+
+    def progress(done: int, total: int) -> None:
+        nonlocal began
+        if not began:
+            began = True
+            stage(4, STAGES, words)
+        if bar is not None:
+            bar(done, total)
+
+    return progress
+
+
 def _tokenized(texts: Sources, source: ModelSource, out: Path, label: str, **options: Any) -> Corpus:
     with progress_bar(label, "bytes") as progress:
         return tokenize(texts, source.encoder(), out, progress=progress, **options)
 
 
-def _windows_that_fit(corpus: Corpus, length: int, windows: int | None, distances: Sequence[int] | None) -> int:
+def windows_that_fit(corpus: Corpus, length: int, windows: int | None, distances: Sequence[int] | None) -> int:
     """How many windows are scored.
 
     Raises:

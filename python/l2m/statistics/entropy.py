@@ -13,6 +13,7 @@ from l2m.base import checks
 from l2m.base.records import Record, frame
 from l2m.errors import InputError
 
+_BIASED = "biased low by "
 _USES_ALPHABET = dict(_core.entropy_estimators())
 
 ENTROPY_ESTIMATORS: tuple[str, ...] = tuple(_USES_ALPHABET)
@@ -39,6 +40,9 @@ class Estimate(Record):
     estimator: str = ""
     coverage: float = float("nan")
     warning: str = ""
+
+    def _scaled(self, factor: float) -> dict[str, Any]:
+        return {**super()._scaled(factor), "warning": _in_unit(self.warning, self.settings, self.stderr, factor)}
 
     def _brief(self) -> str:
         return f"{self.value:.4g} ± {self.stderr:.2g} {self.unit}, {self.estimator}" + (
@@ -186,10 +190,23 @@ def _warning(name: str, samples: int, distinct: int, stderr: float, coverage: fl
             return f"{distinct} symbols in {samples} samples: ansb holds where almost every symbol occurs once"
         return ""
     if name == "plug-in" and bias > max(stderr, 0.01):
-        return f"biased low by {bias:.2g} nats or more, against a standard error of {stderr:.2g}"
+        return _bias_words(bias, stderr, "nats")
     if coverage < 0.9 and not (_USES_ALPHABET[name] and alphabet is not None):
         return f"{unseen}: the value is likely too low" if name != "chao-wang-jost" else f"{unseen}: a lower bound"
     return ""
+
+
+def _bias_words(bias: float, stderr: float, unit: str) -> str:
+    return f"{_BIASED}{bias:.2g} {unit} or more, against a standard error of {stderr:.2g}"
+
+
+def _in_unit(warning: str, settings: Mapping[str, Any], stderr: float, factor: float) -> str:
+    """A warning whose numbers are nats or bits, in the unit that is `factor` times smaller than that of `stderr`."""
+    if not warning.startswith(_BIASED):
+        return warning
+    bias = (settings["distinct"] - 1) / (2 * settings["samples"])  # nats
+    bits = factor > 1
+    return _bias_words(bias * factor if bits else bias, stderr * factor, "bits" if bits else "nats")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -212,6 +229,11 @@ class EntropyTable(Record):
     stderr: NDArray[np.float64]
     warnings: tuple[str, ...]
     coverage: float
+
+    def _scaled(self, factor: float) -> dict[str, Any]:
+        rows = zip(self.warnings, self.stderr, strict=True)
+        warnings = tuple(_in_unit(warning, self.settings, stderr, factor) for warning, stderr in rows)
+        return {**super()._scaled(factor), "warnings": warnings}
 
     def _brief(self) -> str:
         return f"{len(self.estimators)} estimators, {np.nanmin(self.value):.4g} to {np.nanmax(self.value):.4g} {self.unit}, coverage {self.coverage:.3g}"

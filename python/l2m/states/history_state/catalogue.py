@@ -32,6 +32,18 @@ def find(name: str) -> Mapping[str, Any] | None:
     return None
 
 
+def near(name: str) -> str:
+    """`; did you mean X or Y?` where entries are spelt much like `name`; else nothing."""
+    from difflib import get_close_matches
+
+    def letters(text: str) -> str:
+        return "".join(filter(str.isalnum, text.lower()))
+
+    keys = {letters(entry["name"].split("/")[-1]): entry["name"].split("/")[-1] for entry in catalogue()}
+    found = get_close_matches(letters(name.split("/")[-1]), keys, n=2, cutoff=0.75)
+    return f"; did you mean {' or '.join(keys[key] for key in found)}?" if found else ""
+
+
 def _plain(name: str) -> str:
     owner, slash, last = name.rpartition("/")
     last = last.removeprefix("meta-")

@@ -13,7 +13,7 @@ from l2m.base.files import read_json
 from l2m.base.hub import hub_file, locate, one_line, quiet_transformers, transformers_config
 from l2m.base.optional import require
 from l2m.errors import InputError
-from l2m.states.history_state.catalogue import find
+from l2m.states.history_state.catalogue import find, near
 from l2m.states.history_state.config import LAYER_COUNTS, Config, MissingField, text_part
 from l2m.states.history_state.families import ENCODERS
 from l2m.states.history_state.registry import FAMILIES, Family
@@ -85,15 +85,8 @@ def model_weights(model: Any, dtype: Dtype = None) -> Weights:
         model: what `history_state` takes, but for a `HistoryState`.
         dtype: precision of all weights. Default: that of the checkpoint, as far as its config says.
 
-    Returns:
-        The weights, and the bytes they take.
-
     Raises:
         InputError: no such model, or one whose class `transformers` does not have.
-
-    Example:
-        >>> l2m.model_weights('mamba-130m')
-        Weights(129 M parameters, 258 M bytes)
     """
     if isinstance(model, HistoryState):
         raise InputError(f"weights: a history state ({model.name}) has none; expected the model it is of")
@@ -267,8 +260,11 @@ def _read_named(name: str) -> Any:
             )
         return transformers_config(found)
     if "/" not in name:
-        raise InputError(f"model: {name!r}: no such file, folder or package, and not in the catalogue")
-    return _read_file(hub_file("model", name, "config.json"))
+        raise InputError(f"model: {name!r}: no such file, folder or package, and not in the catalogue{near(name)}")
+    try:
+        return _read_file(hub_file("model", name, "config.json"))
+    except InputError as error:
+        raise InputError(f"{error}{near(name)}") from None
 
 
 def _read_file(path: Path) -> Any:
