@@ -304,5 +304,15 @@ def gaussian_entropy() -> Any:
     return axes.figure
 
 
+@figure
+def memory_plan() -> Any:
+    """As the first command of memory.md writes it."""
+    from l2m import PowerLaw, memory_plan, plan_models
+
+    names = ("Qwen3.6-27B", "gemma-4-31B-it", "gpt-oss-20b", "Llama-3.1-8B", "Mistral-7B-v0.1", "mamba-1.4b")
+    plans = [memory_plan(name, engine="llama.cpp", weights_dtype=4.85, reserve="2GB") for name in names]
+    return plan_models(plans, memory="24GB", law=PowerLaw.of(2.27, 0.76)).plot().figure
+
+
 if __name__ == "__main__":
     main()

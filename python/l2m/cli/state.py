@@ -115,7 +115,8 @@ def _explain(table: Any) -> None:
     first = table.plans[0]
     notes = []
     if first.engine != "transformers" or table.memory is not None:
-        notes.append(f"As {ENGINES[first.engine].source} reserves.")
+        engine, _, file = ENGINES[first.engine].source.partition(", ")
+        notes.append(f"Counted as {engine} reserves ({file}).")
     if table.memory is not None:
         kept = (
             f", {short(first.reserve)}B kept free"

@@ -130,8 +130,8 @@ class Plans(Record):
             if self.memory is not None:
                 line["fits up to" if self.batch == 1 else f"{self.batch} fit up to"] = _tokens(row["fits_length"])
             if self.verdicts is not None:
-                line["holds up to, at the optimum"] = _tokens(row["frontier_length"])
-                line["in practice"] = _tokens(row["sufficient_length"])
+                line["holds (optimum)"] = _tokens(row["frontier_length"])
+                line["holds (practice)"] = _tokens(row["sufficient_length"])
             if self.memory is not None or self.verdicts is not None:
                 line["usable"], line["limited by"] = _tokens(row["usable_length"]), row["limited_by"]
             lines.append(line)
@@ -144,7 +144,8 @@ class Plans(Record):
     def plot(self, axes: "Axes | None" = None) -> "Axes":
         """Numbers required by the law, held by each model, and where the memory ends; log-log.
 
-        A model's line is solid as far as its memory and positions go, dotted beyond; a square marks where the memory ends.
+        A model's line is solid as far as its memory and positions go, dotted beyond; a square marks where the memory ends, a
+        circle where the state becomes too small for the law.
 
         Args:
             axes: matplotlib axes to draw into; None makes a figure.
@@ -169,6 +170,10 @@ class Plans(Record):
             drawn.loglog(grid, required[0], color="black", linewidth=2.2, label="required in practice")
             optimum = [float(first.frontier_state(length)) for length in grid]
             drawn.loglog(grid, optimum, color="black", linewidth=1.2, linestyle="--", label="required at the optimum")
+        if self.memory is not None:
+            drawn.plot([], [], "s", color="grey", markersize=6, label="the memory ends")
+        if self.verdicts is not None:
+            drawn.plot([], [], "o", color="grey", markersize=6, label="the state is too small from here")
         for number, (plan, fit) in enumerate(zip(self.plans, fits, strict=True)):
             color = f"C{number % 10}"
             held = plan.state.numbers(grid / ratio, least=True, parts=COUNTED_PARTS)
@@ -179,6 +184,8 @@ class Plans(Record):
             if 64 <= fit <= high:
                 at = plan.state.numbers(fit / ratio, least=True, parts=COUNTED_PARTS)
                 drawn.plot(fit, float(at), "s", color=color, markersize=6)
+            if self.verdicts is not None and 64 <= (end := float(self.verdicts[number].sufficient_length)) <= high:
+                drawn.plot(end, self.verdicts[number].held(end), "o", color=color, markersize=6)
         drawn.set_xlabel("length L, past and future (tokens)")
         drawn.set_ylabel(f"numbers in attention and recurrence after L/{ratio:g} tokens")
         drawn.set_xlim(64, high)
@@ -236,4 +243,7 @@ def plan_models(
 
 
 def _tokens(length: float) -> str:
-    return "any length" if math.isinf(length) else short(float(length))
+    """Digit by digit where a planner needs them."""
+    if math.isinf(length):
+        return "any length"
+    return f"{length:,.0f}" if length < 1e7 else short(float(length))
