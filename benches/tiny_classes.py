@@ -22,7 +22,6 @@ NEEDS: dict[str, dict[str, Any]] = {
     | {"hidden_size": 128, "vocab_size": 256, "vocab_size_per_layer_input": 256, "intermediate_size": [64] * 10}
     | {"num_attention_heads": 4, "head_dim": 32, "activation_sparsity_pattern": [0.0] * 10, "laurel_rank": 8}
     | {"hidden_size_per_layer_input": 16},
-    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},  # else two layers have no attention
     "jetmoe": {"hidden_size": 128, "num_key_value_heads": 2, "kv_channels": 48, "num_local_experts": 4}
     | {"num_hidden_layers": 2, "intermediate_size": 64, "vocab_size": 256},
     "longcat_flash": {"hidden_size": 128, "ffn_hidden_size": 64, "expert_ffn_hidden_size": 32, "num_layers": 2}
@@ -75,8 +74,8 @@ def model_types() -> dict[str, str]:
     return dict(sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.items()))
 
 
-def tiny_model(model_type: str) -> Any:
-    """A model of the type with random weights.
+def tiny_model(model_type: str, **changes: Any) -> Any:
+    """A model of the type with random weights; `changes` to its config go before everything else.
 
     Raises:
         ValueError: none of the sizes fits the class; the last reason is told.
@@ -90,7 +89,7 @@ def tiny_model(model_type: str) -> Any:
     for kept in KEPT:
         sizes = {name: value for name, value in SMALL.items() if name in accepted and name not in kept}
         try:
-            config = config_class(**{**sizes, **NEEDS.get(model_type, {})})
+            config = config_class(**{**sizes, **NEEDS.get(model_type, {}), **changes})
             for name, value in (("is_encoder_decoder", False), ("is_decoder", True), ("add_cross_attention", False)):
                 if hasattr(config, name):
                     setattr(config, name, value)

@@ -58,9 +58,9 @@ class Plans(Record):
         The text must fit, the model must have positions for it, and its state must suffice for the law in practice.
         """
         plan = self.plans[index]
-        limits = [(self.fits(plan), "memory")]
+        limits: list[tuple[float, str]] = [(self.fits(plan), "memory")]
         if plan.state.positions is not None:
-            limits.append((float(plan.state.positions), "positions"))
+            limits.append((plan.state.positions, "positions"))
         if self.verdicts is not None:
             longest = float(self.verdicts[index].sufficient_length)
             limits.append((math.floor(longest) if math.isfinite(longest) else longest, "information"))
