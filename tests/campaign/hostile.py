@@ -177,11 +177,32 @@ def _difference(a: Any, b: Any, path: str = "") -> str:
     return f"{path[1:]} = {repr(b)[:80]} for {repr(a)[:40]}"
 
 
+_TRAIN_MODEL = (
+    *(
+        "train",
+        "--preset",
+        MODEL,
+        "--out",
+        "r",
+        "--length",
+        "16",
+        "--batch",
+        "2",
+        "--steps",
+        "2",
+        "--copies",
+        "4",
+        "--warmup",
+        "1",
+    ),
+    *("--evaluate-sequences", "2", "--no-tensorboard", "--threads", "1", "--device", "cpu"),
+)
 _MODEL_COMMANDS = (
     ("score", "in/texts", *_SCORE, "--out", "s"),
     ("state", MODEL),
     ("condition", "in/law.json", MODEL),
     ("tokenize", "in/texts", "--tokenizer", MODEL, "--out", "c"),
+    _TRAIN_MODEL,
 )
 
 
@@ -209,9 +230,17 @@ def model_code(work: Path, draw: random.Random) -> Attack:
     (folder / "evil.py").write_text(
         f"{CODE}\nfrom transformers import LlamaForCausalLM as M, LlamaConfig as C, PreTrainedTokenizerFast as T\n"
     )
-    which = draw.choice(("config.json", "tokenizer_config.json"))
+    which = draw.choice(("config.json", "config.json", "tokenizer_config.json"))
     value = json.loads((folder / which).read_text())
-    if which == "config.json":
+    if which == "config.json" and draw.random() < 0.3:
+        kernel = draw.choice(("evil/kernel", "evil/kernel@main:f", {"": "evil/kernel"}))
+        value = draw.choice(
+            (
+                {**value, "attn_implementation": kernel},
+                {**value, "text_config": {**value, "_attn_implementation": kernel}},
+            )
+        )
+    elif which == "config.json":
         value["auto_map"] = {"AutoConfig": "evil.C", "AutoModelForCausalLM": "evil.M"}
         if draw.random() < 0.7:
             value["model_type"] = "evil"
@@ -225,10 +254,9 @@ def model_code(work: Path, draw: random.Random) -> Attack:
         (
             *_MODEL_COMMANDS,
             ("measure", "in/texts", *_SCORE, "--out", "m"),
-            ("train", *_TRAIN[1:], "--preset", MODEL, "--out", "r"),
         )
     )
-    return argv, ANY, f"auto_map in {which}"
+    return argv, ANY, f"code named in {which}"
 
 
 @hostile("model-weights")

@@ -91,6 +91,26 @@ def test_a_value_that_cannot_be_read_is_named_once(
     assert capsys.readouterr().err == f"l2m: {line}\n"
 
 
+def test_ctrl_c_in_a_destructor_is_not_lost() -> None:
+    code = """
+import time
+import l2m.cli as cli
+
+class Gone:
+    def __del__(self):
+        raise KeyboardInterrupt
+
+def run(_):
+    Gone()
+    time.sleep(60)
+
+cli._run = run
+cli.main(["score", "--out", "x"])
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
+    assert (ended.returncode, ended.stderr) == (130, "l2m: stopped; run the same command again to resume\n")
+
+
 def test_version() -> None:
     assert run("-V").stdout == run("--version").stdout != ""
 

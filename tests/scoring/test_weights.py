@@ -198,6 +198,47 @@ def test_code_of_a_model_folder_never_runs_by_itself(which, known, copy, tmp_pat
     assert "[y/N]" not in ran.stdout + ran.stderr
 
 
+@pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation", "experts_implementation"])
+@pytest.mark.parametrize("value", ["owner/kernel", "owner/kernel@main:f", {"": "owner/kernel"}])
+@pytest.mark.parametrize("nested", [False, True])
+def test_no_command_takes_a_kernel_from_the_hub(key, value, nested, copy):
+    """A kernel is code, and transformers fetches the one that a config names."""
+    from l2m.training.models.presets import backbone_config
+
+    change_config(copy, **({"text_config": {"model_type": "llama", key: value}} if nested else {key: value}))
+    for read in (
+        lambda: scoring.resolve_model(copy).load(device="cpu"),
+        lambda: backbone_config(str(copy), 16),
+        lambda: backbone_config(str(copy / "config.json"), 16),
+        lambda: l2m.history_state(copy),
+    ):
+        with pytest.raises(l2m.InputError, match=rf"config.json: {key} .*owner/kernel.*; expected none"):
+            read()
+
+
+@pytest.mark.parametrize(
+    "name", ["tokenizer.json", "generation_config.json", "special_tokens_map.json", "chat_template.jinja", "any"]
+)
+@pytest.mark.parametrize("how", ["pipe", "device", "large"])
+def test_what_never_ends_in_a_model_folder_is_named(name, how, copy):
+    path = copy / name
+    path.unlink(missing_ok=True)
+    if how == "pipe":
+        os.mkfifo(path)
+    elif how == "device":
+        path.symlink_to("/dev/zero")
+    elif name != "any":
+        path.touch()
+        os.truncate(path, 1 << 40)
+    if how == "large" and name == "any":
+        path.write_bytes(b"neither read nor named")
+        scoring.resolve_model(copy)
+        return
+    for read in (scoring.resolve_model, l2m.history_state):
+        with pytest.raises(l2m.InputError, match=f"{name}'?: (a pipe or a device|1,099,511,627,776 bytes)"):
+            read(copy)
+
+
 def test_code_runs_where_it_is_asked_for_by_name_and_is_part_of_the_hash(copy, tmp_path):
     canary = tmp_path / "canary"
     (copy / "code.py").write_text(CANARY.format(canary=str(canary)))

@@ -151,7 +151,7 @@ def test_missing_values_of_pandas_are_named():
     pandas = pytest.importorskip("pandas")
     for bad in (pandas.NA, [pandas.NA, 1.0], pandas.Series([pandas.NA, 1], dtype="Int64")):
         with pytest.raises(l2m.InputError, match="entry 0 is missing"):
-            l2m.entropy(bad)
+            l2m.fit_power_law(bad, bad)
 
 
 def test_messages_stay_short():

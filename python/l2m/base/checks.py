@@ -2,7 +2,7 @@
 
 import operator
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -94,12 +94,12 @@ def instance(argument: str, value: Any, kind: type[Kind], expected: str) -> Kind
 
 
 def several(argument: str, values: Any, expected: str) -> list[Any]:
-    """`values` as a list, where they are one; a text is none.
+    """`values` as a list, where they are one; a text or a mapping is none.
 
     Raises:
         InputError: anything else.
     """
-    if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
+    if isinstance(values, (str, bytes, Mapping)) or not hasattr(values, "__iter__"):
         raise InputError(f"{argument}: {_few(values)}; expected {expected}")
     return list(values)
 

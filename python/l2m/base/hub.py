@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from l2m.base import checks
+from l2m.base.files import read_json
 from l2m.base.optional import require
 from l2m.errors import InputError
 
@@ -24,6 +25,12 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
 # Of the files in a model's folder that are read whole; the largest tokenizers have 40 MB.
 _MOST_BYTES = dict.fromkeys((".json", ".jinja", ".txt", ".model", ".tiktoken"), 1 << 30)
+
+
+_FROM_ELSEWHERE = (
+    *("transformers_weights", "attn_implementation", "_attn_implementation", "_attn_implementation_internal"),
+    "experts_implementation",
+)
 
 
 class Location(NamedTuple):
@@ -82,15 +89,14 @@ def locate(argument: str, name: str | os.PathLike[str]) -> Location:
 
 def _require_files(argument: str, folder: Path) -> None:
     """Libraries open what lies in a model's folder by its name, and a pipe or a device may never end."""
-    for entry in os.scandir(folder):
-        path = Path(entry.path)
+    for path in folder.iterdir():
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise InputError(
-                f"{argument}: {entry.path!r}: a pipe or a device; expected regular files in a model's folder"
+                f"{argument}: {str(path)!r}: a pipe or a device; expected regular files in a model's folder"
             )
         size = _MOST_BYTES.get(path.suffix)
         if size is not None and path.is_file() and path.stat().st_size > size:
-            raise InputError(f"{argument}: {entry.path!r}: {path.stat().st_size:,} bytes; expected at most {size:,}")
+            raise InputError(f"{argument}: {str(path)!r}: {path.stat().st_size:,} bytes; expected at most {size:,}")
 
 
 def _packaged_gguf(argument: str, name: str) -> Path | None:
@@ -152,13 +158,41 @@ def require_hub(argument: str, name: str) -> None:
         ) from None
 
 
+def read_config(path: Path) -> dict[str, Any]:
+    """The fields of a config.json, once it is known to name no code and no weights from elsewhere.
+
+    Raises:
+        InputError: no such file, not a JSON object, or one that names a kernel of the hub, which is code, or a file of weights
+            by another name than those that are hashed; also in its parts.
+    """
+    config = read_json(path)
+    if not isinstance(config, dict):
+        raise InputError(f"{path}: a {type(config).__name__}; expected a config (an object with model_type)")
+    parts: list[Any] = [config]
+    while parts:
+        part = parts.pop()
+        parts += [
+            value for value in (part.values() if isinstance(part, dict) else part) if isinstance(value, (dict, list))
+        ]
+        for key in _FROM_ELSEWHERE if isinstance(part, dict) else ():
+            value = part.get(key)
+            if (key == "transformers_weights" and value is not None) or "/" in str(value):
+                raise InputError(f"{path}: {key} {str(value)[:60]!r}; expected none")
+    return config
+
+
 def transformers_config(location: Location, revision: str | None = None) -> Any:
     """The `transformers` config of a model, in silence and without running code of its folder.
 
     Raises:
-        InputError: no config, or one that transformers does not know or cannot read.
+        InputError: no config, one that transformers does not know or cannot read, or one that `read_config` refuses.
     """
     from transformers import AutoConfig
+
+    if location.folder is not None:
+        read_config(location.folder / "config.json" if location.folder.is_dir() else location.folder)
+    elif location.hub is not None:
+        read_config(hub_file("model", location.hub, "config.json", revision))
 
     what = "a GGUF language model" if location.gguf else "the config of a model"
     with reading(f"{location.name}: cannot be read as {what}"):

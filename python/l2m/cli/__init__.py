@@ -42,7 +42,9 @@ EPILOGUE = "Every command also takes --quiet: no progress and no notes, results 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command. Exit status: 0 done, 1 a fault of l2m or of a server, 2 bad input, 130 stopped by Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    unraisable = sys.unraisablehook
     try:
+        sys.unraisablehook = _raise_again
         for stream in (sys.stdout, sys.stderr):
             if stream is not None and hasattr(stream, "reconfigure"):
                 # A file name that is not UTF-8, or an ASCII terminal, is no reason to fail while telling something.
@@ -57,10 +59,25 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except BrokenPipeError:
         os._exit(0)  # whoever reads the output has seen enough
     finally:
+        sys.unraisablehook = unraisable
         # Last registered, first run: nothing is left to save while the libraries are taken down.
         atexit.unregister(_end_at_once_on_ctrl_c)
         atexit.register(_end_at_once_on_ctrl_c)
     sys.exit(0)
+
+
+def _raise_again(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Ctrl-C that fell into a destructor or a callback of the garbage collector, where Python drops it, comes again."""
+    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
+        return
+    import signal
+    import threading
+
+    main_thread = threading.main_thread().ident or 0
+    again = threading.Timer(0.01, signal.pthread_kill, (main_thread, signal.SIGINT))
+    again.daemon = True
+    again.start()
 
 
 def _end_at_once_on_ctrl_c() -> None:

@@ -17,7 +17,7 @@ from blake3 import blake3
 from l2m.base.cache import kept_folder
 from l2m.base.devices import DEVICE_MAPS, pick_device, pick_dtype
 from l2m.base.files import cache_folder, file_hash, read_json
-from l2m.base.hub import Location, alone, locate, one_line, reading
+from l2m.base.hub import Location, alone, locate, one_line, read_config, reading
 from l2m.base.optional import require
 from l2m.corpora.model_tokenizers import tokenizer_of_folder, tokenizer_of_gguf
 from l2m.errors import InputError
@@ -330,14 +330,7 @@ def refuse_lfs_pointer(file: Path) -> None:
 
 
 def _checked_config(path: Path) -> Mapping[str, Any]:
-    config = read_json(path)
-    if not isinstance(config, dict):
-        raise InputError(f"{path}: a {type(config).__name__}; expected a config (an object with model_type)")
-    for key in ("transformers_weights", "attn_implementation", "_attn_implementation", "experts_implementation"):
-        value = config.get(key)
-        # A file of weights by another name than those that are hashed; a kernel from the hub, which is code.
-        if (key == "transformers_weights" and value is not None) or "/" in str(value):
-            raise InputError(f"{path}: {key} {value!r}; expected none")
+    config = read_config(path)
     if config.get("is_encoder_decoder"):
         raise InputError(f"{path}: an encoder-decoder ({config.get('model_type')}); expected a causal language model")
     return config

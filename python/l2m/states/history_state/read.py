@@ -9,8 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from l2m.base.files import read_json
-from l2m.base.hub import hub_file, locate, one_line, quiet_transformers, transformers_config
+from l2m.base.hub import hub_file, locate, one_line, quiet_transformers, read_config, transformers_config
 from l2m.base.optional import require
 from l2m.errors import InputError
 from l2m.states.history_state.catalogue import find, near
@@ -249,10 +248,10 @@ def _gguf(model: Any) -> Path | None:
 def _read_named(name: str) -> Any:
     path = Path(name)
     if "\0" not in name and path.is_file() and path.suffix != ".gguf":
-        return _read_file(path)
+        return read_config(path)
     found = locate("model", name)
     if found.folder is not None:
-        return _read_file(found.folder / "config.json")
+        return read_config(found.folder / "config.json")
     if found.gguf is not None:
         if not _installed("transformers"):
             raise InputError(
@@ -262,16 +261,9 @@ def _read_named(name: str) -> Any:
     if "/" not in name:
         raise InputError(f"model: {name!r}: no such file, folder or package, and not in the catalogue{near(name)}")
     try:
-        return _read_file(hub_file("model", name, "config.json"))
+        return read_config(hub_file("model", name, "config.json"))
     except InputError as error:
         raise InputError(f"{error}{near(name)}") from None
-
-
-def _read_file(path: Path) -> Any:
-    fields = read_json(path)
-    if not isinstance(fields, Mapping):
-        raise InputError(f"{path}: a {type(fields).__name__}; expected a config (an object with model_type)")
-    return fields
 
 
 def _installed(package: str) -> bool:
