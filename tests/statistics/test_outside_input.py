@@ -150,7 +150,7 @@ def test_blocks_are_of_symbols_that_are_there(bad):
 def test_missing_values_of_pandas_are_named():
     pandas = pytest.importorskip("pandas")
     for bad in (pandas.NA, [pandas.NA, 1.0], pandas.Series([pandas.NA, 1], dtype="Int64")):
-        with pytest.raises(l2m.InputError, match="entry 0 is missing|nan at position 0"):  # as pandas hands it over
+        with pytest.raises(l2m.InputError, match=r"entry 0 is missing|nan at position 0"):  # as pandas hands it over
             l2m.fit_power_law(bad, bad)
 
 
