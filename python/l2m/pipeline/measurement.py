@@ -171,7 +171,7 @@ def _no_exponent(reader: str, what: str, law: PowerLaw | None, words: str) -> st
     """The line where there is no exponent to quote."""
     if law is None:
         return f"no exponent: {words}"
-    if not law.resolved or law.amplitude <= 0:
+    if not law.settings.get("missed") and (not law.resolved or law.amplitude <= 0):
         return f"no exponent: {reader}{what} cannot be told from a constant over {law.symbol} = {_range(law)}"
     return f"no exponent: {reader}{law.no_single_law(what if reader else '')}"
 

@@ -405,7 +405,7 @@ class PowerLaw(Curve):
             else f"{self.x.size} points, {self.settings['method']}"
         )
         note = f" {self.settings['note']}" if "note" in self.settings else ""
-        if not self.resolved:
+        if not self.resolved and not self.settings.get("missed"):
             return (
                 f"No power law is resolved: the term that varies with x is within 2 standard errors of 0 ({source}); "
                 f"its exponent is not bounded by these data.{note}"
