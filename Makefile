@@ -14,7 +14,7 @@ help:  ## List the targets
 	@command -v cargo >/dev/null || { echo "cargo: not found; the extension needs Rust 1.88 or newer (https://rustup.rs)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet uv
-	@echo "setup 1/4: Python packages into .venv (1.4 GB on disk, and torch)" >&2
+	@echo "setup 1/4: Python packages into .venv (1.5 GB on disk, and torch)" >&2
 	@torch=$$($(BIN)/python tools/torch_options.py) && \
 		$(BIN)/uv pip install --quiet --python $(BIN)/python -r pyproject.toml --extra dev $$torch
 	@echo "setup 2/4: the plays and the model of the demo (0.1 GB)" >&2

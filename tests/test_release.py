@@ -100,7 +100,7 @@ def test_workflows_run_scripts_that_exist_and_publish_without_a_token() -> None:
         ({"big_by_default": False}, [], "for the CPU"),
         ({"gpu": True}, [], "CUDA for the GPU here: about 3 GB"),
         ({}, ["--torch-backend", "cpu"], "200 MB"),
-        ({"reach": lambda _: False}, ["--excludes", "tools/no-triton.txt"], "cannot be reached"),
+        ({"reach": lambda _: False}, [], "cannot be reached"),
     ],
 )
 def test_setup_takes_the_smallest_torch_that_it_can_reach(here: Any, options: list[str], said: str) -> None:

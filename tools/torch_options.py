@@ -14,8 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 CPU_INDEX = "download.pytorch.org"
-CUDA_SIZE = "about 3 GB to download, 4.2 GB on disk"  # nvidia 3.1 GB and torch 1.1 GB, torch 2.15
-NO_TRITON = "tools/no-triton.txt"  # as seen from the root of the tree, where make runs
+CUDA_SIZE = "about 3 GB to download, 5.2 GB on disk"  # nvidia 3.1 GB, torch 1.1 GB and triton 1.0 GB, torch 2.15
 
 
 def reachable(host: str) -> bool:
@@ -49,13 +48,12 @@ def options(
     if not big_by_default:
         return [], "torch for the CPU, from the package index: about 100 MB to download"
     if gpu:
-        return [], f"torch with CUDA for the GPU here: {CUDA_SIZE}, and 1 GB for triton"
+        return [], f"torch with CUDA for the GPU here: {CUDA_SIZE}"
     if reach(CPU_INDEX):
         return ["--torch-backend", "cpu"], "torch for the CPU, from PyTorch's index: about 200 MB to download"
     return (
-        ["--excludes", NO_TRITON],
-        f"torch for the CPU is on {CPU_INDEX}, which cannot be reached from here: torch with CUDA instead, "
-        f"{CUDA_SIZE}; triton (1 GB), which only GPUs use, is left out",
+        [],
+        f"torch for the CPU is on {CPU_INDEX}, which cannot be reached from here: torch with CUDA instead, {CUDA_SIZE}",
     )
 
 

@@ -35,7 +35,10 @@ def test_scan_gradients_against_finite_differences() -> None:
     assert torch.autograd.gradcheck(lambda *values: selective_scan(*values, delta_softplus=True), inputs)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("mamba_ssm") is None, reason="mamba-ssm is not installed")
+@pytest.mark.skipif(
+    None in (importlib.util.find_spec("mamba_ssm"), importlib.util.find_spec("triton")),
+    reason="mamba-ssm, or triton, which it imports and torch for the CPU does not bring, is not installed",
+)
 def test_scans_against_the_references_of_mamba_ssm() -> None:
     """Mamba's scan against `selective_scan_ref`, which its CUDA kernel is tested against; the chunked path of transformers
     against `ssd_minimal_discrete`, listing 1 of the Mamba2 paper.
