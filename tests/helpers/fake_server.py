@@ -8,6 +8,7 @@ import json
 import math
 import threading
 import time
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -68,13 +69,10 @@ class FakeServer:
         scale=1.0,
     ):
         import torch
-        from tokenizers import Tokenizer
-        from transformers import AutoModelForCausalLM
 
         assert set(faults) <= set(FAULTS), faults
         torch.set_num_threads(1)
-        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-        self.tokenizer = Tokenizer.from_file(f"{folder}/tokenizer.json")
+        self.model, self.tokenizer = _loaded(str(folder))
         self.api, self.faults, self.key, self.fail, self.seconds = api, set(faults), key, fail, seconds
         self.name, self.max_length, self.scale = name, max_length, scale
         self.requests: list[dict[str, Any]] = []
@@ -343,6 +341,16 @@ class FakeServer:
         if body.get("top_logprobs_num"):
             about["output_top_logprobs"] = [[[value, id, None] for id, value in generated]]
         return {"text": "", "meta_info": about}
+
+
+@lru_cache(2)
+def _loaded(folder):
+    import torch
+    from tokenizers import Tokenizer
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    return model, Tokenizer.from_file(f"{folder}/tokenizer.json")
 
 
 def _softmax(logits):

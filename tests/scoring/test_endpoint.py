@@ -1,10 +1,18 @@
 """Scoring through a server: the values of the model behind it, and a refusal in one line for every fault."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pytest
 
 import l2m
 from fake_server import FAULTS, FakeServer
+from l2m.cli import main
 from l2m.scoring.server_self_test import check_servers
 from l2m.scoring.windows import Windows
 from texts import some_texts
@@ -80,7 +88,8 @@ def values_of(scores):
 
 @pytest.mark.parametrize("api", APIS)
 def test_the_values_are_those_of_the_model(api, serve, tiny_model, corpus, tmp_path):
-    options = {"length": 32, "windows": 6, "contexts": 64, "splits": (2, 8), "seed": 1}
+    # Contexts are short requests by the hundred, sent alike in every form.
+    options = {"length": 32, "windows": 4, "contexts": 64 * (api == "sglang"), "splits": (2, 8), "seed": 1}
     here = l2m.score(corpus, tiny_model, out=tmp_path / "here", device="cpu", **options)
     server = serve(api=api)
     there = l2m.score(corpus, endpoint(server, tiny_model), out=tmp_path / "there", **options)
@@ -122,3 +131,249 @@ def test_a_sound_server_passes(api, serve, tiny_model):
     assert report["noise_floor"] < 1e-5
     untested = [name for name, tested, _ in report["findings"] if not tested]
     assert untested == (["mass of the most probable ids", "precision"] if api == "lmdeploy" else [])
+
+
+def test_a_tokenizer_without_weights_will_do_and_none_with_an_id(serve, tiny_model, corpus, tmp_path):
+    alone = tmp_path / "tokenizer"
+    alone.mkdir()
+    (alone / "tokenizer.json").write_bytes((tiny_model / "tokenizer.json").read_bytes())
+    (alone / "tokenizer_config.json").write_bytes((tiny_model / "tokenizer_config.json").read_bytes())
+    server = serve()
+    options = {"length": 16, "windows": 4, "shuffles": 0, "splits": (4,)}
+    first = l2m.score(corpus, endpoint(server, alone), out=tmp_path / "first", **options)
+    ids = first.settings["model"]["start_token"]
+    rows = np.stack([corpus[d][s : s + 16] for d, s in zip(first.documents, first.starts, strict=True)])
+    again = l2m.score(rows, endpoint(server, None, start_token=ids), out=tmp_path / "again", **options)
+    assert (first.conditional == again.conditional).all()
+    with pytest.raises(l2m.InputError, match="start_token: None without a tokenizer"):
+        l2m.score(rows, endpoint(server, None), out=tmp_path / "none", **options)
+
+
+@pytest.mark.parametrize("prefix", ["The next part:", ("none", "The next part:")])
+def test_a_prefix_comes_before_every_request(prefix, serve, tiny_model, corpus, tmp_path):
+    options = {"length": 16, "windows": 4, "splits": (4,), "prefix": prefix}
+    here = l2m.score(corpus, tiny_model, out=tmp_path / "here", device="cpu", **options)
+    server = serve(api="sglang")
+    there = l2m.score(corpus, endpoint(server, tiny_model), out=tmp_path / "there", **options)
+    assert np.abs(values_of(here) - values_of(there)).max() < 1e-4
+    assert there.settings["prefix"] == here.settings["prefix"]
+
+
+# --- Trouble ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_fails_is_tried_again_and_gives_the_same_values(serve, tiny_model, corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr("l2m.scoring.server_client._FIRST_PAUSE", 0.01)
+    troubles = {3: 429, 7: 503, 11: "cut", 15: "garbage", 16: 500, 40: "cut", 41: 502, 45: "garbage"}
+    options = {"length": 16, "windows": 6, "splits": (4,)}
+    plain = l2m.score(corpus, endpoint(serve(), tiny_model), out=tmp_path / "plain", **options)
+    server = serve(fail=troubles.get)
+    tried = l2m.score(corpus, endpoint(server, tiny_model, retries=3, concurrency=4), out=tmp_path / "tried", **options)
+    assert len(server.requests) > 50
+    assert (values_of(plain) == values_of(tried)).all()
+
+
+def test_a_time_out_is_tried_again(serve, tiny_model):
+    server = serve(fail=lambda number: "hang" if number == 1 else None)
+    patient = endpoint(server, tiny_model, retries=1, timeout=0.4)
+    assert np.isfinite(patient.log_prob(np.array([[4, 5, 6]]))[0]).all()
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("failure", "words"), [(503, "503 busy"), ("cut", "incomplete|without sending"), ("garbage", "not JSON")]
+)
+def test_a_server_that_never_answers_is_one_line(failure, words, serve, tiny_model, monkeypatch):
+    monkeypatch.setattr("l2m.scoring.server_client._FIRST_PAUSE", 0.01)
+    hopeless = endpoint(serve(fail=lambda number: failure), tiny_model, retries=2)
+    with pytest.raises(l2m.ServerFault, match=f"no answer to /v1/completions in 3 tries .*({words})"):
+        hopeless.log_prob(np.array([[4, 5, 6]]))
+
+
+def test_several_servers_share_the_work_and_one_may_die(serve, tiny_model, corpus, tmp_path):
+    first, second = serve(), serve()
+    options = {"length": 16, "windows": 6, "splits": (2, 4)}
+    both = l2m.Endpoint([first.url, second.url], tokenizer=tiny_model, concurrency=4, retries=3)
+    scores = l2m.score(corpus, both, out=tmp_path / "both", **options)
+    asked = [len(server.requests) for server in (first, second)]
+    assert min(asked) > 0.2 * sum(asked)
+    second.__exit__()
+    alone = both.log_prob(np.arange(4, 44).reshape(8, 5))[0]
+    assert np.abs(alone - endpoint(first, tiny_model).log_prob(np.arange(4, 44).reshape(8, 5))[0]).max() < 1e-5
+    assert np.isfinite(values_of(scores)).all()
+
+
+def test_servers_that_differ_are_refused(serve, tiny_model, corpus, tmp_path):
+    first = serve()
+    for other, words in [(serve(scale=1.3), "another model than"), (serve(name="large"), "expected the same")]:
+        both = l2m.Endpoint([first.url, other.url], tokenizer=tiny_model, concurrency=4, retries=0)
+        with pytest.raises(l2m.ServerFault, match=words):
+            l2m.score(corpus, both, out=tmp_path / words[:7], length=16, windows=4, splits=(4,))
+
+
+def test_a_store_refuses_another_model(serve, tiny_model, corpus, tmp_path):
+    """Another name, length or version by what the server says; another model of the same name by its values."""
+    options = {"length": 16, "splits": (4,), "out": tmp_path / "scores"}
+    l2m.score(corpus, endpoint(serve(), tiny_model), windows=3, **options)
+    with pytest.raises(l2m.InputError, match=r"model\.max_length|model\.model"):
+        l2m.score(corpus, endpoint(serve(max_length=1024), tiny_model), windows=4, **options)
+    with pytest.raises(l2m.ServerFault, match="another model than the one these scores were begun with"):
+        l2m.score(corpus, endpoint(serve(scale=1.3), tiny_model), windows=4, **options)
+    assert len(l2m.score(corpus, endpoint(serve(), tiny_model), windows=4, **options)) == 4
+
+
+def test_a_killed_client_resumes_to_the_same_values(serve, tiny_model, corpus, tmp_path):
+    options = {"length": 16, "windows": 6, "splits": (2, 4)}
+    whole = l2m.score(corpus, endpoint(serve(), tiny_model), out=tmp_path / "whole", **options)
+    seen = 0
+
+    def until(done, total):
+        nonlocal seen
+        seen = max(seen, done)
+        if done > total // 3:
+            raise KeyboardInterrupt
+
+    slow = serve(seconds=0.02)
+    with pytest.raises(KeyboardInterrupt):
+        l2m.score(corpus, endpoint(slow, tiny_model, concurrency=2), out=tmp_path / "part", progress=until, **options)
+    asked = len(slow.requests)
+    time.sleep(0.3)
+    assert len(slow.requests) <= asked + 2  # nothing goes on in the background
+    again = l2m.score(corpus, endpoint(serve(), tiny_model), out=tmp_path / "part", **options)
+    assert (values_of(whole) == values_of(again)).all()
+
+
+def test_ctrl_c_ends_the_command_within_a_second(serve, tiny_model, tmp_path):
+    text = tmp_path / "text"
+    text.mkdir()
+    for number, words in enumerate(some_texts(5)):
+        (text / f"{number}.txt").write_text(words)
+    server = serve(fail=lambda number: "hang" if number > 45 else None)
+    line = [sys.executable, "-m", "l2m", "score", str(text), "--endpoint", server.url, "--tokenizer", str(tiny_model)]
+    line += ["--out", str(tmp_path / "scores"), "--length", "32", "--windows", "5", "--concurrency", "8"]
+    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as process:
+        for _ in range(600):
+            if len(server.requests) > 46:
+                break
+            time.sleep(0.1)
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        told = process.stderr.read()
+        assert process.wait(10) == 130
+    assert time.monotonic() - begun < 1.0 + 0.5 * os.getloadavg()[0]
+    assert "resume" in told
+
+
+def test_requests_are_in_flight_side_by_side(serve, tiny_model, corpus, tmp_path):
+    server = serve(seconds=0.02)
+    l2m.score(
+        corpus, endpoint(server, tiny_model, concurrency=6), out=tmp_path / "s", length=16, windows=6, splits=(4,)
+    )
+    assert 4 <= server.most_running <= 6
+
+
+def test_the_key_is_sent_and_nowhere_kept(serve, tiny_model, tmp_path, monkeypatch, capsys):
+    key = "sk-a-secret-of-the-test"
+    server = serve(key=key)
+    text = tmp_path / "text.txt"
+    text.write_text(" ".join(some_texts(9)))
+    file = tmp_path / "key"
+    file.write_text(key + "\n")
+    options = ["--endpoint", server.url, "--tokenizer", str(tiny_model), "--length", "16", "--windows", "3"]
+    told = ""
+
+    def run(*arguments):
+        nonlocal told
+        with pytest.raises(SystemExit) as stopped:
+            main([str(argument) for argument in arguments])
+        out, error = capsys.readouterr()
+        told += out + error
+        return stopped.value.code
+
+    assert run("measure", text, "--out", tmp_path / "without", *options) == 1
+    assert "401" in told
+    assert "L2M_API_KEY" in told
+    assert (
+        run(
+            "score",
+            text,
+            "--out",
+            tmp_path / "file",
+            *options,
+            "--splits",
+            "4",
+            "--shuffles",
+            "0",
+            "--api-key-file",
+            file,
+        )
+        == 0
+    )
+    monkeypatch.setenv("L2M_API_KEY", key)
+    assert run("check", server.url, "--tokenizer", tiny_model, "--length", "64") == 0
+    assert run("measure", text, "--out", tmp_path / "measured", *options) == 0
+    monkeypatch.setenv("L2M_API_KEY", key + "x")
+    assert run("check", server.url, "--tokenizer", tiny_model) == 1
+    assert server.authorizations >= {f"Bearer {key}", ""}
+    file.unlink()
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) > 10
+    assert not [path for path in written if key.encode() in path.read_bytes()]
+    assert key not in told
+    assert key not in repr(endpoint(server, tiny_model))
+
+
+def test_the_command_line(serve, tiny_model, tmp_path, capsys):
+    def run(*arguments):
+        with pytest.raises(SystemExit) as stopped:
+            main([str(argument) for argument in arguments])
+        return (stopped.value.code, *capsys.readouterr())
+
+    server = serve()
+    status, out, _ = run("check", server.url, "--tokenizer", tiny_model, "--length", 64)
+    assert status == 0
+    assert out.count("ok  ") == 12
+    status, out, _ = run("check", tiny_model, "--length", 64, "--device", "cpu", "--json")
+    assert status == 0
+    assert json.loads(out)["noise_floor"] < 1e-4
+    status, out, error = run("check", serve(faults=["shift_late"]).url, "--tokenizer", tiny_model, "--length", 64)
+    assert (status, out, error.count("\n")) == (1, "", 1)
+    for bad, words in [
+        (["check"], "MODEL"),
+        (["check", "ftp://x", "--tokenizer", tiny_model], "endpoint: "),
+        (["check", server.url], "tokenizer: not named"),
+        (["check", "http://user:word@127.0.0.1:1", "--tokenizer", tiny_model], "holds a user"),
+        (["check", server.url, "--tokenizer", tiny_model, "--api", "grpc"], "api: 'grpc'"),
+        (["check", server.url, "--tokenizer", tiny_model, "--concurrency", "0"], "concurrency: 0"),
+        (["check", server.url, "--tokenizer", tiny_model, "--api-key-file", tmp_path / "none"], "api_key_file"),
+        (["score", "x.txt", "--out", tmp_path / "s"], "model: not named"),
+        (
+            ["score", "x.txt", "--model", tiny_model, "--concurrency", "3", "--out", tmp_path / "s"],
+            "concurrency: given without",
+        ),
+    ]:
+        status, _, error = run(*bad)
+        assert status == 2, bad
+        assert words in error
+        assert error.count("\n") == 1
+    status, _, error = run("check", server.url, "large", "--tokenizer", tiny_model)
+    assert status == 1
+    assert "serves 'tiny', not 'large'" in error
+    status, _, error = run("check", "http://127.0.0.1:9", "--tokenizer", tiny_model)
+    assert status == 1
+    assert "no answer" in error
+
+
+def test_measure_gives_the_report_that_the_local_model_gives(serve, tiny_model, tmp_path):
+    texts = some_texts(9)
+    options = {"length": 64, "windows": 18, "beside": ["gpt2"]}
+    there = l2m.measure(texts, endpoint(serve(), tiny_model), tmp_path / "there", **options)
+    here = l2m.measure(texts, tiny_model, tmp_path / "here", device="cpu", **options)
+    # Float noise of log-probabilities, in a mean of 18 differences of sums of 64.
+    assert there.bipartite.information == pytest.approx(here.bipartite.information, abs=1e-3)
+    assert there.summary["alpha"] == here.summary["alpha"]
+    assert [verdict["model"] for verdict in there.verdicts][1:] == [verdict["model"] for verdict in here.verdicts][1:]
+    assert (tmp_path / "there" / "report.html").exists()
+    # A server with too short a context gives shorter windows where none are named.
+    short = l2m.measure(texts, endpoint(serve(max_length=100), tiny_model), tmp_path / "short", windows=9)
+    assert short.settings["length"] == 64

