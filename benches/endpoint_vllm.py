@@ -106,7 +106,7 @@ def beside(work: Path, url: str, model: Path, text: Sequence[str]) -> bool:
     if not sound:
         return False
     stores = [l2m.load(work / name / "scores") for name in ("there", "here")]
-    values = [np.concatenate([s.conditional.ravel(), *(s.marginal(l).ravel() for l in s.splits)]) for s in stores]
+    values = [np.concatenate([s.conditional.ravel(), *(s.marginal(split).ravel() for split in s.splits)]) for s in stores]
     apart = np.abs(values[0] - values[1])
     there, here = (json.loads((work / name / "results.json").read_text()) for name in ("there", "here"))
     curves = [np.array(report["bipartite"]["information"]) for report in (there, here)]
