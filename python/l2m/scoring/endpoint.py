@@ -96,7 +96,8 @@ class Endpoint:
             timeout=checks.real("timeout", timeout, 0.0, above=True),
             retries=checks.whole("retries", retries, 0, 1000),
         )
-        pick_dtype(dtype)
+        if dtype is not None:
+            pick_dtype(dtype)
         self.dtype = dtype
         self._asked_model, self._asked_api, self._start_token = model, api, start_token
         self.source = None if tokenizer is None else resolve_tokenizer(tokenizer, revision=revision)

@@ -1,5 +1,6 @@
 """HTTP to one or several servers: a bounded number of requests at a time, each repeated until it is answered whole."""
 
+import importlib
 import json
 import os
 import random
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from zlib import crc32
 
-from l2m.base.optional import optional_library
+from l2m.base.optional import require
 from l2m.base.threads import DaemonPool
 from l2m.errors import InputError, ServerFault
 
@@ -85,7 +86,8 @@ class Client:
     """
 
     def __init__(self, urls: Sequence[str], key: str | None, *, concurrency: int, timeout: float, retries: int) -> None:
-        self._http = optional_library("httpx2", "endpoint")
+        require("endpoint", "httpx2", "orjson")
+        self._http = importlib.import_module("httpx2")
         self.urls = tuple(urls)
         self._key, self._retries = key, retries
         self._pool = DaemonPool(concurrency, "l2m-endpoint")
@@ -200,11 +202,19 @@ def _close(session: Any, pool: DaemonPool) -> None:
 
 
 def _parsed(answer: bytes) -> Any | None:
-    """The JSON object or list in an answer; None where it is none, or was cut short."""
+    """The JSON object or list in an answer; None where it is none, or was cut short.
+
+    orjson takes a tenth of the time, which is that of a client whose server is fast, but knows no NaN.
+    """
+    from orjson import loads
+
     try:
-        value = json.loads(answer)
-    except (ValueError, RecursionError):
-        return None
+        value = loads(answer)
+    except ValueError:
+        try:
+            value = json.loads(answer)
+        except (ValueError, RecursionError):
+            return None
     return value if isinstance(value, (dict, list)) else None
 
 
