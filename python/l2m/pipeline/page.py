@@ -49,9 +49,12 @@ def figures(result: Measurement) -> dict[str, str]:
 
 
 def _states(result: Measurement) -> list[HistoryState]:
-    """The states that were judged; none in files of versions before 0.2."""
+    """The states that were judged; none without a law, and in files of versions before 0.2."""
+    law = result.law
+    if law is None or not (law.holds and 0 < law.exponent < 1 and law.amplitude > 0):
+        return []
     states = [verdict.get("history_state") for verdict in result.verdicts]
-    return [state for state in states if isinstance(state, HistoryState)] if result.law is not None else []
+    return [state for state in states if isinstance(state, HistoryState)]
 
 
 def measured(result: Measurement) -> tuple[float, float]:
