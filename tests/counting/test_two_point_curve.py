@@ -68,3 +68,24 @@ def test_a_figure_without_information_is_drawn_and_says_so():
 def test_bounds_of_a_fit_are_whole_numbers(bounds):
     with pytest.raises(l2m.InputError, match=f"^{next(iter(bounds))}: "):
         measured(0.2 * 2.0 ** -np.arange(10), 1e-5).fit(**bounds)
+
+
+def test_growth_with_the_sample_is_told_beside_the_errors():
+    """Zipf's pairs share a part that few documents do not show: I of halves is below I of all by more than its error of sampling."""
+    curve = measured(0.2 * 2.0 ** -np.arange(4.0), 1e-4)
+    parts = curve.information * np.array([[0.8, 1, 1, 1], [0.9, 1, 1, 1], [0.95, 1, 1, 1]])
+    parts[1, 1] *= 1.1  # no steady growth
+    grown = dataclasses.replace(
+        curve, stderr=np.full(4, 0.012), subsample_information=parts, subsample_stderr=0 * parts
+    )
+    assert grown.growing.tolist() == [True, False, False, False]
+    assert "still grows with the sample at d = 1, by up to 5.0%" in grown.growth_words
+    assert grown.explain().endswith(grown.growth_words)
+    assert not dataclasses.replace(grown, stderr=np.full(4, 0.03)).growing.any()
+    assert curve.growth_words == ""
+    random = np.random.default_rng(1)
+    zipf = 1 / np.arange(1, 3001) ** 1.1
+    documents = [random.choice(3000, 800, p=zipf / zipf.sum()) for _ in range(32)]
+    for document in documents:  # every fourth token repeats the one before
+        document[1::4] = document[::4]
+    assert l2m.two_point(documents, [1], subsamples=True).growing.tolist() == [True]

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from l2m.scoring.position_nll import PositionCurve
+    from l2m.statistics.power_law import PowerLaw
 
 
 def nll(
@@ -13,7 +14,7 @@ def nll(
     out: Path | None = None,
     json: bool = False,
 ) -> None:
-    """Negative log-likelihood by position in the context, of one model or of several with paired differences.
+    """Negative log-likelihood by position in the context and its law, of one model or of several with paired differences.
 
     Examples
     --------
@@ -74,9 +75,29 @@ def nll(
 
 
 def _table(name: str, curve: "PositionCurve") -> dict[str, Any]:
+    from l2m.statistics.power_law import fit_or_reason
+
     columns = {name: values.tolist() for name, values in curve.columns().items()}
     overall = {key: curve.settings[key] for key in ("model", "windows", "documents", "nll", "bits_per_byte")}
-    return {"name": name, "overall": overall, "columns": columns}
+    table: dict[str, Any] = {"name": name, "overall": overall, "columns": columns}
+    if "minus" not in curve.settings:
+        law, words = fit_or_reason(curve)
+        table |= {"law": None if law is None else _law(law), "law_words": words}
+    return table
+
+
+def _law(law: "PowerLaw") -> dict[str, Any]:
+    """H_n = H_inf + A n^-gamma with its 95 % intervals."""
+    low, high = law.interval("exponent")
+    return {
+        "gamma": -law.exponent,
+        "gamma_low": -high,
+        "gamma_high": -low,
+        "amplitude": law.amplitude,
+        "entropy_rate": law.offset,
+        "first": law.settings["first"],
+        "holds": law.holds,
+    }
 
 
 def _in_words(result: dict[str, Any]) -> str:
@@ -97,6 +118,8 @@ def _in_words(result: dict[str, Any]) -> str:
         columns = table["columns"]
         rows = zip(columns["first"], columns["last"], columns[value], columns[error], strict=True)
         lines += [f"  {first:>7.0f} to {last:<7.0f} {mean:9.4f} ± {spread:.4f}" for first, last, mean, spread in rows]
+        if "law_words" in table:
+            lines.append(f"  H_n = H_inf + A n^-gamma: {table['law_words']}")
     return "\n".join(lines)
 
 

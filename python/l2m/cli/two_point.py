@@ -111,6 +111,7 @@ def show(curve: "TwoPointCurve", out: Path | None, json: bool, **fit: int | None
         "law": None if law is None else law.to_dict(),
         "alpha": alpha,
         "words": sentence,
+        "growth": curve.growth_words,
     }
     columns = [(f"I ({curve.unit})", curve.information), ("error", curve.stderr)]
     if curve.fixed is not None:
@@ -127,4 +128,4 @@ def show(curve: "TwoPointCurve", out: Path | None, json: bool, **fit: int | None
     for index, (distance, pairs) in enumerate(zip(curve.distance, curve.pairs, strict=True)):
         cells = (f"{values[index]:>10.5f}" for _, values in columns)
         lines.append(f"{distance:>8,} {pairs:>16,} " + " ".join(cells))
-    print_result(result, json, "\n".join([*lines, sentence]))
+    print_result(result, json, "\n".join(filter(None, [*lines, curve.growth_words, sentence])))

@@ -29,7 +29,8 @@ class TwoPointCurve(Record):
         distance: int64, d.
         information: raw - null. Zero in expectation for independent tokens, so single values may be negative. It remains too
             small in proportion to itself, by 11 to 16 % at 1e8 pairs.
-        stderr: delete-one-group jackknife over documents (delete-m_j weights, a null per replicate); sampling error only.
+        stderr: delete-one-group jackknife over documents (delete-m_j weights, a null per replicate); sampling error only. At the
+            shortest d what a larger sample would add is as large: see `growing`.
         covariance: (distances, distances), of the same jackknife; None without groups.
         raw: entropy_x + entropy_y - entropy_xy.
         null: expectation of `raw` for independent tokens with these margins; zero with null="none".
@@ -116,6 +117,35 @@ class TwoPointCurve(Record):
         enough = self.pairs > 0 if self.replicates is None else self.contributing >= ENOUGH_GROUPS
         same = self.documents == self.documents.max(initial=0) if self.replicates is not None else enough
         return enough & same
+
+    @property
+    def growing(self) -> NDArray[np.bool_]:
+        """(distances,) Where the information still grows with the sample, by more than half of `stderr` from half of the documents to
+        all, and from each part to the next: `stderr`, which is of sampling alone, is too small an error there. Nowhere where no
+        subsamples were measured.
+        """
+        if self.subsample_information is None:
+            return np.zeros(len(self), bool)
+        steps = np.diff(np.vstack([self.subsample_information, self.information]), axis=0)
+        with np.errstate(invalid="ignore"):
+            return np.asarray((steps > 0).all(0) & (steps[-1] > np.nan_to_num(self.stderr) / 2))
+
+    @property
+    def growth_words(self) -> str:
+        """What `growing` says, in a sentence; empty where nothing grows."""
+        growing = self.growing
+        if self.subsample_information is None or not growing.any():
+            return ""
+        where = ", ".join(f"{distance:,}" for distance in self.distance[growing])
+        most = float((1 - self.subsample_information[-1, growing] / self.information[growing]).max())
+        return (
+            f"I(d) still grows with the sample at d = {where}, by up to {most:.1%} from half of the documents to all. The errors there "
+            "are of sampling alone: what a larger sample would add comes on top, and is about as much again."
+        )
+
+    def explain(self) -> str:
+        """The result in words: its headline, what each field holds, and where it still grows with the sample."""
+        return "\n".join(filter(None, [super().explain(), self.growth_words]))
 
     def fit(
         self,
