@@ -73,7 +73,9 @@ wheel: setup  ## The wheel and the sdist in dist/, and a check of the wheel in a
 figures: setup  ## Draw the figures of the documentation from their data
 	$(BIN)/python docs/figures.py
 
-docs: figures  ## What of the documentation is generated
+docs: figures  ## Build the documentation site in docs/_build/html; its tutorials run, warnings are errors
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r pyproject.toml --extra docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 endpoint: setup  ## A real vLLM on the CPU beside the transformers backend, and servers that are refused (6 GB, 20 minutes)
 	for server in vllm servers; do test -x .venv-$$server/bin/python || $(PYTHON) -m venv .venv-$$server; done
