@@ -44,6 +44,9 @@ GIVEN: dict[str, dict[str, typing.Any]] = {
     "position nll": {"settings": {"axis": "tokens", "model": "tiny"}},
     "two-point": {"settings": {"null": "exact"}},
     "memory": {"layer": 0, "part": "attention", "growth": "fixed"},
+    "memory_plan": {"engine": "vllm", "block": 16, "chunk": 512},
+    "memory_plans": {"lengths": (1024, 8192), "batch": 1, "memory": 10**9},
+    "weights": {"parameters": 9},
     "verdict": {"outcome": "fails", "x": "length", "level": 0.9, "ratio": 2.0},
     "measurement": {"summary": {"amplitude": 2.0}, "verdicts": ({"threshold": 0.06},)},
 }

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from l2m.base import checks
+from l2m.base.numbers import short
 from l2m.base.records import Record
 from l2m.errors import InputError
 from l2m.states.engines import ENGINES, Kinds, Reserved, Sizing, kinds_of, sizing, vllm_pages
@@ -55,6 +56,10 @@ class MemoryPlan(Record):
             raise InputError(
                 f"engine: {self.engine}; {self.state.family} runs in none of these engines, expected transformers"
             )
+
+    def _brief(self) -> str:
+        weights = "no weights" if self.weights is None else f"{short(self.weights.bytes)} bytes of weights"
+        return f"{self.state.name} in {self.engine}: {weights}, {short(self.reserved(8192).total)} bytes of state at 8,192 tokens"
 
     def reserved(self, length: int, batch: int = 1) -> Reserved:
         """Bytes reserved for `batch` sequences of `length` tokens: `.attention`, `.recurrent` and their `.total`.
@@ -164,8 +169,16 @@ def memory_plan(
             SGLang's --disable-hybrid-swa-memory).
         reserve: bytes to leave free for activations and the process, or a size such as "2GB".
 
+    Returns:
+        The plan: bytes by length and batch, and what fits into a budget.
+
     Raises:
         InputError: what `history_state` raises; an engine that is not known; weights that cannot be counted.
+
+    Example:
+        >>> plan = l2m.memory_plan('mamba-130m', engine='vllm')
+        >>> plan
+        MemoryPlan(state-spaces/mamba-130m in vllm: 258 M bytes of weights, 1.4 M bytes of state at 8,192 tokens)
     """
     convention = ENGINES[checks.one_of("engine", engine, ENGINES)]
     state = history_state(model, dtype=dtype, cache_dtype=cache_dtype)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from l2m.base import checks
 from l2m.base.numbers import short
-from l2m.base.records import Record, frame
+from l2m.base.records import Record
 from l2m.errors import InputError
 from l2m.states.condition import COUNTED_PARTS, Verdict
 from l2m.states.history_state.state import LONGEST_LENGTH
@@ -17,7 +18,6 @@ from l2m.states.memory_plan import MOST_SEQUENCES, MemoryPlan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from pandas import DataFrame
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -47,6 +47,10 @@ class Plans(Record):
         checks.whole("batch", self.batch, 1, MOST_SEQUENCES)
         if self.verdicts is not None and len(self.verdicts) != len(self.plans):
             raise InputError(f"verdicts: {len(self.verdicts)} for {len(self.plans)} plans; expected one for each")
+
+    def _brief(self) -> str:
+        budget = "no budget" if self.memory is None else f"{short(self.memory)} bytes"
+        return f"{', '.join(plan.state.name for plan in self.plans)}; {budget}, batch {self.batch:,}"
 
     def fits(self, plan: MemoryPlan) -> float:
         """Longest context of each sequence that the budget holds; infinite without a budget."""
@@ -137,9 +141,10 @@ class Plans(Record):
             lines.append(line)
         return lines
 
-    def to_frame(self) -> "DataFrame":
-        """`rows` as a pandas DataFrame."""
-        return frame(self.rows())
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """`rows`, by column."""
+        rows = self.rows()
+        return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
         """Numbers required by the law, held by each model, and where the memory ends; log-log.
@@ -214,8 +219,16 @@ def plan_models(
         law: bipartite information by length, as for `l2m.condition`; None: only what fits.
         options: of `l2m.condition`, with a law.
 
+    Returns:
+        The plans, best first.
+
     Raises:
         InputError: no plan, a bad length, batch or budget, or what `condition` raises.
+
+    Example:
+        >>> plans = [l2m.memory_plan(name, engine='vllm') for name in ('mamba-130m', 'gpt2')]
+        >>> l2m.plan_models(plans, memory='2GB')
+        Plans(state-spaces/mamba-130m, openai-community/gpt2; 2 G bytes, batch 1)
     """
     from l2m.states.condition import condition
 

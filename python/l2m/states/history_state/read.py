@@ -84,8 +84,15 @@ def model_weights(model: Any, dtype: Dtype = None) -> Weights:
         model: what `history_state` takes, but for a `HistoryState`.
         dtype: precision of all weights. Default: that of the checkpoint, as far as its config says.
 
+    Returns:
+        The weights, and the bytes they take.
+
     Raises:
         InputError: no such model, or one whose class `transformers` does not have.
+
+    Example:
+        >>> l2m.model_weights('mamba-130m')
+        Weights(129 M parameters, 258 M bytes)
     """
     if isinstance(model, HistoryState):
         raise InputError(f"weights: a history state ({model.name}) has none; expected the model it is of")

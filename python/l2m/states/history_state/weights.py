@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
 
+from l2m.base.numbers import short
 from l2m.base.optional import require
 from l2m.base.records import Record
 from l2m.errors import InputError
@@ -55,6 +56,9 @@ class Weights(Record):
             )
         if not (0 < self.bits <= 128 and 0 < self.expert_bits <= 128):
             raise InputError(f"weights: {self.bits!r} and {self.expert_bits!r} bits; expected above 0, at most 128")
+
+    def _brief(self) -> str:
+        return f"{short(self.parameters)} parameters, {short(self.bytes)} bytes"
 
     @property
     def bytes(self) -> int:
