@@ -116,3 +116,30 @@ def test_the_noise_floor_knows_the_precision_of_the_numbers(tmp_path):
     exact, _ = source.log_prob(source.sample(4, LENGTH, seed=1))
     off = np.abs(scores.conditional - exact).max()
     assert 0 < off <= scores.noise_floor < 1e-6
+
+
+def test_the_noise_floor_is_what_float32_misses_of_float64(tiny_model, tmp_path):
+    """Logits in the hundreds: two float32 passes agree to the last bit or nearly, and miss float64 by more."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    with torch.no_grad():
+        model.lm_head.weight *= 3000
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    ids = np.random.default_rng(0).integers(6, 290, (2, 64))
+    ids[:, 0] = 5
+    scores = scoring.score(ids, model, out=tmp_path, length=64, shuffles=0, start_token=0)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    (report,) = scores.self_tests()
+    inputs = torch.tensor([[0, *ids[0, :31]]])
+    with torch.no_grad():
+        single, double = (
+            torch.log_softmax(logits.double()[0], 1)[torch.arange(32), torch.tensor(ids[0, :32])]
+            for logits in (model(inputs).logits, model.double()(inputs).logits)
+        )
+    missed = float((single - double).abs().max())
+    assert missed > 1e-6
+    # Another float32 pass rounds otherwise: the floor is of the size of what is missed.
+    assert missed / 3 < report["differences"]["single against double precision"] < 3 * missed
+    assert scores.noise_floor >= report["differences"]["single against double precision"]

@@ -240,3 +240,16 @@ def test_a_self_test_that_was_removed_is_named_and_made_again(tmp_path):
         bipartite(l2m.load(tmp_path))
     scoring.score(corpus, source, out=tmp_path, length=LENGTH, splits=[4, 16], ratios=[2, 3], contexts=64)
     assert files_of(tmp_path) == expected
+
+
+def test_contexts_that_are_scored_in_part_warn_of_nothing(tmp_path, caplog):
+    """Rows that are nan in part, and whole; numpy's warnings are errors here. Such windows are counted as incomplete."""
+    corpus, source = small_store(tmp_path)
+    before = sorted((tmp_path / "passes").glob("contexts*"))
+    scoring.score(corpus, source, out=tmp_path, length=LENGTH, splits=[4, 16], ratios=[2, 3], contexts=80)
+    wider = sorted(set((tmp_path / "passes").glob("contexts*")) - set(before))
+    for removed, held in ((wider[1:], 8), (before[1:], 8), (wider[:1], 8)):
+        for path in removed:
+            path.unlink()
+        assert bipartite(l2m.load(tmp_path), correction="averaged").settings["windows"] == held
+        assert "8 of 18 windows have all passes" in caplog.text

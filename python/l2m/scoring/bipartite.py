@@ -500,9 +500,9 @@ def _marginals(
         for column, split in enumerate(points):
             n = min(ngram, (ratio - 1) * split)
             second[:, column] -= weight * (scores.ngram_entropy[n] + _sum(scores.marginal(split)[:, :n]))
-        notes.update(
-            ngram=ngram, weight=weight, ngram_entropy=entropy, ngram_coverage=scores.ngrams.coverage.get(ngram)
-        )
+        notes.update(ngram=ngram, weight=weight, ngram_entropy=entropy)
+        if scores.ngrams.coverage:  # not kept by versions before
+            notes["ngram_coverage"] = scores.ngrams.coverage[ngram]
     elif correction == "averaged":
         halves = []
         for column, split in enumerate(points):

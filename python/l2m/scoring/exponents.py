@@ -19,8 +19,6 @@ from l2m.scoring.scores import Scores
 from l2m.statistics.power_law import PowerLaw
 
 Floats = NDArray[np.float64]
-ENOUGH_COVERAGE = 0.7
-"""Of the 2-grams of a text: with less, their entropy is too low by more than half a nat (books)."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -110,8 +108,6 @@ def default_estimate(scores: Scores) -> BipartiteCurve:
         return plain
     if scores.contexts:
         return bipartite(scores, correction="averaged")
-    if scores.ngram_entropy:
-        corrected = bipartite(scores, correction="ngram")
-        if corrected.settings.get("ngram_coverage", 1.0) >= ENOUGH_COVERAGE:
-            return corrected
+    if scores.ngram_entropy and scores.ngrams.too_few(2) is None:
+        return bipartite(scores, correction="ngram")
     return plain

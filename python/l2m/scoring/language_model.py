@@ -23,6 +23,8 @@ _LOGITS_AT_ONCE = {"cpu": 1 << 23, "gpu": 1 << 28}
 _CPU_TOKENS = 4096
 # Logits that may exist at once for a comparison, or where a model's head cannot be applied in pieces: 1 GiB of float32.
 _MOST_LOGITS = 1 << 28
+# Numbers of a model that the self-test converts to double precision: 4 GiB more while it runs.
+_MOST_DOUBLED = 1 << 30
 # Tokens and pieces of the check of the head; differences in nats that are rounding.
 _CHECKED_TOKENS, _CHECKED_PIECE, _SAME = 24, 7, 1e-5
 
@@ -143,6 +145,31 @@ class LanguageModel:
             inputs = torch.cat([ids.new_full((len(ids), 1), self._start), ids[:, :-1]], 1)
             values, _ = self._at_once(inputs, ids, {"use_cache": False})
             return np.asarray(values.cpu().numpy())
+
+    def precise(self, tokens: NDArray[Any]) -> NDArray[np.float64] | None:
+        """`plain` in double precision; None where the weights are not all float32, or too large to be held twice as wide for it.
+
+        Converted there and back, float32 weights are the same to the last bit.
+        """
+        import torch
+
+        values = [*self.model.parameters(), *self.model.buffers()]
+        floating = [value for value in values if value.is_floating_point()]
+        single = all(value.dtype == torch.float32 and value.device.type != "mps" for value in floating)
+        if not single or sum(value.numel() for value in floating) > _MOST_DOUBLED:
+            return None
+        try:
+            self.model.double()
+            with torch.inference_mode():
+                ids = torch.as_tensor(tokens.astype(np.int64), device=self.model.get_input_embeddings().weight.device)
+                inputs = torch.cat([ids.new_full((len(ids), 1), self._start), ids[:, :-1]], 1)
+                found, _ = self._at_once(inputs, ids, {"use_cache": False})
+                return np.asarray(found.cpu().numpy(), np.float64)
+        except Exception as error:  # of models with parts that take float32 alone
+            _raise_if_memory(error)
+            return None
+        finally:
+            self.model.float()
 
     def _at_once(self, inputs: Any, targets: Any, options: dict[str, Any]) -> tuple[Any, Any]:
         outputs = self.model(input_ids=inputs, return_dict=True, **options)

@@ -23,8 +23,8 @@ from l2m.scoring.store import Store
 
 FILE = "statistics.json"
 LARGEST_N = 3
-ENOUGH = 0.8
-"""Coverage from which H_2 of the table above is within 0.3 nats of that of four times as much text."""
+ENOUGH = 0.7
+"""Coverage from which H_2 of the table above is at most half a nat too low."""
 
 
 class NgramSource(NamedTuple):

@@ -14,7 +14,7 @@ number, below it. No mixture of K is worse than its best part by more than log K
 conditional are of one model, which estimates of information ask for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -84,8 +84,15 @@ class Prefixed:
 
     def plain(self, tokens: NDArray[Any]) -> NDArray[np.float64]:
         """`log_prob` without shortcuts."""
-        plain = getattr(self.scorer, "plain", lambda part: self.scorer.log_prob(part)[0])
-        values = [np.asarray(plain(_after(ids, tokens)), np.float64)[:, len(ids) :] for ids in self.prefixes]
+        return self._by(getattr(self.scorer, "plain", lambda part: self.scorer.log_prob(part)[0]), tokens)
+
+    def precise(self, tokens: NDArray[Any]) -> NDArray[np.float64] | None:
+        """`plain` in double precision, where the scorer can."""
+        precise = getattr(self.scorer, "precise", lambda part: None)
+        return None if precise(tokens[:, :1]) is None else self._by(precise, tokens)
+
+    def _by(self, scored: Callable[[NDArray[Any]], Any], tokens: NDArray[Any]) -> NDArray[np.float64]:
+        values = [np.asarray(scored(_after(ids, tokens)), np.float64)[:, len(ids) :] for ids in self.prefixes]
         return mixture(np.stack(values), np.zeros((len(values), len(tokens))))[0]
 
 

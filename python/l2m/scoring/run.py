@@ -93,7 +93,7 @@ def score(
         prefix: text before X and before Y alone: one, or several, of which the mixture is scored (`l2m.scoring.prefix`), at the cost
             of as many runs; a list of ids instead of a text where the model has no tokenizer. "none": the start token alone.
         ngrams_from: a corpus, or its folder, whose n-grams the "ngram" correction takes; None: those of the scored corpus. Those of
-            an array of windows are too few unless they cover 80 % of its text: then the correction is refused.
+            an array of windows are too few unless they cover 70 % of its text: then the correction is refused.
         trust_remote_code: run the Python code that the model's folder brings; without it such code never runs.
         shard: (i, n): do only the i-th of n parts of the work, i from 0. Ranks of torchrun or accelerate share by themselves.
         progress: `progress(tokens done, tokens to do)`.

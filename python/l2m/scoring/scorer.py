@@ -36,6 +36,7 @@ class Scorer(Protocol):
         self_test(windows, cuts): its own test before scoring, in place of `l2m.scoring.self_test`.
         stop(), resume(): end whatever waits for an answer; take work again.
         plain(tokens): `log_prob` without shortcuts, where `log_prob` takes any; the self-test compares the two.
+        precise(tokens): `plain` in double precision, or None; the self-test takes the noise floor from it.
     """
 
     def log_prob(self, tokens: NDArray[Any], state: Any = None) -> tuple[NDArray[Any], Any]:
