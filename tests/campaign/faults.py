@@ -266,7 +266,7 @@ def _tampered_rerun(
             word.partition(":")[0].removesuffix(" (missing)")
             for word in detail.partition("undisturbed: ")[2].split(", ")
         }
-        if all(name.as_posix().endswith(other) for other in others):
+        if all((name.parent / Path(other).name).as_posix().endswith(other) for other in others):
             outcome, detail = "equal", "a checkpoint of a finished run is not read again"
     return outcome, f"{note}, {name} {how}: {detail}"
 
