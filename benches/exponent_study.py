@@ -27,6 +27,7 @@ import numpy as np
 
 import l2m
 from l2m.base.files import atomic_write
+from l2m.scoring.exponents import default_estimate
 from l2m.truth.imperfect import ForgetfulForest, LinearGaussian, WrongStart
 from l2m.truth.sources import GaussianSource, LatentForest
 
@@ -132,11 +133,13 @@ SOURCES = {
     "forest 0.75": forest(0.75, 24),
     "small forest 0.75": small_forest(),
 }
+# Options of `l2m.bipartite`; "default" is what `l2m measure` takes.
 ESTIMATORS: dict[str, dict[str, Any]] = {
     "direct": {},
     "direct + C": {},
     "ngram": {"correction": "ngram"},
     "averaged": {"correction": "averaged"},
+    "default": {},
     "vclub": {"estimator": "vclub"},
     "paper": {"preset": "paper"},
     "entropy": {"estimator": "entropy"},
@@ -201,7 +204,7 @@ def measured(task: tuple[str, str, int, int]) -> list[dict[str, Any]]:
             if scores is None:
                 continue
             # Contexts cost as much as all else together: a quarter of the trials has them.
-            few = max(2, trials // 4) if estimator == "averaged" else trials
+            few = max(2, trials // 4) if estimator in ("averaged", "default") else trials
             curves = curves_of(scores, estimator, few, windows)
             for span in RANGES:
                 constant = {"offset": True} if estimator.endswith("+ C") else {}
@@ -222,7 +225,7 @@ def scored(case: Source, source: Any, scorer: Any, trials: int, windows: int, fo
         return {**stores, **dict.fromkeys(("ngram", "averaged", "prefix", "4 prefixes"))}
     data = l2m.Corpus(list(data))
     stores = {"": l2m.score(data, scorer, out=folder + "/scores", **options, shuffles=1, prefix="none")}
-    stores["averaged"] = l2m.score(
+    stores["averaged"] = stores["default"] = l2m.score(
         data, scorer, out=folder + "/scores", **options, shuffles=0, prefix="none", contexts=CONTEXTS,
         windows=max(2, trials // 4) * windows,
     )  # fmt: skip
@@ -239,7 +242,9 @@ def curves_of(scores: Any, estimator: str, trials: int, windows: int) -> list[l2
     for trial in range(trials):
         with contextlib.suppress(l2m.InputError):  # no law of the next token's entropy
             part = scores.subset(range(trial * windows, (trial + 1) * windows))
-            curves.append(l2m.bipartite(part, **ESTIMATORS[estimator]))
+            curves.append(
+                default_estimate(part) if estimator == "default" else l2m.bipartite(part, **ESTIMATORS[estimator])
+            )
     return curves
 
 
@@ -330,7 +335,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def grid(rows: list[dict[str, Any]], word: Callable[[dict[str, float]], str], ranges: tuple[str, ...]) -> str:
-    """A line for each estimator, a column for each scorer, in each cell the mean over sources in `word`."""
+    """A line for each estimator, a column for each scorer, in each cell the mean over sources in `word`; "none" where one of them has no law in most trials."""
     scorers, estimators = (list(dict.fromkeys(row[name] for row in rows)) for name in ("scorer", "estimator"))
     lines = ["| estimator | " + " | ".join(scorers) + " |", "| --- " * (1 + len(scorers)) + "|"]
     for estimator in estimators:
@@ -339,12 +344,12 @@ def grid(rows: list[dict[str, Any]], word: Callable[[dict[str, float]], str], ra
             words = []
             for span in ranges:
                 found = [
-                    {name: float(row[name]) for name in ("bias", "spread", "coverage")}
-                    for row in rows
+                    row for row in rows
                     if (row["scorer"], row["estimator"], row["range"]) == (scorer, estimator, span)
-                    and np.isfinite(float(row["bias"])) and 2 * int(row["failed"]) <= int(row["trials"])
                 ]  # fmt: skip
-                mean = {name: float(np.mean([row[name] for row in found])) for name in found[0]} if found else None
+                quoted = found and all(2 * int(row["failed"]) <= int(row["trials"]) for row in found)
+                names = ("bias", "spread", "coverage")
+                mean = {name: float(np.mean([float(row[name]) for row in found])) for name in names} if quoted else None
                 words.append("none" if mean is None else word(mean))
             cells.append(" / ".join(words))
         lines.append(f"| {estimator} | " + " | ".join(cells) + " |")

@@ -253,7 +253,7 @@ def exponent_study() -> Any:
     estimators = list(dict.fromkeys(line["estimator"] for line in lines))
     sources = dict.fromkeys(line["source"] for line in lines)
     colors = dict(zip(sources, (BLUE, GREEN, PURPLE, ORANGE, "black"), strict=False))
-    panels = new_axes(13.2, 4.0, panels=len(scorers))
+    panels = new_axes(13.2, 5.0, panels=len(scorers))
     for panel, scorer in zip(panels, scorers, strict=True):
         for place, (source, color) in enumerate(colors.items()):
             mine = [
@@ -267,7 +267,7 @@ def exponent_study() -> Any:
                 fmt="o", markersize=4, linewidth=1, color=color, label=source,
             )  # fmt: skip
         panel.axvline(0, color="black", linewidth=0.8)
-        panel.set(xlabel="beta - exact", xlim=(-0.45, 0.55), ylim=(len(estimators) - 0.5, -0.5))
+        panel.set(xlabel="beta - exact", xlim=(-0.55, 0.55), ylim=(len(estimators) - 0.5, -0.5))
         panel.set_title(scorer, fontsize=10)
         panel.set_yticks(range(len(estimators)), estimators if panel is panels[0] else [])
     panels[0].figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(colors))
