@@ -256,7 +256,7 @@ def test_values_below_zero_are_observations_like_any_other():
     assert np.mean(laws) == pytest.approx(0.8, abs=4 * np.std(laws) / np.sqrt(200))
 
 
-@pytest.mark.parametrize("count", [400, pytest.param(4000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [400, pytest.param(2000, marks=pytest.mark.slow)])
 def test_the_interval_of_beta_covers_where_a_law_is_true(count):
     """95 % of intervals hold the true exponent, within four standard errors of that share; the choice of a start included."""
     held = 0

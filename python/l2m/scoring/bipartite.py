@@ -523,7 +523,7 @@ def _start_error(
     entropy = scores.ngram_entropy.get(2)
     if correction == "averaged":
         return float(max(map(abs, notes["change_from_half_to_all_contexts"])))
-    if estimator == "vclub" or correction == "fitted" or entropy is None:
+    if estimator == "vclub" or correction == "fitted" or entropy is None or scores.ngrams.refused(2):
         return None
     begin = [scores.conditional] if estimator == "entropy" else [scores.marginal(split) for split in points]
     cost = -float(np.nanmean([_sum(values[:, :2]) for values in begin]))
