@@ -1,6 +1,8 @@
 """Parquet and arrow: every type of column, rows at fault, damaged batches."""
 
+import io
 import os
+import random
 import struct
 from pathlib import Path
 
@@ -8,7 +10,9 @@ import pytest
 
 import l2m
 from l2m.corpora.documents import FileUnit, ReadingLog, ReadingOptions
+from l2m.corpora.formats.arrow_messages import refuse_arrow_bombs
 from l2m.corpora.formats.tables import read_arrow
+from mutations import draw_edits, edit
 from reading import arrow_bytes, read, read_skipping, refusal, write
 
 
@@ -29,6 +33,50 @@ def test_texts_of_every_arrow_type_are_read(tmp_path: Path) -> None:
         assert [text for _, text in read(tmp_path / "a.arrow")] == texts, type_
         pq.write_table(table, tmp_path / "a.parquet")
         assert [text for _, text in read(tmp_path / "a.parquet")] == texts, type_
+
+
+@pytest.mark.parametrize("form", ["file", "stream"])
+@pytest.mark.parametrize("dictionary", [False, True])
+def test_compressed_buffers_of_an_arrow_file_are_bounded(form: str, dictionary: bool, tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    new = pa.ipc.new_file if form == "file" else pa.ipc.new_stream
+    for compression, size, refused in (
+        ("zstd", 70 << 20, True),
+        ("zstd", 1000, False),
+        ("lz4", 1000, False),
+        (None, 1000, False),
+    ):
+        words = pa.array(["a" * size, "b"])
+        column = pa.DictionaryArray.from_arrays(pa.array([0, 1]), words) if dictionary else words
+        table = pa.table({"text": column})
+        path = tmp_path / "a.arrow"
+        with new(path, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
+            writer.write_table(table)
+        if refused:
+            assert "a batch: " in refusal(path)
+        else:
+            assert [len(text) for _, text in read(path)] == [size, 1]
+
+
+def test_messages_of_a_damaged_arrow_file_end_in_one_line() -> None:
+    import pyarrow as pa
+
+    table = pa.table({"text": ["one", "two" * 50] * 30})
+    for new in (pa.ipc.new_file, pa.ipc.new_stream):
+        whole = io.BytesIO()
+        with new(whole, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+            writer.write_table(table)
+        draw = random.Random(0)
+        refused, named = 0, True
+        for _ in range(1000):
+            try:
+                refuse_arrow_bombs(io.BytesIO(edit(whole.getvalue(), draw_edits(draw))), "a.arrow")
+            except l2m.InputError as error:
+                named                 assert str(error).startswith("a.arrow: ")= str(error).startswith("a.arrow: ")
+                refused += 1
+        assert named
+        assert 100 < refused < 1000
 
 
 def test_a_word_that_many_rows_share_is_not_repeated_in_memory(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from l2m.base.hub import one_line
 from l2m.base.optional import optional_library
 from l2m.corpora.documents import Document, FileUnit, ReadingLog, ReadingOptions, listed
+from l2m.corpora.formats.arrow_messages import refuse_arrow_bombs
 from l2m.corpora.formats.streams import decode, open_bytes, refuse_bomb
 from l2m.corpora.formats.text import document_id
 from l2m.errors import InputError
@@ -39,6 +40,8 @@ def _read(
     pa = optional_library("pyarrow", file.path)
     with open_bytes(file.path) as opened:
         try:
+            if kind == "arrow":
+                refuse_arrow_bombs(opened, file.path)
             schema, batches, rows = open_table(opened)
             texts = _holds_texts(schema, file.path, options.field)
             columns = [name for name in dict.fromkeys((options.field, options.id_field)) if name in schema.names]
