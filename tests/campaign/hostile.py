@@ -328,7 +328,7 @@ def model_weights(work: Path, draw: random.Random) -> Attack:
 
 
 _RECORDS = {
-    "two-point": ["tp/two_point.json"], "ngrams": ["ng/ngrams.json"], "bipartite": ["curves/direct-2-none.json"], "evaluate": ["ev/run.json"],
+    "two-point": ["tp/two_point.json"], "ngrams": ["ng/ngrams.json"], "bipartite": ["curves/direct-2-none.json"], "evaluate": ["ev/run-record.json"],
     "measure": ["m/results.json"], "fit": ["fit.json"], "entropy": ["entropy.json"],
 }  # fmt: skip
 

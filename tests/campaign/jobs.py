@@ -115,7 +115,7 @@ JOBS: dict[str, Job] = {
         Job(name="train", argv=(*_TRAIN, "--out", "run", "--json"), out="run", other=(*_TRAIN, "--out", "run", "--seed", "5", "--json"),
             readers=(("evaluate", "run", "--sequences", "2", "--threads", "1", "--device", "cpu", "--json"),), weight=0.7),
         Job(name="evaluate", argv=("evaluate", "run", "--sequences", "4", "--threads", "1", "--device", "cpu", "--out", "ev", "--json"), out="ev",
-            before="train", readers=(("@load", "ev/run.json"),)),
+            before="train", readers=(("@load", "ev/run-record.json"),)),
         Job(name="sweep", argv=("sweep", "in/sweep.toml", "--out", "sw", "--threads", "1", "--device", "cpu", "--sequences", "2", "--json"), out="sw",
             weight=0.5),
         Job(name="condition", argv=("condition", "in/law.json", MODEL, "--report", "c.html", "--figure", "c.svg", "--json"), out="."),

@@ -73,7 +73,7 @@ def test_messages_of_a_damaged_arrow_file_end_in_one_line() -> None:
             try:
                 refuse_arrow_bombs(io.BytesIO(edit(whole.getvalue(), draw_edits(draw))), "a.arrow")
             except l2m.InputError as error:
-                named                 assert str(error).startswith("a.arrow: ")= str(error).startswith("a.arrow: ")
+                named &= str(error).startswith("a.arrow: ")
                 refused += 1
         assert named
         assert 100 < refused < 1000
