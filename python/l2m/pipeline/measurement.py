@@ -1,7 +1,7 @@
 """What a measurement found, as records: the content of results.json."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -118,12 +118,9 @@ class Measurement(Record):
         low, high = self.law.interval("exponent")
         beta = _number(self.law.exponent, high - low)
         units = f"{len(self.bipartite.replicates)} {self.bipartite.groups}"
-        beside = f"{self.bipartite.name} estimate; 95 % sampling interval over {units} {_ends(low, high)}"
-        if self.choices is not None and self.choices.exponent.size:
-            names = dict.fromkeys(self.choices.estimate)
-            beside += (
-                f"; {_ends(*self.choices.ends)} over the defensible choices ({_listed(names)}; where the fit begins)"
-            )
+        beside = f"95 % sampling interval {_ends(low, high)} over {units}"
+        if self.choices is not None and self.choices.exponent.size > 1:
+            beside += f"; {_ends(*self.choices.ends)} across the estimators and starts that can be defended"
         return (
             f"beta = {beta}: {reader}, {WHAT} "
             f"{'grows' if self.law.exponent > 0 else 'changes'} like L^{beta} over L = {self.law.x.min():,.0f} to "
@@ -174,11 +171,6 @@ def _no_exponent(reader: str, what: str, law: PowerLaw | None, words: str) -> st
     if not law.settings.get("missed") and (not law.resolved or law.amplitude <= 0):
         return f"no exponent: {reader}{what} cannot be told from a constant over {law.symbol} = {_range(law)}"
     return f"no exponent: {reader}{law.no_single_law(what if reader else '')}"
-
-
-def _listed(names: Iterable[str]) -> str:
-    """Names of estimates, short: "direct, ngram"."""
-    return ", ".join(name.removeprefix("direct, ").removesuffix(" correction") for name in names)
 
 
 def _range(law: PowerLaw) -> str:
