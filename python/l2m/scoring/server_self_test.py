@@ -21,7 +21,7 @@ import logging
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +31,6 @@ from l2m.scoring.scorer import TOLERANCE
 from l2m.scoring.self_test import SelfTest
 from l2m.scoring.server_apis import Answer, Ask, Generated
 from l2m.scoring.windows import Windows
-
-if TYPE_CHECKING:
-    from l2m.scoring.endpoint import Endpoint
 
 log = logging.getLogger("l2m")
 
@@ -48,6 +45,30 @@ _MEAN = 0.2
 _OTHERS = 4  # ids tried in place of one, since two ids may have the same odds
 
 
+class Servers(Protocol):
+    """What the tests ask of `l2m.Endpoint`, which asks for them."""
+
+    dtype: Any
+    source: Any
+    concurrency: int
+
+    @property
+    def urls(self) -> tuple[str, ...]: ...
+
+    @property
+    def platform(self) -> dict[str, Any]: ...
+
+    @property
+    def start(self) -> NDArray[np.int64]: ...
+
+    @property
+    def vocab_size(self) -> int | None: ...
+
+    def ask(self, ask: Ask, url: str | None = None) -> Answer: ...
+
+    def ask_all(self, asks: Sequence[Ask], url: str) -> list[Answer]: ...
+
+
 @dataclasses.dataclass(frozen=True)
 class Finding:
     """One line of the list: what was tested, whether it could be (False: the server does not tell enough), what was found."""
@@ -57,7 +78,7 @@ class Finding:
     words: str
 
 
-def check_servers(endpoint: "Endpoint", windows: Windows, prefix: Sequence[int] = ()) -> SelfTest:
+def check_servers(endpoint: Servers, windows: Windows, prefix: Sequence[int] = ()) -> SelfTest:
     """Test each of the endpoint's servers.
 
     Args:
@@ -116,7 +137,7 @@ class _Probes:
         findings: what was tested.
     """
 
-    def __init__(self, endpoint: "Endpoint", url: str, windows: NDArray[np.int64], prefix: Sequence[int]) -> None:
+    def __init__(self, endpoint: Servers, url: str, windows: NDArray[np.int64], prefix: Sequence[int]) -> None:
         self.endpoint, self.url = endpoint, url
         self.start = [*endpoint.start.tolist(), *map(int, prefix)]
         self.window, self.other = windows
