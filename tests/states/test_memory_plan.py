@@ -106,12 +106,12 @@ def test_vllm_gemma3_1b_groups() -> None:
 
 
 # Groups, bytes a block and bytes a sequence by vLLM 0.33.0's own code: `get_kv_cache_groups` for the layers' specs, then
-# `max_memory_usage_bytes` of each group in whole pages, with 4,096 tokens in flight.
+# `max_memory_usage_bytes` of each group in whole pages, with 4,096 tokens in flight and prefix caching.
 VLLM_0_33 = {
     "google/gemma-3-1b-it": (7, 65_536, {1000: 29_294_592, 32_768: 247_857_152, 131_072: 650_510_336}),
     "openai/gpt-oss-120b": (2, 589_824, {1000: 74_907_648, 32_768: 1_364_262_912, 131_072: 4_988_141_568}),
     "google/gemma-3-27b-it": (7, 1_310_720, {1000: 585_891_840, 32_768: 5_208_801_280, 131_072: 13_261_864_960}),
-    "Qwen/Qwen3.6-27B": (4, 51_380_224, {1000: 256_901_120, 32_768: 2_312_110_080, 131_072: 8_786_018_304}),
+    "Qwen/Qwen3.6-27B": (4, 51_380_224, {1000: 411_041_792, 32_768: 2_466_250_752, 131_072: 8_940_158_976}),
     "Llama-3.1-8B": (1, 2_097_152, {1000: 132_120_576, 32_768: 4_294_967_296, 131_072: 17_179_869_184}),
     "google/gemma-4-31B-it": (6, 2_621_440, {1000: 922_746_880, 32_768: 6_891_765_760, 131_072: 14_944_829_440}),
 }

@@ -137,6 +137,8 @@ def _transformers(kinds: Kinds, length: int, batch: int, sizing: Sizing) -> Rese
 
 # --- vLLM -------------------------------------------------------------------------------------------------------------
 
+VLLM_STATES = 2
+"""States a sequence of a hybrid keeps: with prefix caching, the default, that of the last whole block besides its own."""
 VLLM_STEPS = 2
 """Steps in flight: with asynchronous scheduling, the default, a second is prepared while one runs."""
 VLLM_ALIGNMENT = 16
@@ -161,7 +163,7 @@ class Pages:
         cached = states = 0
         for tokens, limit, count in self.groups:
             if tokens == 0:
-                states += count
+                states += count * (VLLM_STATES if len(self.groups) > 1 else 1)
             elif limit is None:
                 cached += count * -(-length // tokens)
             else:  # one more: a window need not begin where a block does
@@ -257,7 +259,7 @@ def _sglang(kinds: Kinds, length: int, batch: int, sizing: Sizing) -> Reserved:
         held = tokens
         if memory.limit is not None and not sizing.full_windows:
             window = memory.limit + 1 + sizing.block  # the least that admits a sequence
-            share = _padded(math.floor(SGLANG_WINDOW_SHARE * tokens), sizing.block)
+            share = math.floor(SGLANG_WINDOW_SHARE * tokens) // sizing.block * sizing.block
             held = max(share, min(tokens, window)) if mixed else min(tokens, batch * window)
         attention += layers * _bytes(_cached(memory, held), _precision(memory, sizing))
     return Reserved(math.ceil(attention), math.ceil(batch * states))
