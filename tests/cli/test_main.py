@@ -105,10 +105,10 @@ def run(_):
     time.sleep(60)
 
 cli._run = run
-cli.main(["score", "--out", "x"])
+cli.main(["fit"])
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
-    assert (ended.returncode, ended.stderr) == (130, "l2m: stopped; run the same command again to resume\n")
+    assert (ended.returncode, ended.stderr) == (130, "l2m: stopped\n")
 
 
 def test_version() -> None:
