@@ -17,7 +17,7 @@ from l2m.base.devices import pick_dtype
 from l2m.base.files import json_hash
 from l2m.errors import InputError, ServerFault
 from l2m.scoring.model_source import ModelSource, resolve_tokenizer
-from l2m.scoring.server_apis import APIS, Answer, Api, Ask, NoPromptValues
+from l2m.scoring.server_apis import APIS, USE_ANOTHER, Answer, Api, Ask, NoPromptValues
 from l2m.scoring.server_client import Client, Refused, checked_url, read_key
 
 if TYPE_CHECKING:
@@ -302,6 +302,7 @@ class Endpoint:
         words = told["openai"] if "404" not in told["openai"][:4] else told["sglang"]
         raise ServerFault(
             f"{url}: {f'{owner}: ' if owner else ''}gives no log-probabilities of a prompt's ids in any known form; {words[:300]}"
+            + ("" if USE_ANOTHER in words else f"; {USE_ANOTHER}")
         )
 
 

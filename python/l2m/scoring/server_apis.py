@@ -21,7 +21,7 @@ from l2m.errors import ServerFault
 
 # vLLM writes -9999 for minus infinity; no log-probability of a softmax in float32 is below -1,000.
 _FLOOR = -1000.0
-_VLLM = "use vLLM (--api vllm), SGLang or LMDeploy"
+USE_ANOTHER = "use vLLM, SGLang or LMDeploy"
 
 
 class NoPromptValues(ServerFault):
@@ -105,7 +105,9 @@ class Completions(Api):
             )
         choices = answer.get("choices") if isinstance(answer, dict) else None
         if not (isinstance(choices, list) and choices and isinstance(choices[0], dict)):
-            raise NoPromptValues(f"no choices in the answer to {self.path}; expected a server of completions: {_VLLM}")
+            raise NoPromptValues(
+                f"no choices in the answer to {self.path}; expected a server of completions: {USE_ANOTHER}"
+            )
         usage = answer.get("usage")
         counted = usage.get("prompt_tokens") if isinstance(usage, dict) else None
         if type(counted) is int:
@@ -172,13 +174,13 @@ class OpenAI(Completions):
         logprobs = choice.get("logprobs")
         values = logprobs.get("token_logprobs") if isinstance(logprobs, dict) else None
         if not isinstance(values, list):
-            raise NoPromptValues(f"echo and logprobs are ignored: no log-probabilities of the prompt; {_VLLM}")
+            raise NoPromptValues(f"echo and logprobs are ignored: no log-probabilities of the prompt; {USE_ANOTHER}")
         wanted, usage = len(ask.ids) + ask.generate, answer.get("usage")
         made = usage.get("completion_tokens") if isinstance(usage, dict) else None
         if len(values) <= 1 < len(ask.ids) or (type(made) is int and len(values) == made < len(ask.ids)):
             raise NoPromptValues(
                 f"echo is ignored: {len(values)} values, of generated tokens only, for a prompt of {len(ask.ids)} ids; "
-                f"expected those of the prompt: {_VLLM}"
+                f"expected those of the prompt: {USE_ANOTHER}"
             )
         if not ask.generate and type(made) is int and 0 < made == len(values) - len(ask.ids):
             values = values[: len(ask.ids)]  # a server that generates at least one token
@@ -302,7 +304,7 @@ def require_count(sent: int, counted: int) -> None:
             "raise its context (vLLM: --max-model-len, no truncate_prompt_tokens), or score a shorter --length",
         )
     else:
-        what, cure = "ids are turned into text and tokenized again", f"expected ids as they are: {_VLLM}"
+        what, cure = "ids are turned into text and tokenized again", f"expected ids as they are: {USE_ANOTHER}"
     raise ServerFault(f"{sent:,} ids were sent and it counts {counted:,}: {what}; {cure}")
 
 
@@ -310,7 +312,7 @@ def other_ids(place: int) -> str:
     """The fault where an answer is about other ids than were sent."""
     return (
         f"the answer is about other ids than were sent (the first at position {place}): they are turned into text and "
-        f"tokenized again, or shifted by one; expected ids as they are: {_VLLM}"
+        f"tokenized again, or shifted by one; expected ids as they are: {USE_ANOTHER}"
     )
 
 
