@@ -318,6 +318,7 @@ def refitted(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+MEANS = ("bias", "spread", "coverage")
 SHOWN = ("all l", "l >= 16", "automatic")
 
 
@@ -335,7 +336,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def grid(rows: list[dict[str, Any]], word: Callable[[dict[str, float]], str], ranges: tuple[str, ...]) -> str:
-    """A line for each estimator, a column for each scorer, in each cell the mean over sources in `word`; "none" where one of them has no law in most trials."""
+    """A line for each estimator, a column for each scorer, in each cell the mean over sources in `word`; a star where one has no law in most trials."""
     scorers, estimators = (list(dict.fromkeys(row[name] for row in rows)) for name in ("scorer", "estimator"))
     lines = ["| estimator | " + " | ".join(scorers) + " |", "| --- " * (1 + len(scorers)) + "|"]
     for estimator in estimators:
@@ -347,10 +348,13 @@ def grid(rows: list[dict[str, Any]], word: Callable[[dict[str, float]], str], ra
                     row for row in rows
                     if (row["scorer"], row["estimator"], row["range"]) == (scorer, estimator, span)
                 ]  # fmt: skip
-                quoted = found and all(2 * int(row["failed"]) <= int(row["trials"]) for row in found)
-                names = ("bias", "spread", "coverage")
-                mean = {name: float(np.mean([float(row[name]) for row in found])) for name in names} if quoted else None
-                words.append("none" if mean is None else word(mean))
+                laws = [
+                    row
+                    for row in found
+                    if 2 * int(row["failed"]) <= int(row["trials"]) and np.isfinite(float(row["bias"]))
+                ]
+                mean = {name: float(np.mean([float(row[name]) for row in laws])) for name in MEANS} if laws else None
+                words.append("none" if mean is None else word(mean) + "*" * (len(laws) < len(found)))
             cells.append(" / ".join(words))
         lines.append(f"| {estimator} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
