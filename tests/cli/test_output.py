@@ -161,3 +161,18 @@ def test_resuming_is_offered_only_where_something_was_kept(tmp_path: Path) -> No
     assert stopped() == (130, "l2m: stopped\n")
     (tmp_path / "scores" / "passes" / "0.npz").write_text("")
     assert stopped() == (130, "l2m: stopped; run the same command again to resume\n")
+
+
+def test_two_point_prints_alpha_with_the_sign_of_measure(capsys: pytest.CaptureFixture[str]) -> None:
+    from example_records import example
+    from l2m.cli.two_point import show
+
+    curve = example(l2m.TwoPointCurve)
+    law = curve.fit()
+    show(curve, None, True)
+    said = json.loads(capsys.readouterr().out)
+    if law.holds:
+        assert said["alpha"]["value"] == -law.exponent
+        assert said["alpha"]["low"] <= said["alpha"]["value"] <= said["alpha"]["high"]
+    else:
+        assert said["alpha"] is None

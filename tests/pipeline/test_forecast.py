@@ -4,63 +4,47 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 import l2m
+from l2m.cli.measure import measure
+from l2m.pipeline.forecast import forecast
 from texts import some_texts
 
 
-def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "l2m", "measure", *arguments], capture_output=True, text=True, cwd=cwd)
-
-
-def test_a_dry_run_writes_nothing_and_counts_what_the_run_does(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_dry_run_writes_nothing_and_counts_what_the_run_does(
+    tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "texts").mkdir()
     for number, text in enumerate(some_texts(8)):
         (tmp_path / "texts" / f"{number}.txt").write_text(text)
-    arguments = [
-        "texts",
-        "--model",
-        str(tiny_model),
-        "--out",
-        "out",
-        "--length",
-        "32",
-        "--windows",
-        "8",
-        "--threads",
-        "1",
-    ]
+    texts, out = tmp_path / "texts", tmp_path / "out"
+    arguments: dict[str, Any] = {"length": 32, "windows": 8, "threads": 1}
     before = sorted(path.name for path in tmp_path.iterdir())
-    plan = run(*arguments, "--dry-run", "--json", cwd=tmp_path)
-    assert plan.returncode == 0, plan.stderr
+    measure(texts, model=str(tiny_model), out=out, dry_run=True, json=True, **arguments)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
-    said = json.loads(plan.stdout)
-    done = run(*arguments, cwd=tmp_path)
+    said = json.loads(capsys.readouterr().out)
+    measure(texts, model=str(tiny_model), out=out, dry_run=True, **arguments)
+    assert "nothing was written" in capsys.readouterr().out
+
+    line = [sys.executable, "-m", "l2m", "measure", str(texts), "--model", str(tiny_model), "--out", str(out)]
+    line += [part for name, value in arguments.items() for part in (f"--{name}", str(value))]
+    done = subprocess.run(line, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    result = l2m.load(tmp_path / "out" / "results.json")
+    result = l2m.load(out / "results.json")
     assert said["tokens"] == result.domains[0].corpus["tokens"]
     assert said["windows"] == 8
     # Two passes: 32 tokens a window, and one for each l = 2, 4, 8, 16 over the l tokens of its Y.
     assert said["tokens_scored"] == 8 * (32 + 2 + 4 + 8 + 16)
     assert said["seconds"] > 0
-    stages = [line for line in done.stderr.splitlines() if line.startswith("l2m: ") and line[6:8] == "/5"]
+    stages = [line for line in done.stderr.splitlines() if line[6:8] == "/5"]
     assert [line[5] for line in stages] == ["1", "2", "3", "4", "5"]
     assert "scoring 8 windows of 32 tokens" in stages[3]
-    again = run(*arguments, "--dry-run", "--json", cwd=tmp_path)
-    assert json.loads(again.stdout)["tokens_scored"] == 0
-    short = run(
-        "texts",
-        "--model",
-        str(tiny_model),
-        "--out",
-        "new",
-        "--length",
-        "500",
-        "--windows",
-        "900",
-        "--dry-run",
-        cwd=tmp_path,
-    )
-    assert short.returncode == 2
-    assert short.stderr.count("\n") == 1
-    assert not (tmp_path / "new").exists()
+
+    how = {"window_starts": "anywhere", "distances": None, "domains": {}, "glob": "*", "duplicates": "drop", "device": None}
+    how |= {"dtype": None, "revision": None, "max_batch_tokens": None, "seed": 0}
+    assert forecast([texts], str(tiny_model), out, **arguments, **how).work["tokens_scored"] == 0
+    with pytest.raises(l2m.InputError, match="windows: 900"):
+        forecast([texts], str(tiny_model), out, **{**arguments, "windows": 900}, **how)
