@@ -43,7 +43,14 @@ def test_a_dry_run_writes_nothing_and_counts_what_the_run_does(
     assert [line[5] for line in stages] == ["1", "2", "3", "4", "5"]
     assert "scoring 8 windows of 32 tokens" in stages[3]
 
-    how = {"window_starts": "anywhere", "distances": None, "domains": {}, "glob": "*", "duplicates": "drop", "device": None}
+    how = {
+        "window_starts": "anywhere",
+        "distances": None,
+        "domains": {},
+        "glob": "*",
+        "duplicates": "drop",
+        "device": None,
+    }
     how |= {"dtype": None, "revision": None, "max_batch_tokens": None, "seed": 0}
     assert forecast([texts], str(tiny_model), out, **arguments, **how).work["tokens_scored"] == 0
     with pytest.raises(l2m.InputError, match="windows: 900"):
