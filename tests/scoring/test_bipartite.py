@@ -301,6 +301,12 @@ def test_the_default_estimate_is_corrected_where_the_start_may_be_all_there_is(t
     with_contexts = scoring.score(corpus, BlindStart(source), out=tmp_path / "blind", contexts=64, **options)
     assert default_estimate(with_contexts).name == "direct, averaged correction"
     assert default_estimate(scoring.score(corpus, source, out=tmp_path / "exact", **options)).name == "direct"
+    few = l2m.Corpus(list(source.sample(400, LENGTH, seed=2)))
+    scoring.score(few, BlindStart(source), out=tmp_path / "part", contexts=64, windows=200, **options)
+    part = scoring.score(few, BlindStart(source), out=tmp_path / "part", windows=400, **options)
+    assert default_estimate(part).name == "direct, ngram correction"  # half of the windows have no contexts
+    with pytest.raises(l2m.InputError, match="no window was scored after contexts"):
+        bipartite(part.subset(range(200, 400)), correction="averaged")
 
 
 def test_exponents_over_the_choices_that_can_be_defended():

@@ -69,7 +69,7 @@ class BipartiteCurve(Record):
             are paired and every pair is of two windows that no other pair knows.
         start_error: about how many nats too much or too little the first tokens may cost, and the information with them, since
             a start token says that a text begins there: what the first two cost above their entropy in the corpus, less what
-            the correction takes away. None where nothing in the store tells.
+            the correction takes away; 0 within two standard errors. None where nothing in the store tells.
     """
 
     kind: ClassVar[str] = "bipartite"
@@ -509,7 +509,12 @@ def _marginals(
             given = scores.given_contexts(split)
             count = given.shape[1]
             average, half = _log_mean(given), _log_mean(given[:, : count // 2])
-            halves.append(float(np.nanmean(half - average)))
+            change = half - average
+            if not np.isfinite(change).any():
+                raise InputError(
+                    f"{scores.folder}: no window was scored after contexts yet; score again with the same settings"
+                )
+            halves.append(float(np.nanmean(change)))
             second[:, column] += average - _sum(scores.marginal(split)[:, :2])
         notes.update(contexts=count, bias="upward", change_from_half_to_all_contexts=halves)
     documents = scores.documents
@@ -526,7 +531,11 @@ def _start_error(
     if estimator == "vclub" or correction == "fitted" or entropy is None or scores.ngrams.refused(2):
         return None
     begin = [scores.conditional] if estimator == "entropy" else [scores.marginal(split) for split in points]
-    cost = -float(np.nanmean([_sum(values[:, :2]) for values in begin]))
+    by_window = -np.stack([_sum(values[:, :2]) for values in begin]).mean(0)
+    by_window = by_window[np.isfinite(by_window)]
+    cost = float(by_window.mean()) if by_window.size else float(entropy)
+    if abs(cost - float(entropy)) < 2 * by_window.std() / np.sqrt(max(1, by_window.size)):
+        return 0.0  # no more than chance
     return abs(cost - float(entropy)) * (1 - weight if correction == "ngram" else 1.0)
 
 

@@ -106,7 +106,7 @@ def default_estimate(scores: Scores) -> BipartiteCurve:
             return plain
     except InputError:  # values that no law passes
         return plain
-    if scores.contexts:
+    if scores.contexts and np.isfinite(scores.given_contexts(int(plain.split[0]))).all(1).sum() >= len(plain.pointwise):
         return bipartite(scores, correction="averaged")
     if scores.ngram_entropy and scores.ngrams.too_few(2) is None:
         return bipartite(scores, correction="ngram")
