@@ -367,3 +367,12 @@ def test_ngrams_of_few_windows_are_refused_and_those_of_a_named_corpus_are_taken
         l2m.InputError, match="ngrams_from: tokenized with 'bytes', the corpus that is scored with 'words'"
     ):
         scoring.score(own, Uniform(), ngrams_from=other, out=tmp_path / "b", length=LENGTH, shuffles=0)
+
+
+def test_a_figure_of_values_below_zero_has_a_linear_axis():
+    """pytest turns matplotlib's warning about an empty logarithmic axis into an error."""
+    curve = measured_curve(lambda length: 2 * length**0.5)
+    assert curve.plot().get_yscale() == "log"
+    axes = curve.shifted(-100.0).plot()
+    assert axes.get_yscale() == "linear"
+    axes.figure.canvas.draw()

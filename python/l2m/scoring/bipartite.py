@@ -270,17 +270,19 @@ class BipartiteCurve(Record):
     ) -> Any:
         """Points with one standard error either way and, where given, a law with its 95 % band, on log-log axes.
 
-        Values <= 0 have no place there; the title says how many were left out.
+        Values <= 0 have no place there; the title says how many were left out. Where no value is above 0 the y axis is linear.
         """
         from l2m.base.plots import BLUE, draw_law, new_axes
 
         axes = new_axes() if axes is None else axes
         x = self.settings["x"] if law is None else law.settings.get("x", self.settings["x"])
-        shown = self.information > 0
+        positive = bool((self.information > 0).any())
+        shown = self.information > 0 if positive else np.isfinite(self.information)
         reach = np.where(np.isfinite(self.stderr), self.stderr, 0)
-        lower = np.minimum(reach, 0.999 * self.information)
+        lower = np.minimum(reach, 0.999 * self.information) if positive else reach
         axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
+        if positive:
+            axes.set_yscale("log")
         axes.set_xlabel("total length L (tokens)" if x == "length" else "split l (tokens)")
         axes.set_ylabel(f"bipartite information ({self.unit})")
         axes.errorbar(
