@@ -128,6 +128,15 @@ def test_no_line_is_repeated_for_every_model(pages: dict[str, Path]) -> None:
     assert page.get_text().count("paper, not reproduced") == 1
 
 
+def test_a_model_that_cannot_read_the_text_does_not_pass(pages: dict[str, Path]) -> None:
+    page = BeautifulSoup(pages["condition"].read_text(), "html.parser")
+    answer = " ".join(page.select_one(".answer").get_text().split())
+    assert answer.startswith("1 of 4 models pass")  # Jamba; GPT-2 grows too, but has 1,024 positions
+    assert "2 of the 4 cannot read 131,072 tokens at all" in answer
+    beyond = [cell["class"] for cell in page.select("td[data-label=condition]") if "positions" in cell.get_text()]
+    assert beyond == [["fails"]] * 2
+
+
 @pytest.fixture(scope="module")
 def browser(chromium_path: str) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
