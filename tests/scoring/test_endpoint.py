@@ -273,6 +273,8 @@ def test_requests_are_in_flight_side_by_side(serve, tiny_model, corpus, tmp_path
     assert 4 <= server.most_running <= 6
 
 
+# A random model's information may be below 0 everywhere, which a logarithmic axis cannot show.
+@pytest.mark.filterwarnings("ignore:Data has no positive values")
 def test_the_key_is_sent_and_nowhere_kept(serve, tiny_model, tmp_path, monkeypatch, capsys):
     key = "sk-a-secret-of-the-test"
     server = serve(key=key)
@@ -365,6 +367,8 @@ def test_the_command_line(serve, tiny_model, tmp_path, capsys):
     assert "no answer" in error
 
 
+# A random model's information may be below 0 everywhere, which a logarithmic axis cannot show.
+@pytest.mark.filterwarnings("ignore:Data has no positive values")
 def test_measure_gives_the_report_that_the_local_model_gives(serve, tiny_model, tmp_path):
     texts = some_texts(9)
     options = {"length": 64, "windows": 18, "beside": ["gpt2"]}
