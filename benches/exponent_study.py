@@ -204,7 +204,7 @@ def measured(task: tuple[str, str, int, int]) -> list[dict[str, Any]]:
             if scores is None:
                 continue
             # Contexts cost as much as all else together: a quarter of the trials has them.
-            few = max(2, trials // 4) if estimator in ("averaged", "default") else trials
+            few = max(2, trials // 4) if estimator in ("averaged", "default") and case.stationary else trials
             curves = curves_of(scores, estimator, few, windows)
             for span in RANGES:
                 constant = {"offset": True} if estimator.endswith("+ C") else {}
