@@ -3,6 +3,8 @@
 //! With P(x, y; d) = n(x, y; d) / N the token covariance is C(d) = P(d) - p q^T, where p and q are the margins of the same
 //! pairs. `P v` needs no table of pairs: every pair adds v\[y\] to the place of x.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::corpus::{Rank, Ranked, Ranks, Segment};
@@ -13,44 +15,52 @@ use crate::{Error, Result};
 const PIECE: usize = 1 << 20;
 
 /// How many vectors a walk may carry.
-pub const WIDTHS: [usize; 4] = [1, 2, 4, 8];
+pub const WIDTHS: [usize; 4] = [1, 2, 4, WIDEST];
+const WIDEST: usize = 8;
 
 /// `sum over pairs of e_x v_y^T` at every distance, or `e_y v_x^T` if `transposed`. `vectors` holds a (symbols, width) matrix a
 /// distance, one after the other, and so does the result. One thread takes a distance, so sums do not depend on threads.
+/// `within`: v less its mean over the pairs of a segment, which is a document or a block of one.
 pub fn products(
     corpus: &Ranked,
     distances: &[usize],
     vectors: &[f64],
     width: usize,
     transposed: bool,
+    within: bool,
     monitor: &Monitor,
 ) -> Result<Vec<f64>> {
     check(corpus, distances, vectors, width, "vectors")?;
     match &corpus.ranks {
         Ranks::Narrow(sides) => {
-            streams(corpus, &sides.first, sides.second(), distances, vectors, width, transposed, monitor)
+            streams(corpus, &sides.first, sides.second(), distances, vectors, width, transposed, within, monitor)
         }
         Ranks::Wide(sides) => {
-            streams(corpus, &sides.first, sides.second(), distances, vectors, width, transposed, monitor)
+            streams(corpus, &sides.first, sides.second(), distances, vectors, width, transposed, within, monitor)
         }
     }
 }
 
 /// By distance and group: pairs, and sums over them of the `width` values u\[x\], of v\[y\], and of all products
-/// u_i\[x\] v_j\[y\], row by row.
+/// u_i\[x\] v_j\[y\], row by row. `within`: of u and v less their means over the pairs of a segment; the sums of u and v are then 0.
 pub fn group_sums(
     corpus: &Ranked,
     distances: &[usize],
     left: &[f64],
     right: &[f64],
     width: usize,
+    within: bool,
     monitor: &Monitor,
 ) -> Result<Vec<f64>> {
     check(corpus, distances, left, width, "left")?;
     check(corpus, distances, right, width, "right")?;
     match &corpus.ranks {
-        Ranks::Narrow(sides) => sums(corpus, &sides.first, sides.second(), distances, left, right, width, monitor),
-        Ranks::Wide(sides) => sums(corpus, &sides.first, sides.second(), distances, left, right, width, monitor),
+        Ranks::Narrow(sides) => {
+            sums(corpus, &sides.first, sides.second(), distances, left, right, width, within, monitor)
+        }
+        Ranks::Wide(sides) => {
+            sums(corpus, &sides.first, sides.second(), distances, left, right, width, within, monitor)
+        }
     }
 }
 
@@ -66,7 +76,7 @@ fn check(corpus: &Ranked, distances: &[usize], values: &[f64], width: usize, nam
 }
 
 /// The pieces of a segment that have a successor at this distance.
-fn pieces(segment: &Segment, distance: usize) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
+fn pieces(segment: &Segment, distance: usize) -> impl Iterator<Item = Range<usize>> + use<> {
     let firsts = segment.firsts(distance);
     firsts.clone().step_by(PIECE).map(move |start| start..(start + PIECE).min(firsts.end))
 }
@@ -80,6 +90,7 @@ fn streams<T: Rank>(
     vectors: &[f64],
     width: usize,
     transposed: bool,
+    within: bool,
     monitor: &Monitor,
 ) -> Result<Vec<f64>> {
     let size = corpus.first.len() * width;
@@ -90,15 +101,30 @@ fn streams<T: Rank>(
     distances.par_iter().zip(vectors.par_chunks(size)).zip(result.par_chunks_mut(size)).try_for_each(
         |((&distance, vectors), sums)| {
             for segment in &corpus.segments {
-                for firsts in pieces(segment, distance) {
+                let sides = |firsts: Range<usize>| {
                     let seconds = &second[firsts.start + distance..firsts.end + distance];
                     let firsts = &first[firsts];
-                    let (to, from) = if transposed { (seconds, firsts) } else { (firsts, seconds) };
+                    if transposed { (seconds, firsts) } else { (firsts, seconds) }
+                };
+                let mut means = [0.0; WIDEST];
+                if within {
+                    for firsts in pieces(segment, distance) {
+                        let (_, from) = sides(firsts);
+                        for row in from.iter().map(|token| &vectors[token.index() * width..][..width]) {
+                            means.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+                        }
+                        monitor.advance(from.len() as u64)?;
+                    }
+                    let pairs = segment.firsts(distance).len().max(1) as f64;
+                    means.iter_mut().for_each(|sum| *sum /= pairs);
+                }
+                for firsts in pieces(segment, distance) {
+                    let (to, from) = sides(firsts);
                     match width {
-                        1 => add::<T, 1>(to, from, vectors, sums),
-                        2 => add::<T, 2>(to, from, vectors, sums),
-                        4 => add::<T, 4>(to, from, vectors, sums),
-                        _ => add::<T, 8>(to, from, vectors, sums),
+                        1 => add::<T, 1>(to, from, vectors, &means, sums),
+                        2 => add::<T, 2>(to, from, vectors, &means, sums),
+                        4 => add::<T, 4>(to, from, vectors, &means, sums),
+                        _ => add::<T, WIDEST>(to, from, vectors, &means, sums),
                     }
                     monitor.advance(to.len() as u64)?;
                 }
@@ -109,13 +135,13 @@ fn streams<T: Rank>(
     Ok(result)
 }
 
-fn add<T: Rank, const WIDTH: usize>(to: &[T], from: &[T], vectors: &[f64], sums: &mut [f64]) {
+fn add<T: Rank, const WIDTH: usize>(to: &[T], from: &[T], vectors: &[f64], means: &[f64; WIDEST], sums: &mut [f64]) {
     let (vectors, _) = vectors.as_chunks::<WIDTH>();
     let (sums, _) = sums.as_chunks_mut::<WIDTH>();
     for (to, from) in to.iter().zip(from) {
         let (row, sum) = (&vectors[from.index()], &mut sums[to.index()]);
         for column in 0..WIDTH {
-            sum[column] += row[column];
+            sum[column] += row[column] - means[column];
         }
     }
 }
@@ -129,6 +155,7 @@ fn sums<T: Rank>(
     left: &[f64],
     right: &[f64],
     width: usize,
+    within: bool,
     monitor: &Monitor,
 ) -> Result<Vec<f64>> {
     let (size, columns) = (corpus.first.len() * width, 1 + 2 * width + width * width);
@@ -140,7 +167,7 @@ fn sums<T: Rank>(
     distances.par_iter().zip(left.par_chunks(size)).zip(right.par_chunks(size)).zip(of_distance).try_for_each(
         |(((&distance, left), right), groups)| {
             for segment in &corpus.segments {
-                let sums = &mut groups[segment.group * columns..][..columns];
+                let mut sums = vec![0.0; columns];
                 for firsts in pieces(segment, distance) {
                     let seconds = &second[firsts.start + distance..firsts.end + distance];
                     for (x, y) in first[firsts].iter().zip(seconds) {
@@ -155,6 +182,16 @@ fn sums<T: Rank>(
                     sums[0] += seconds.len() as f64;
                     monitor.advance(seconds.len() as u64)?;
                 }
+                if within && sums[0] > 0.0 {
+                    let pairs = sums[0];
+                    let (of_both, products) = sums[1..].split_at_mut(2 * width);
+                    let (of_u, of_v) = of_both.split_at(width);
+                    for (row, u) in products.chunks_mut(width).zip(of_u) {
+                        row.iter_mut().zip(of_v).for_each(|(sum, v)| *sum -= u * v / pairs);
+                    }
+                    of_both.fill(0.0);
+                }
+                groups[segment.group * columns..][..columns].iter_mut().zip(sums).for_each(|(all, own)| *all += own);
             }
             Ok(())
         },
@@ -195,6 +232,7 @@ mod tests {
             distance in 1usize..5,
             width in prop::sample::select(WIDTHS.to_vec()),
             transposed: bool,
+            within: bool,
         ) {
             let (_, ranked) = corpus(&documents);
             let symbols = ranked.first.len();
@@ -205,28 +243,41 @@ mod tests {
             let columns = 1 + 2 * width + width * width;
             let mut by_group = vec![0.0; documents.len() * columns];
             for (group, document) in documents.iter().enumerate() {
-                for pair in 0..document.len().saturating_sub(distance) {
-                    let (x, y) = (rank(document[pair]), rank(document[pair + distance]));
+                let pairs: Vec<(usize, usize)> = document
+                    .iter()
+                    .zip(document.iter().skip(distance))
+                    .map(|(&x, &y)| (rank(x), rank(y)))
+                    .collect();
+                let value = |token: usize, column: usize| vectors[token * width + column];
+                let mean = |column: usize, second: bool| {
+                    let sum: f64 = pairs.iter().map(|&(x, y)| value(if second { y } else { x }, column)).sum();
+                    if within { sum / pairs.len() as f64 } else { 0.0 }
+                };
+                let sums = &mut by_group[group * columns..];
+                for &(x, y) in &pairs {
                     let (to, from) = if transposed { (y, x) } else { (x, y) };
-                    let sums = &mut by_group[group * columns..];
                     sums[0] += 1.0;
                     for column in 0..width {
-                        expected[to * width + column] += vectors[from * width + column];
-                        sums[1 + column] += vectors[x * width + column];
-                        sums[1 + width + column] += 2.0 * vectors[y * width + column];
+                        expected[to * width + column] += value(from, column) - mean(column, !transposed);
+                        let u = value(x, column) - mean(column, false);
+                        sums[1 + column] += u;
+                        sums[1 + width + column] += 2.0 * (value(y, column) - mean(column, true));
                         for other in 0..width {
-                            sums[1 + 2 * width + column * width + other] +=
-                                2.0 * vectors[x * width + column] * vectors[y * width + other];
+                            sums[1 + 2 * width + column * width + other] += 2.0 * u * (value(y, other) - mean(other, true));
                         }
                     }
                 }
             }
+            let close = |found: &[f64], expected: &[f64]| {
+                // Whole numbers below 6 over at most 160 pairs; their means round.
+                found.len() == expected.len() && found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9)
+            };
             let monitor = Monitor::new();
-            let found = products(&ranked, &[distance, distance], &[vectors.clone(), vectors.clone()].concat(), width, transposed, &monitor)?;
-            prop_assert_eq!(&found[..symbols * width], &expected[..]);
-            prop_assert_eq!(&found[symbols * width..], &expected[..]);
+            let found = products(&ranked, &[distance, distance], &[vectors.clone(), vectors.clone()].concat(), width, transposed, within, &monitor)?;
+            prop_assert!(close(&found[..symbols * width], &expected));
+            prop_assert!(close(&found[symbols * width..], &expected));
             let doubled: Vec<f64> = vectors.iter().map(|value| 2.0 * value).collect();
-            prop_assert_eq!(group_sums(&ranked, &[distance], &vectors, &doubled, width, &monitor)?, by_group);
+            prop_assert!(close(&group_sums(&ranked, &[distance], &vectors, &doubled, width, within, &monitor)?, &by_group));
         }
     }
 }

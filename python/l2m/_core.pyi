@@ -111,11 +111,12 @@ class PairCounter:
         vectors: NDArray[np.float64],
         width: int,
         transposed: bool,
+        within: bool = False,
         threads: int | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> NDArray[np.float64]:
         """Sums over the pairs at each distance: e_x v_y^T, or e_y v_x^T if `transposed`. `vectors`: a (distinct, width) matrix
-        of each distance, by rank, one after the other; so is the result."""
+        of each distance, by rank, one after the other; so is the result. `within`: v less its mean over a segment's pairs."""
 
     def group_sums(
         self,
@@ -123,6 +124,7 @@ class PairCounter:
         left: NDArray[np.float64],
         right: NDArray[np.float64],
         width: int,
+        within: bool = False,
         threads: int | None = None,
     ) -> NDArray[np.float64]:
         """By distance and group, one after the other: pairs, and sums over them of the `width` values u[x], of v[y], and of all

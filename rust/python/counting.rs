@@ -215,9 +215,9 @@ impl PairCounter {
     }
 
     /// Sums over the pairs at each distance: `e_x v_y^T`, or `e_y v_x^T` if `transposed`. `vectors`: a (distinct, width) matrix
-    /// of each distance, by rank, one after the other; so is the result.
+    /// of each distance, by rank, one after the other; so is the result. `within`: v less its mean over a segment's pairs.
     #[allow(clippy::too_many_arguments)]
-    #[pyo3(signature = (distances, vectors, width, transposed, threads=None, progress=None))]
+    #[pyo3(signature = (distances, vectors, width, transposed, within=false, threads=None, progress=None))]
     fn products<'py>(
         &self,
         py: Python<'py>,
@@ -225,13 +225,14 @@ impl PairCounter {
         vectors: PyReadonlyArray1<'py, f64>,
         width: usize,
         transposed: bool,
+        within: bool,
         threads: Option<Threads>,
         progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
         let vectors = vectors.as_slice().map_err(|_| contiguous("vectors"))?;
         let sums = interruptible(py, progress, |monitor| {
             with_threads(threads, || {
-                covariance::products(&self.corpus, &distances, vectors, width, transposed, monitor)
+                covariance::products(&self.corpus, &distances, vectors, width, transposed, within, monitor)
             })
         })?;
         Ok(sums.into_pyarray(py))
@@ -239,7 +240,8 @@ impl PairCounter {
 
     /// By distance and group, one after the other: pairs, and sums over them of the `width` values u[x],
     /// of v[y], and of all products u_i[x] v_j[y].
-    #[pyo3(signature = (distances, left, right, width, threads=None))]
+    #[allow(clippy::too_many_arguments)]
+    #[pyo3(signature = (distances, left, right, width, within=false, threads=None))]
     fn group_sums<'py>(
         &self,
         py: Python<'py>,
@@ -247,12 +249,15 @@ impl PairCounter {
         left: PyReadonlyArray1<'py, f64>,
         right: PyReadonlyArray1<'py, f64>,
         width: usize,
+        within: bool,
         threads: Option<Threads>,
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
         let left = left.as_slice().map_err(|_| contiguous("left"))?;
         let right = right.as_slice().map_err(|_| contiguous("right"))?;
         let sums = interruptible(py, None, |monitor| {
-            with_threads(threads, || covariance::group_sums(&self.corpus, &distances, left, right, width, monitor))
+            with_threads(threads, || {
+                covariance::group_sums(&self.corpus, &distances, left, right, width, within, monitor)
+            })
         })?;
         Ok(sums.into_pyarray(py))
     }

@@ -42,6 +42,34 @@ def test_256_symbols_against_numpy():
     assert curve.settings["residual"] <= 1e-7
 
 
+@pytest.mark.parametrize("symbols", [40, 256])  # the whole matrix, and the iteration
+def test_centred_on_documents_against_numpy(symbols):
+    documents = [ids + number for number, ids in enumerate(texts(length=2_000, symbols=symbols - 11))]
+    curve = l2m.token_covariance(documents, [1, 3], values=3, center="document", groups=12, floor=False)
+    for place, distance in enumerate((1, 3)):
+        full = np.mean([matrix([ids], distance, symbols) for ids in documents], axis=0)
+        np.testing.assert_allclose(curve.singular[place], np.linalg.svd(full, compute_uv=False)[:3], atol=1e-9)
+        without = [
+            np.linalg.norm(
+                np.mean([matrix([ids], distance, symbols) for ids in documents[:out] + documents[out + 1 :]], 0), 2
+            )
+            for out in range(12)
+        ]
+        away = curve.replicates[:, place] - without
+        assert away.std() < 0.3 * np.std(without)
+    assert np.isnan(curve.frobenius).all()
+
+
+def test_that_documents_differ_is_no_covariance_within_them():
+    """Each document repeats its own ten ids at random: P(x, y; d) = p p^T in each, and far from it in all."""
+    random = np.random.default_rng(5)
+    documents = [random.integers(10 * number, 10 * number + 10, 4_000) for number in range(12)]
+    curve = l2m.token_covariance(documents, [1, 8], center="document")
+    assert (curve.singular[:, 0] < 1.5 * curve.floor).all()
+    plain = l2m.token_covariance(documents, [1, 8], floor=False)
+    assert (plain.singular[:, 0] > 10 * curve.singular[:, 0]).all()
+
+
 @settings(max_examples=100, deadline=None)
 @given(documents_of_ids, st.integers(1, 8), st.sampled_from([1, 70_000]))
 def test_small_alphabets_against_numpy(documents, values, spread):
@@ -139,6 +167,7 @@ def test_bad_arguments_are_named():
         ({"threads": 0}, "threads: 0"),
         ({"distances": [0]}, "distances: 0"),
         ({"seed": -1}, "seed: -1"),
+        ({"center": "median"}, "center: 'median'"),
     ]:
         with pytest.raises(l2m.InputError, match="^" + re.escape(message)):
             l2m.token_covariance(ids, **options)

@@ -1,5 +1,5 @@
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from l2m.errors import InputError
 
@@ -13,6 +13,7 @@ def covariance(
     tokenizer: str = "bytes",
     distances: list[int] | None = None,
     values: int = 4,
+    center: Literal["corpus", "document"] = "corpus",
     groups: int = 32,
     floor: bool = True,
     min_distance: int | None = None,
@@ -42,6 +43,9 @@ def covariance(
         Such as 1,2,4. Default: 1, 2, 4, ... as far as one set of documents reaches.
     values
         How many of the largest singular values, 1 to 8.
+    center
+        Whose frequencies are subtracted: the corpus's, or each document's own. That documents differ is covariance too, which
+        does not fall with distance.
     groups
         Jackknife groups of whole documents; 0: no error bars.
     floor
@@ -78,7 +82,7 @@ def covariance(
         claim(out, "covariance", {"corpus": corpus.hash, "distances": distances, **how})
     with progress_bar("covariance", "distances") as progress:
         curve = token_covariance(
-            corpus, distances, values=values, groups=groups or None, floor=floor, seed=seed, threads=threads,
+            corpus, distances, values=values, center=center, groups=groups or None, floor=floor, seed=seed, threads=threads,
             progress=progress,
         )  # fmt: skip
     law, words = fit_or_reason(curve, min_distance=min_distance, max_distance=max_distance)

@@ -1,5 +1,8 @@
 """Token covariance by distance: the leading singular values of C(d) = P(x, y; d) - p(x) q(y)^T, without a table of pairs.
 
+Centred on documents, C(d) is the mean of P_i(d) - p_i q_i^T over documents i, weighted by their pairs. The difference between the two
+is the covariance of the documents' own frequencies, which does not fall with distance.
+
 Every walk over the tokens multiplies C(d) or its transpose with a block of vectors. A block Lanczos iteration on C^T C with
 full reorthogonalisation (Golub & Van Loan, Matrix Computations, section 10.3) turns a few dozen walks into the leading
 singular values; it ends when the residuals of all of them are small.
@@ -7,6 +10,7 @@ singular values; it ends when the residuals of all of them are small.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,6 +43,7 @@ def token_covariance(
     distances: Sequence[int] | None = None,
     *,
     values: int = 4,
+    center: Literal["corpus", "document"] = "corpus",
     groups: int | None = 32,
     floor: bool = True,
     seed: int = 0,
@@ -56,6 +61,8 @@ def token_covariance(
         distances: d >= 1. None: 1, 2, 4, ... as far as at least 8 groups of documents have pairs, over one set of documents
             that have pairs at all of them.
         values: how many of the largest singular values, 1 to 8.
+        center: whose margins are subtracted. "corpus": those of all pairs; then that documents differ is covariance too, the same
+            at every distance. "document": those of each document (or block, where documents are too few for groups).
         groups: jackknife groups of whole documents at most; None: no error bars.
         floor: measure the largest value again with the tokens of every document shuffled: sampling noise, and what two tokens
             share because they are in one document.
@@ -81,6 +88,7 @@ def token_covariance(
     corpus = corpus if isinstance(corpus, Corpus) else Corpus(corpus)
     asked = None if distances is None else check_distances(distances)
     groups = check_groups(groups)
+    checks.one_of("center", center, ("corpus", "document"))
     values = checks.whole("values", values, 1, MOST_VALUES)
     seed = checks.whole("seed", seed, 0, (1 << 64) - 1)
     threads = checks.threads(threads)
@@ -96,7 +104,8 @@ def token_covariance(
         counter = _core.PairCounter(tokens, segments.arrays, segments.groups, arrangement, seed, threads)
         found = []
         for start in range(0, len(selection.distances), threads):
-            found += _decompose(counter, selection.distances[start : start + threads], values, seed, threads)
+            some = selection.distances[start : start + threads]
+            found += _decompose(_Covariances(counter, some, center == "document", threads), values, seed)
             done = min(done + threads, steps)
             if progress is not None:
                 progress(done, steps)
@@ -128,6 +137,7 @@ def token_covariance(
         group_pairs=group_pairs if segments_grouped else None,
         settings={
             "groups": {"unit": selection.segments.unit, "number": selection.segments.groups},
+            "center": center,
             "seed": seed,
             "tokens": selection.tokens,
             "documents": int(selection.lengths.size),
@@ -154,10 +164,12 @@ class _Decomposition:
 class _Covariances:
     """C(d) of a few distances as an operator: all vectors are (distances, symbols, width)."""
 
-    def __init__(self, counter: "_core.PairCounter", distances: list[int], threads: int) -> None:
+    def __init__(self, counter: "_core.PairCounter", distances: list[int], within: bool, threads: int) -> None:
         self.counter, self.distances, self.threads = counter, distances, threads
+        self.within = False
         ones = np.ones((len(distances), counter.distinct, 1))
         first, second = self._walk(ones, False)[:, :, 0], self._walk(ones, True)[:, :, 0]
+        self.within = within
         self.pairs = first.sum(1)
         count = np.maximum(self.pairs, 1)[:, None]
         self.p, self.q = first / count, second / count
@@ -165,9 +177,11 @@ class _Covariances:
     def apply(self, vectors: Floats, transposed: bool = False, only: list[int] | None = None) -> Floats:
         """C v, or C^T v, at the distances at these places (None: at all)."""
         places = list(range(len(self.distances))) if only is None else only
+        joint = self._walk(vectors, transposed, places) / np.maximum(self.pairs[places], 1)[:, None, None]
+        if self.within:
+            return np.asarray(joint)
         left, right = (self.q, self.p) if transposed else (self.p, self.q)
         inner = np.einsum("dn,dnw->dw", right[places], vectors)
-        joint = self._walk(vectors, transposed, places) / np.maximum(self.pairs[places], 1)[:, None, None]
         return np.asarray(joint - left[places][:, :, None] * inner[:, None, :])
 
     def _walk(self, vectors: Floats, transposed: bool, places: list[int] | None = None) -> Floats:
@@ -176,11 +190,13 @@ class _Covariances:
         padded = np.zeros((number, symbols, width))
         padded[:, :, :columns] = vectors
         chosen = self.distances if places is None else [self.distances[place] for place in places]
-        sums = self.counter.products(chosen, padded.ravel(), width, transposed, self.threads)
+        sums = self.counter.products(chosen, padded.ravel(), width, transposed, self.within, self.threads)
         return np.asarray(sums.reshape(padded.shape)[:, :, :columns])
 
     def frobenius(self) -> Floats:
-        """Norms, from how many pairs occurred how often: |P|^2 - 2 p^T P q + |p|^2 |q|^2."""
+        """Norms, from how many pairs occurred how often: |P|^2 - 2 p^T P q + |p|^2 |q|^2; nan where documents are the centre."""
+        if self.within:
+            return np.full(len(self.distances), np.nan)
         _, budget = budget_of(self.counter, False, self.threads, None)
         counted = self.counter.count(self.distances, 0, self.counter.distinct, budget, None, self.threads)
         joint = self._walk(self.q[:, :, None], False)[:, :, 0] / np.maximum(self.pairs, 1)[:, None]
@@ -197,7 +213,9 @@ class _Covariances:
         width = next(width for width in WIDTHS if width >= columns)
         padded = np.zeros((2, number, symbols, width))
         padded[0, :, :, :columns], padded[1, :, :, :columns] = left, right
-        sums = self.counter.group_sums(self.distances, padded[0].ravel(), padded[1].ravel(), width, self.threads)
+        sums = self.counter.group_sums(
+            self.distances, padded[0].ravel(), padded[1].ravel(), width, self.within, self.threads
+        )
         sums = sums.reshape(number, -1, 1 + 2 * width + width**2)
         rest = sums.sum(1, keepdims=True) - sums
         with np.errstate(divide="ignore", invalid="ignore"):  # a group that holds all pairs
@@ -248,11 +266,8 @@ class _Lanczos:
         return np.asarray(np.concatenate(self.basis, axis=1) @ self.leading)
 
 
-def _decompose(
-    counter: "_core.PairCounter", distances: list[int], values: int, seed: int, threads: int
-) -> list[_Decomposition]:
-    covariances = _Covariances(counter, distances, threads)
-    symbols, number = counter.distinct, len(distances)
+def _decompose(covariances: _Covariances, values: int, seed: int) -> list[_Decomposition]:
+    symbols, number = covariances.counter.distinct, len(covariances.distances)
     residuals = np.zeros(number)
     if symbols <= DENSE:
         identity = np.broadcast_to(np.eye(symbols), (number, symbols, symbols))
@@ -267,7 +282,7 @@ def _decompose(
         width = next(width for width in WIDTHS if width >= max(values, 4))
         # The same first vectors at every distance, so that a distance's values do not depend on the others asked for.
         start = np.linalg.qr(np.random.default_rng(seed).standard_normal((symbols, width)))[0]
-        runs = [_Lanczos(values=values, block=start) for _ in distances]
+        runs = [_Lanczos(values=values, block=start) for _ in range(number)]
         active = list(range(number))
         while active:
             blocks = np.stack([runs[place].block for place in active])

@@ -31,7 +31,8 @@ class CovarianceCurve(Record):
         distance: (distances,) d.
         singular: (distances, values) the largest singular values, descending.
         stderr: (distances, values) their delete-one-group jackknife errors; nan without groups.
-        frobenius: (distances,) square root of the sum of all squared entries of C(d), sampling noise included.
+        frobenius: (distances,) square root of the sum of all squared entries of C(d), sampling noise included; nan where C(d) is
+            centred on documents.
         floor: (distances,) the largest singular value with the tokens shuffled within documents; None: not measured.
         frobenius_floor: (distances,) the Frobenius norm there.
         pairs: (distances,) number of pairs.
