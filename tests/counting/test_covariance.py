@@ -49,6 +49,8 @@ def test_centred_on_documents_against_numpy(symbols):
     for place, distance in enumerate((1, 3)):
         full = np.mean([matrix([ids], distance, symbols) for ids in documents], axis=0)
         np.testing.assert_allclose(curve.singular[place], np.linalg.svd(full, compute_uv=False)[:3], atol=1e-9)
+        if distance == 3:
+            continue  # noise alone: many values are nearly equal, and what a document changes is no longer small
         without = [
             np.linalg.norm(
                 np.mean([matrix([ids], distance, symbols) for ids in documents[:out] + documents[out + 1 :]], 0), 2
