@@ -131,7 +131,7 @@ def test_the_docs_page_runs(tmp_path) -> None:
             command, *output = block.replace("\\\n", "").splitlines()
             result = subprocess.run(
                 [sys.executable, "-m", "l2m", *command.removeprefix("$ l2m ").split()],
-                cwd=tmp_path, check=True, capture_output=True, text=True, env={**os.environ, "COLUMNS": "100"},
+                cwd=tmp_path, check=True, capture_output=True, text=True, env={**os.environ, "COLUMNS": "160"},
             )  # fmt: skip
             assert not output or [line.rstrip() for line in result.stdout.splitlines()] == output, command
     subprocess.run([sys.executable, "page.py"], cwd=tmp_path, check=True, capture_output=True)
