@@ -278,11 +278,13 @@ def test_requests_are_in_flight_side_by_side(serve, tiny_model, corpus, tmp_path
 def test_the_key_is_sent_and_nowhere_kept(serve, tiny_model, tmp_path, monkeypatch, capsys):
     key = "sk-a-secret-of-the-test"
     server = serve(key=key)
-    text = tmp_path / "text.txt"
-    text.write_text(" ".join(some_texts(9)))
+    text = tmp_path / "texts"
+    text.mkdir()
+    for number, words in enumerate(some_texts(9)):
+        (text / f"{number}.txt").write_text(words)
     file = tmp_path / "key"
     file.write_text(key + "\n")
-    options = ["--endpoint", server.url, "--tokenizer", str(tiny_model), "--length", "16", "--windows", "3"]
+    options = ["--endpoint", server.url, "--tokenizer", str(tiny_model), "--length", "64", "--windows", "18"]
     told = ""
 
     def run(*arguments):
