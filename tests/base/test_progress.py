@@ -37,7 +37,9 @@ def test_without_a_terminal_a_line_every_30_seconds(
 def test_short_work_says_nothing_and_stages_are_counted(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("l2m"), "propagate", True)
+    logger = logging.getLogger("l2m")
+    monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.setattr(logger, "propagate", True)
     with progress_bar("work", "steps") as progress:
         assert progress is not None
         progress(1, 2)

@@ -31,12 +31,16 @@ UNITLESS = {
     "gaussian two-point": {"correlation"},
     "history_state": {"bits", "cache_bits"},
     "joint entropy": {"normalized"},
+    "learning exponent": {
+        *("value", "stderr", "low", "high", "gamma", "gamma_stderr", "decay", "decay_stderr"),
+    },
     "logarithm": {"x", "degrees_of_freedom", "group_weights"},
     "memory": {"bits"},
     "memory_plan": {"cache_bits"},
     "state use": {"numbers", "useful", "equivalent"},
     "position nll": {"first", "last", "bits_per_byte", "bits_per_byte_stderr", "bytes_per_token"},
     "power law": {"x", "degrees_of_freedom", "group_weights"},
+    "token covariance": {"singular", "stderr", "frobenius", "floor", "frobenius_floor", "replicates", "group_pairs"},
     "weights": {"bits", "expert_bits"},
     "verdict": {"growth_probability", "length", "length_probability", "ratio", "level"},
 }

@@ -26,7 +26,12 @@ def test_condition_command(tmp_path) -> None:
     assert rows[1]["frontier_state"] == pytest.approx(float(law.predict(4096)) / 0.22)
     assert report.read_text().startswith("<!DOCTYPE html>")
     assert "<svg" in figure.read_text()
-    assert run_cli(*arguments).stdout.splitlines()[1].startswith("HuggingFaceTB/SmolLM2-135M")
+    wide = {**os.environ, "COLUMNS": "200"}
+    shown = subprocess.run([sys.executable, "-m", "l2m", *arguments], capture_output=True, text=True, env=wide).stdout
+    assert shown.splitlines()[1].startswith("HuggingFaceTB/SmolLM2-135M")
+    narrow = run_cli(*arguments).stdout.splitlines()  # 80 columns: a card a model
+    assert narrow[0] == "HuggingFaceTB/SmolLM2-135M"
+    assert narrow[1].split() == ["grows", "linear"]
     for bad, words in (
         (["condition", str(tmp_path / "none.json"), "mamba-130m"], "no such file"),
         (["condition", str(tmp_path / "law.json")], "nothing named"),
@@ -65,10 +70,11 @@ def test_condition_names_both_thresholds(law_file, columns: int) -> None:
         return subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout.splitlines()
 
     verdict = l2m.condition(l2m.load(law_file), "mamba-130m", 4096)
-    header, row, *note = lines("--length", "4096")
-    assert "at the optimum" in header
-    assert row.startswith("state-spaces/mamba-130m")
-    assert max(map(len, note)) <= columns
+    found = lines("--length", "4096")
+    assert max(map(len, found)) <= columns
+    assert found[0] == "state-spaces/mamba-130m"  # a table is wider than 100 columns: a card
+    assert any(line.split()[:3] == ["at", "the", "optimum"] for line in found)
+    note = found[next(place for place, line in enumerate(found) if line.startswith("Needed at")) :]
     assert " ".join(note) == f"{verdict.needs}."
     assert "(0.22 nats a number at a KL of 0.01), at what trained Mambas reach" in " ".join(note)
     assert "(0.06; paper, not reproduced), which decides" in " ".join(note)
@@ -162,7 +168,7 @@ def test_a_law_that_is_known() -> None:
     assert row["state"] == 24 * 1536 * 16
     assert row["bytes"] == 4 * row["state"]  # Mamba's states are float32
     assert "convolution windows are left out" in row["state_counts"]
-    assert "holds 590 k" in known.explain()
+    assert "has 590 k" in known.explain()
     # A length that the model has no positions for is not "large enough with probability 1".
     assert rows["openai-community/gpt2"]["beyond_positions"]
     assert rows["openai-community/gpt2"]["probability"] == 0

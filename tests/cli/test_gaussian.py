@@ -1,6 +1,7 @@
 """`l2m gaussian`."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from l2m import HierarchicalGaussian
 
 
 def run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "l2m", "gaussian", *arguments], capture_output=True, text=True)
+    command, wide = [sys.executable, "-m", "l2m", "gaussian", *arguments], {**os.environ, "COLUMNS": "120"}
+    return subprocess.run(command, capture_output=True, text=True, env=wide)
 
 
 def test_command_writes_law_curves_figures_and_samples(tmp_path: Path) -> None:
@@ -31,15 +33,17 @@ def test_command_writes_law_curves_figures_and_samples(tmp_path: Path) -> None:
     law = HierarchicalGaussian.with_exponent(3, 0.3)
     assert result["children"] == list(law.children)
     assert all(Path(name).stat().st_size > 0 for name in result["written"])
-    assert {path.name for path in out.iterdir()} == {Path(name).name for name in result["written"]}
+    kept = {"written.json"}  # which command wrote them, of which settings
+    assert {path.name for path in out.iterdir()} == {Path(name).name for name in result["written"]} | kept
     assert l2m.load(out / "growth.json").information[-1] == law.bipartite_information()
     np.testing.assert_array_equal(l2m.load(out / "two_point.json").information, law.two_point().information)
     z, mean = law.sample(5, seed=2, first=1)
     with np.load(out / "sample.npz") as saved, np.load(out / "law.npz") as curves:
         np.testing.assert_array_equal((saved["z"], saved["mean"]), (z, mean))
         np.testing.assert_array_equal(curves["bipartite_information"], law.bipartite_information(range(65)))
-    run_cli(*arguments, "--format", "parquet", "--no-figures")
-    table = parquet.read_table(out / "sample.parquet").to_pydict()
+    rows = tmp_path / "rows"  # other settings, another folder
+    run_cli(*(str(rows) if argument == str(out) else argument for argument in arguments), "--format", "parquet")
+    table = parquet.read_table(rows / "sample.parquet").to_pydict()
     np.testing.assert_array_equal(np.reshape(table["z"], (5, 64)), z)
     assert (table["sequence"][64], table["position"][65]) == (2, 1)
 

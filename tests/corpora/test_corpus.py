@@ -110,7 +110,7 @@ MASKED = np.ma.masked_array([1, 2, 3], [False, True, False])
         ([1.0, 2.0], "tokens: dtype float64"),
         ([np.arange(3), np.array([0.5])], r"tokens\[1\]: dtype float64"),
         ([np.nan, 1], "tokens: dtype float64"),
-        (["a", "b"], "tokens: dtype <U1"),
+        (["a", "b"], r"tokens: list; expected token ids: l2m\.tokenize"),
         ([True, False], "tokens: dtype bool"),
         ([np.arange(3), np.array([-1])], r"tokens\[1\]: holds -1"),
         ([np.array([2**40])], r"tokens\[0\]: holds 1099511627776"),
@@ -120,7 +120,7 @@ MASKED = np.ma.masked_array([1, 2, 3], [False, True, False])
         ([np.arange(3), 4], r"tokens\[1\]: "),
         (np.zeros((2, 2), int), "tokens: shape"),
         (None, "tokens: "),
-        ("text", "tokens: dtype"),
+        ("text", r"tokens: 'text'; expected token ids: l2m\.tokenize"),
         ({"a": 1}, "tokens: "),
     ],
 )

@@ -116,15 +116,20 @@ def test_summed_entropies_of_stationary_sources_need_the_conditional_pass_alone(
 
 def test_fitted_entropies_mend_a_wrong_start():
     """The first two tokens cost 3 nats too much each: summed, I is 6 nats too high, and right again with the law's values."""
-    from types import SimpleNamespace
-
     from l2m.scoring.summed_entropy import summed_entropy
 
     values = costs(80, 3, start=3.0)
-    store = SimpleNamespace(
-        conditional=-values, documents=np.arange(80), length=LENGTH, folder="store", windows_asked=80,
-        bytes=np.full(80, np.nan), settings={"model": {}, "corpus": {"hash": "exact"}},
-    )  # fmt: skip
+
+    class Known(l2m.Scores):
+        """A store of these values."""
+
+        conditional, documents, length, folder, windows_asked = -values, np.arange(80), LENGTH, "store", 80
+        bytes, settings = np.full(80, np.nan), {"model": {}, "corpus": {"hash": "exact"}}
+
+        def __init__(self) -> None:
+            pass
+
+    store = Known()
     exact = (RATE + AMPLITUDE * np.arange(1, LENGTH + 1) ** -GAMMA) @ signs(SPLITS, 2, LENGTH).T
     plain, *_ = summed_entropy(store, SPLITS, 2, "none")
     mended, replicates, unit, _, notes = summed_entropy(store, SPLITS, 2, "fitted")

@@ -11,6 +11,8 @@ def short(value: Any) -> str:
         return value
     if value in (float("inf"), float("-inf")):
         return "no limit"
+    if value != value:  # nan
+        return "unknown"
     size = abs(value)
     if size < 1e4:
         return f"{value:,.0f}" if size >= 100 or value == int(value) else f"{value:.3g}"

@@ -239,7 +239,10 @@ class Record:
         return {name: _shown(value) for name, value in self._fields().items()} | {"unit": self.unit}
 
     def __repr__(self) -> str:
-        words = " ".join(self._brief().split())
+        try:
+            words = " ".join(self._brief().split())
+        except (ArithmeticError, LookupError, TypeError, ValueError):
+            words = self.kind  # a file that was edited: what it holds is not what the words are about
         words = words if len(words) <= LONGEST_REPR else f"{words[: LONGEST_REPR - 3]}..."
         return f"{type(self).__name__}({words})"
 

@@ -39,11 +39,10 @@ class Domain(Record):
         if self.law is None or not self.law.holds or self.law.amplitude <= 0:
             return _no_exponent("", "the information between two tokens d apart", self.law, self.words)
         low, high = (-end for end in reversed(self.law.interval("exponent")))
-        distances = self.law.settings["distances"]
         return (
             f"alpha = {_number(-self.law.exponent, high - low)}: the information between two tokens d apart falls like "
             f"d^-{_number(-self.law.exponent, high - low)} towards {self.law.offset:.2g} {self.unit} over d = "
-            f"{distances[0]:,} to {distances[-1]:,} (95 % sampling interval {_ends(low, high)})"
+            f"{self.law.x.min():,.0f} to {self.law.x.max():,.0f} (95 % sampling interval {_ends(low, high)})"
         )
 
     def _brief(self) -> str:
@@ -112,7 +111,7 @@ class Measurement(Record):
     @property
     def headline(self) -> str:
         """See the class."""
-        reader = f"as {self.model['name']} reads {self.title}"
+        reader = f"as {self.model.get('name', 'the model')} reads {self.title}"
         if self.law is None or not self.law.holds or self.law.amplitude <= 0:
             return _no_exponent(f"{reader}, ", WHAT, self.law, self.words)
         low, high = self.law.interval("exponent")
