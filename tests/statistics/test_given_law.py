@@ -18,7 +18,7 @@ def test_an_exact_law() -> None:
     assert law.interval() == (0.76, 0.76)
     assert law.interval("amplitude") == pytest.approx((2.27, 2.27))
     assert np.ptp(law.draws(100), axis=0).tolist() == [0, 0, 0]
-    assert repr(law) == "y = 2.27 x^0.760"
+    assert repr(law) == "PowerLaw(y = 2.27 x^0.760)"
     assert law.explain() == "y = 2.27 x^0.760; a given law, not a fit."
 
 

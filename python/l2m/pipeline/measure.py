@@ -418,7 +418,9 @@ def _summary(
     return {
         "alpha": exponent(domain.law, -1),
         "beta": exponent(law, 1),
-        "beta_over_choices": dict(zip(("low", "high"), choices.ends, strict=True)),
+        "beta_over_choices": {
+            name: end if np.isfinite(end) else None for name, end in zip(("low", "high"), choices.ends, strict=True)
+        },
         "amplitude": law.amplitude if law is not None and law.holds else None,
         "outcome": verdicts[0]["outcome"] if verdicts else None,
     }
