@@ -1,6 +1,8 @@
 """Small real things that several tests share."""
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # Small tensors gain nothing from a second thread, and on a busy machine its barriers cost a hundred times the work.
@@ -15,6 +17,18 @@ from texts import some_texts
 
 settings.register_profile("l2m", deadline=None, derandomize=True)
 settings.load_profile("l2m")
+
+
+@pytest.fixture(autouse=True)
+def logging_of_a_library() -> Iterator[None]:
+    """The logger as a library has it, whatever a command line in this process made of it in an earlier test."""
+    logger = logging.getLogger("l2m")
+    before = logger.handlers[:], logger.propagate, logger.level
+    logger.handlers[:], logger.propagate = [], True
+    logger.setLevel(logging.NOTSET)
+    yield
+    logger.handlers[:], logger.propagate = before[0], before[1]
+    logger.setLevel(before[2])
 
 
 @pytest.fixture(scope="session")
