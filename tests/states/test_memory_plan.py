@@ -106,7 +106,8 @@ def test_vllm_gemma3_1b_groups() -> None:
 
 
 # Groups, bytes a block and bytes a sequence by vLLM 0.33.0's own code: `get_kv_cache_groups` for the layers' specs, then
-# `max_memory_usage_bytes` of each group in whole pages, with 4,096 tokens in flight and prefix caching.
+# `max_memory_usage_bytes` of each group in whole pages, with 4,096 tokens in flight. Qwen3.6-27B was
+# run with one recurrent state a sequence; prefix caching reserves two, which is here by the formula.
 VLLM_0_33 = {
     "google/gemma-3-1b-it": (7, 65_536, {1000: 29_294_592, 32_768: 247_857_152, 131_072: 650_510_336}),
     "openai/gpt-oss-120b": (2, 589_824, {1000: 74_907_648, 32_768: 1_364_262_912, 131_072: 4_988_141_568}),
