@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import l2m
@@ -164,10 +165,11 @@ def test_resuming_is_offered_only_where_something_was_kept(tmp_path: Path) -> No
 
 
 def test_two_point_prints_alpha_with_the_sign_of_measure(capsys: pytest.CaptureFixture[str]) -> None:
-    from example_records import example
     from l2m.cli.two_point import show
 
-    curve = example(l2m.TwoPointCurve)
+    random = np.random.default_rng(0)
+    documents = [np.repeat(random.integers(0, 6, 400), random.integers(1, 12, 400)) for _ in range(12)]
+    curve = l2m.two_point(documents, [1, 2, 3, 4, 6, 8])
     law = curve.fit()
     show(curve, None, True)
     said = json.loads(capsys.readouterr().out)
