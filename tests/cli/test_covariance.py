@@ -35,6 +35,10 @@ def test_the_table_the_law_and_the_learning_exponent(tmp_path):
     assert answer["learning_exponent"]["value"] == 0.3 / (2 * -law.exponent)
     assert answer["curve"]["singular"] == curve.to_dict()["singular"]
 
+    other = run(*texts, "--distances", "1,2,4", "--center", "document", "--out", out, check=False)
+    assert other.returncode == 2
+    assert "center" in other.stderr
+
     bad = run(*texts, "--gamma", "0.3", check=False)
     assert (bad.returncode, bad.stderr.splitlines()) == (
         2,

@@ -78,7 +78,14 @@ def covariance(
     known = _gamma_of(scores) if scores is not None else gamma
     corpus = read_corpus(text, tokenizer, None)
     if out is not None:
-        how = {"values": values, "groups": groups, "floor": floor, "seed": seed, "fit": [min_distance, max_distance]}
+        how = {
+            "values": values,
+            "center": center,
+            "groups": groups,
+            "floor": floor,
+            "seed": seed,
+            "fit": [min_distance, max_distance],
+        }
         claim(out, "covariance", {"corpus": corpus.hash, "distances": distances, **how})
     with progress_bar("covariance", "distances") as progress:
         curve = token_covariance(

@@ -113,7 +113,6 @@ def token_covariance(
 
     given = measured("given", values)
     shuffled = measured("shuffled", 1) if floor else None
-    number = len(selection.distances)
     group_pairs = np.array([one.group_pairs for one in given]).T
     singular = np.array([one.singular for one in given])
     stderr, replicates = np.full_like(singular, np.nan), None
@@ -145,7 +144,6 @@ def token_covariance(
             "tokenizer": corpus.tokenizer["name"],
             "corpus": corpus.hash,
             "residual": max((one.residual for one in given), default=0.0),
-            "distances": number,
         },
     )
 
@@ -165,11 +163,9 @@ class _Covariances:
     """C(d) of a few distances as an operator: all vectors are (distances, symbols, width)."""
 
     def __init__(self, counter: "_core.PairCounter", distances: list[int], within: bool, threads: int) -> None:
-        self.counter, self.distances, self.threads = counter, distances, threads
-        self.within = False
+        self.counter, self.distances, self.within, self.threads = counter, distances, within, threads
         ones = np.ones((len(distances), counter.distinct, 1))
-        first, second = self._walk(ones, False)[:, :, 0], self._walk(ones, True)[:, :, 0]
-        self.within = within
+        first, second = (self._walk(ones, transposed, within=False)[:, :, 0] for transposed in (False, True))
         self.pairs = first.sum(1)
         count = np.maximum(self.pairs, 1)[:, None]
         self.p, self.q = first / count, second / count
@@ -177,21 +173,21 @@ class _Covariances:
     def apply(self, vectors: Floats, transposed: bool = False, only: list[int] | None = None) -> Floats:
         """C v, or C^T v, at the distances at these places (None: at all)."""
         places = list(range(len(self.distances))) if only is None else only
-        joint = self._walk(vectors, transposed, places) / np.maximum(self.pairs[places], 1)[:, None, None]
+        joint = (
+            self._walk(vectors, transposed, places, within=self.within)
+            / np.maximum(self.pairs[places], 1)[:, None, None]
+        )
         if self.within:
             return np.asarray(joint)
         left, right = (self.q, self.p) if transposed else (self.p, self.q)
         inner = np.einsum("dn,dnw->dw", right[places], vectors)
         return np.asarray(joint - left[places][:, :, None] * inner[:, None, :])
 
-    def _walk(self, vectors: Floats, transposed: bool, places: list[int] | None = None) -> Floats:
-        number, symbols, columns = vectors.shape
-        width = next(width for width in WIDTHS if width >= columns)
-        padded = np.zeros((number, symbols, width))
-        padded[:, :, :columns] = vectors
+    def _walk(self, vectors: Floats, transposed: bool, places: list[int] | None = None, *, within: bool) -> Floats:
+        padded = _padded(vectors)
         chosen = self.distances if places is None else [self.distances[place] for place in places]
-        sums = self.counter.products(chosen, padded.ravel(), width, transposed, self.within, self.threads)
-        return np.asarray(sums.reshape(padded.shape)[:, :, :columns])
+        sums = self.counter.products(chosen, padded.ravel(), padded.shape[2], transposed, within, self.threads)
+        return np.asarray(sums.reshape(padded.shape)[:, :, : vectors.shape[2]])
 
     def frobenius(self) -> Floats:
         """Norms, from how many pairs occurred how often: |P|^2 - 2 p^T P q + |p|^2 |q|^2; nan where documents are the centre."""
@@ -199,7 +195,7 @@ class _Covariances:
             return np.full(len(self.distances), np.nan)
         _, budget = budget_of(self.counter, False, self.threads, None)
         counted = self.counter.count(self.distances, 0, self.counter.distinct, budget, None, self.threads)
-        joint = self._walk(self.q[:, :, None], False)[:, :, 0] / np.maximum(self.pairs, 1)[:, None]
+        joint = self._walk(self.q[:, :, None], False, within=False)[:, :, 0] / np.maximum(self.pairs, 1)[:, None]
         squares = [
             float(((counts / max(pairs, 1.0)) ** 2 * symbols).sum())
             for ((counts, symbols), _), pairs in zip(counted, self.pairs, strict=True)
@@ -209,13 +205,9 @@ class _Covariances:
 
     def without_each_group(self, left: Floats, right: Floats) -> tuple[Floats, Floats]:
         """U^T C V without each group, (distances, groups, columns, columns); and pairs of each group, (distances, groups)."""
-        number, symbols, columns = left.shape
-        width = next(width for width in WIDTHS if width >= columns)
-        padded = np.zeros((2, number, symbols, width))
-        padded[0, :, :, :columns], padded[1, :, :, :columns] = left, right
-        sums = self.counter.group_sums(
-            self.distances, padded[0].ravel(), padded[1].ravel(), width, self.within, self.threads
-        )
+        u, v = _padded(left), _padded(right)
+        (number, _, width), columns = u.shape, left.shape[2]
+        sums = self.counter.group_sums(self.distances, u.ravel(), v.ravel(), width, self.within, self.threads)
         sums = sums.reshape(number, -1, 1 + 2 * width + width**2)
         rest = sums.sum(1, keepdims=True) - sums
         with np.errstate(divide="ignore", invalid="ignore"):  # a group that holds all pairs
@@ -223,6 +215,17 @@ class _Covariances:
         of_u, of_v, products = np.split(means, [width, 2 * width], axis=2)
         matrices = products.reshape(number, -1, width, width) - of_u[..., :, None] * of_v[..., None, :]
         return np.asarray(matrices[..., :columns, :columns]), np.asarray(sums[:, :, 0])
+
+
+def _width(columns: int) -> int:
+    """The narrowest walk that carries so many vectors."""
+    return next(width for width in WIDTHS if width >= columns)
+
+
+def _padded(vectors: Floats) -> Floats:
+    """Vectors (distances, symbols, columns) with columns of zeros up to the width of a walk."""
+    columns = vectors.shape[2]
+    return np.pad(vectors, ((0, 0), (0, 0), (0, _width(columns) - columns)))
 
 
 @dataclass(kw_only=True)
@@ -279,7 +282,7 @@ def _decompose(covariances: _Covariances, values: int, seed: int) -> list[_Decom
         u, v = left[:, :, :kept], np.swapaxes(right, 1, 2)[:, :, :kept]
         singular = singular[:, :kept]
     else:
-        width = next(width for width in WIDTHS if width >= max(values, 4))
+        width = _width(max(values, 4))
         # The same first vectors at every distance, so that a distance's values do not depend on the others asked for.
         start = np.linalg.qr(np.random.default_rng(seed).standard_normal((symbols, width)))[0]
         runs = [_Lanczos(values=values, block=start) for _ in range(number)]

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from l2m.base import checks
 from l2m.base.records import Record
-from l2m.counting.segments import ENOUGH_GROUPS
+from l2m.counting.segments import ENOUGH_GROUPS, between, jackknife_of
 from l2m.errors import InputError
 
 if TYPE_CHECKING:
@@ -107,12 +106,7 @@ class CovarianceCurve(Record):
         """
         from l2m.statistics.law_start import first_that_holds, starts_of
 
-        for name, bound in (("min_distance", min_distance), ("max_distance", max_distance)):
-            if bound is not None:
-                checks.whole(name, bound, 1)
-        kept = (self._comparable if offset else self.fittable) & (self.distance >= (min_distance or 1))
-        if max_distance is not None:
-            kept &= self.distance <= max_distance
+        kept = (self._comparable if offset else self.fittable) & between(self.distance, min_distance, max_distance)
         needed = 3 if offset else 2
         if kept.sum() <= needed:
             above = (
@@ -136,19 +130,9 @@ class CovarianceCurve(Record):
         if self.replicates is None or self.group_pairs is None:
             law = fit_power_law(distance, value, offset=offset)
         else:
-            sizes = self.group_pairs[:, kept].sum(1)
-            some = sizes > 0
-            replicates = self.replicates[np.ix_(some, kept)]
-            law = fit_power_law(
-                distance,
-                value,
-                method="wls",
-                offset=offset,
-                stderr=self.stderr[kept, 0],
-                replicates=replicates,
-                group_weights=sizes[some] / sizes.sum(),
-            )
-            missed = misfit(law, replicates)
+            jackknife = jackknife_of(self.replicates, self.group_pairs, kept)
+            law = fit_power_law(distance, value, method="wls", offset=offset, stderr=self.stderr[kept, 0], **jackknife)
+            missed = misfit(law, jackknife["replicates"])
         note = f"Fitted from d = {distance.min():,} to {distance.max():,}. {misfit_words(missed, 'd')}".rstrip()
         settings = {**law.settings, "symbol": "d", "distances": distance, "missed": missed, "note": note}
         return dataclasses.replace(law, settings=settings)

@@ -3,11 +3,12 @@
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from l2m.base import checks
 from l2m.errors import InputError
 
 Integers = NDArray[np.int64]
@@ -134,6 +135,30 @@ class Selection:
                     tokens=int((end - start).sum()),
                 )  # fmt: skip
         return parts
+
+
+def between(distance: Integers, lowest: int | None, highest: int | None) -> NDArray[np.bool_]:
+    """(distances,) Which of them a fit from `min_distance` to `max_distance` uses; None: no bound.
+
+    Raises:
+        InputError: a bound that is no whole number of 1 or more.
+    """
+    kept = np.ones(distance.size, np.bool_)
+    if lowest is not None:
+        kept &= distance >= checks.whole("min_distance", lowest, 1)
+    if highest is not None:
+        kept &= distance <= checks.whole("max_distance", highest, 1)
+    return kept
+
+
+def jackknife_of(replicates: NDArray[np.float64], group_pairs: NDArray[Any], kept: NDArray[np.bool_]) -> dict[str, Any]:
+    """What `fit_power_law` takes of the groups at the distances kept: "replicates" and "group_weights".
+
+    A group without pairs at any of them left nothing out: it is no replicate.
+    """
+    sizes = group_pairs[:, kept].sum(axis=1).astype(float)
+    present = sizes > 0
+    return {"replicates": replicates[np.ix_(present, kept)], "group_weights": sizes[present] / sizes.sum()}
 
 
 def cut_into_groups(starts: Integers, ends: Integers, groups: int | None, nearest: int) -> Segments:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from l2m.base import checks
 from l2m.base.records import Record, span
-from l2m.counting.segments import ENOUGH_GROUPS, SUBSAMPLES
+from l2m.counting.segments import ENOUGH_GROUPS, SUBSAMPLES, between, jackknife_of
 from l2m.errors import InputError
 
 if TYPE_CHECKING:
@@ -176,13 +175,8 @@ class TwoPointCurve(Record):
         Raises:
             InputError: fewer distances than the law has parameters, with at least 8 contributing groups each.
         """
-        for name, bound in (("min_distance", min_distance), ("max_distance", max_distance)):
-            if bound is not None:
-                checks.whole(name, bound, 1)
         curve = self.fixed or self
-        kept = curve.fittable & (curve.distance >= (min_distance or 1))
-        if max_distance is not None:
-            kept &= curve.distance <= max_distance
+        kept = curve.fittable & between(curve.distance, min_distance, max_distance)
         from l2m.statistics.law_start import first_that_holds, starts_of
 
         needed = 3 if offset else 2
@@ -214,16 +208,12 @@ class TwoPointCurve(Record):
         distance, information = self.distance[kept], self.information[kept]
         jackknife: dict[str, Any] = {}
         if self.replicates is not None and self.group_pairs is not None:
-            # A group without pairs anywhere (in the fixed set) left nothing out: it is no replicate.
-            sizes = self.group_pairs[:, kept].sum(axis=1).astype(float)
-            present = sizes > 0
             jackknife = {
                 "stderr": self.stderr[kept],
                 "covariance": self.covariance[np.ix_(kept, kept)]
                 if self.covariance is not None and method == "gls"
                 else None,
-                "replicates": self.replicates[np.ix_(present, kept)],
-                "group_weights": sizes[present] / sizes.sum(),
+                **jackknife_of(self.replicates, self.group_pairs, kept),
             }
         law = fit_power_law(
             distance,
