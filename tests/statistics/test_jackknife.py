@@ -1,5 +1,7 @@
 """The delete-one-group jackknife against its definition and against itself."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -42,3 +44,19 @@ def test_few_documents_leave_by_window_and_a_group_with_all_data_is_none():
     assert unit == "documents"
     assert names[label].tolist() == np.repeat(np.arange(8) * 2, 2).tolist()
     assert means_without_each(np.ones((4, 1)), np.zeros(4, int), 2).tolist() == [[1.0]]
+
+
+@pytest.mark.parametrize("shares", [None, np.full(4, 0.25)])
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+def test_a_value_with_a_replicate_that_is_not_finite_has_no_error_and_its_neighbours_keep_theirs(
+    shares: np.ndarray | None, bad: float
+) -> None:
+    replicates = np.random.default_rng(3).normal(size=(4, 2))
+    expected, _ = jackknife_errors(replicates, np.zeros(2), shares)
+    replicates[2, 1] = bad
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stderr, covariance = jackknife_errors(replicates, np.zeros(2), shares)
+    assert stderr[0] == expected[0]
+    assert np.isnan(stderr[1])
+    assert np.isnan(covariance[1]).all()

@@ -1,8 +1,6 @@
 """`l2m condition`: which models' history states keep up with a measured law, and up to what length."""
 
 from pathlib import Path
-from shutil import get_terminal_size
-from textwrap import fill
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -63,7 +61,7 @@ def condition(
     from l2m.base.files import atomic_write
     from l2m.base.optional import require
     from l2m.cli.inputs import models_named, read_law
-    from l2m.cli.output import print_table, require_figure, write_figure
+    from l2m.cli.output import print_table, print_words, require_figure, write_figure
     from l2m.errors import InputError
     from l2m.states.comparison import compare_models
     from l2m.states.history_state import history_state
@@ -87,4 +85,4 @@ def condition(
         write_figure(figure, compared.plot)
     print_table(compared.rows(), "json" if json else form, compared.table())
     if form == "words" and not json:
-        print(fill(f"{compared.verdicts[0].needs}.", max(60, get_terminal_size().columns)))
+        print_words(f"{compared.verdicts[0].needs}.")

@@ -21,7 +21,12 @@ def print_result(result: Mapping[str, Any], json: bool, words: str) -> None:
     if json:
         print(json_module.dumps(_plain(result), ensure_ascii=False, allow_nan=False))
     else:
-        print("\n".join(part for line in words.split("\n") for part in _wrapped(line)))
+        print_words(words)
+
+
+def print_words(words: str) -> None:
+    """Print lines for people, none wider than the terminal."""
+    print("\n".join(part for line in words.split("\n") for part in _wrapped(line)))
 
 
 def columns() -> int:
@@ -35,7 +40,10 @@ def _wrapped(line: str) -> list[str]:
     if len(line) <= width:
         return [line]
     indent = " " * (len(line) - len(line.lstrip()) + 4)
-    return wrap(line, width, subsequent_indent=indent, replace_whitespace=False, break_long_words=False)
+    # Paths, names of models and "two-point" are copied and searched for as they are: no break within them.
+    return wrap(
+        line, width, subsequent_indent=indent, replace_whitespace=False, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def only_results_on_stdout() -> AbstractContextManager[TextIO]:

@@ -106,10 +106,8 @@ def state(
 
 def _explain(table: Any) -> None:
     """Below the table: what its columns count, in lines no wider than the terminal."""
-    from shutil import get_terminal_size
-    from textwrap import fill
-
     from l2m.base.numbers import short
+    from l2m.cli.output import print_words
     from l2m.states.engines import ENGINES
 
     first = table.plans[0]
@@ -127,4 +125,4 @@ def _explain(table: Any) -> None:
     if table.verdicts is not None:
         notes.append(f"{table.verdicts[0].needs}.")
     if notes:
-        print(fill(" ".join(notes), max(60, get_terminal_size().columns)))
+        print_words(" ".join(notes))

@@ -26,8 +26,14 @@ def jackknife_errors(
             differs by value. A share of 0 marks a group without data for that value.
 
     Returns:
-        Standard errors (values,) and covariance (values, values); nan for values with fewer than two groups.
+        Standard errors (values,) and covariance (values, values); nan for values with fewer than two groups, or with a
+        replicate that is not finite.
     """
+    with np.errstate(invalid="ignore"):  # inf - inf is nan, which says that no error is known
+        return _errors(replicates, estimate, shares)
+
+
+def _errors(replicates: Floats, estimate: Floats | None, shares: Floats | None) -> tuple[Floats, Floats]:
     groups, values = replicates.shape
     if shares is None:
         if groups < 2:
