@@ -36,8 +36,8 @@ def test_a_dry_run_writes_nothing_and_counts_what_the_run_does(
     result = l2m.load(out / "results.json")
     assert said["tokens"] == result.domains[0].corpus["tokens"]
     assert said["windows"] == 8
-    # Two passes: 32 tokens a window, and one for each l = 2, 4, 8, 16 over the l tokens of its Y.
-    assert said["tokens_scored"] == 8 * (32 + 2 + 4 + 8 + 16)
+    # 32 tokens a window, and a pass for each l = 2, 4, 8, 16 over the l tokens of its Y; each after the 2 tokens of a blank line.
+    assert said["tokens_scored"] == 8 * (32 + 2 + 4 + 8 + 16 + 5 * 2)
     assert said["seconds"] > 0
     stages = [line for line in done.stderr.splitlines() if line[6:8] == "/5"]
     assert [line[5] for line in stages] == ["1", "2", "3", "4", "5"]
@@ -45,6 +45,8 @@ def test_a_dry_run_writes_nothing_and_counts_what_the_run_does(
 
     how = {
         "window_starts": "anywhere",
+        "prefix": None,
+        "ngrams_from": None,
         "distances": None,
         "domains": {},
         "glob": "*",

@@ -1,14 +1,16 @@
 """Text before every pass: one prefix, and the mixture of several."""
 
+import shutil
 from typing import ClassVar
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, models, normalizers
 
 import l2m
 from l2m import scoring
 from l2m.scoring.bipartite import bipartite
-from l2m.scoring.prefix import Prefixed
+from l2m.scoring.prefix import Prefixed, Resolved, resolve
 from l2m.scoring.request import Request
 from l2m.scoring.run import forecast
 from l2m.scoring.settings import ScoreSettings
@@ -124,6 +126,35 @@ def test_the_prefix_is_a_setting_of_the_store(prose, tmp_path):
     assert scores.settings["prefix"] is None
     with pytest.raises(l2m.InputError, match=r"holds a run with prefix = None, not \['Once. '\]"):
         scoring.score(corpus, source, prefix="Once. ", **options)
+
+
+def test_the_default_is_a_blank_line_where_the_model_can_be_given_one(prose, tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    source, corpus = prose
+    options = {"length": 32, "device": "cpu", "shuffles": 0, "windows": 2}
+    scores = scoring.score(corpus, source, out=tmp_path / "default", **options)
+    assert scores.settings["prefix"] == ["\n\n"]
+    named = scoring.score(corpus, source, out=tmp_path / "named", prefix="\n\n", **options)
+    assert (scores.conditional == named.conditional).all()
+    bare = scoring.score(corpus, source, out=tmp_path / "bare", prefix="none", **options)
+    assert (scores.conditional != bare.conditional).any()
+    rows = corpus[0][:32][None]
+    model = AutoModelForCausalLM.from_pretrained(source.folder)
+    memory = scoring.score(rows, model, out=tmp_path / "memory", **options | {"windows": 1})
+    assert memory.settings["prefix"] is None  # no tokenizer
+    assert resolve(None, source, corpus, room=1) == Resolved()
+    assert resolve(None, source, corpus, room=2).named == ("\n\n",)
+
+
+@pytest.mark.parametrize("normalizer", [normalizers.Strip(), normalizers.Replace("\n", "#")])
+def test_a_tokenizer_without_line_ends_has_no_prefix_by_default(normalizer, prose, tiny_model, tmp_path):
+    words = Tokenizer(models.WordLevel({"<|endoftext|>": 0, "<unk>": 1, "a": 2}, unk_token="<unk>"))
+    words.normalizer = normalizer
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    words.save(str(folder / "tokenizer.json"))
+    assert resolve(None, scoring.resolve_model(folder), prose[1]) == Resolved()
 
 
 def test_a_forecast_counts_the_prefixes(prose, tmp_path):

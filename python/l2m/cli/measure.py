@@ -17,6 +17,8 @@ def measure(
     length: int | None = None,
     windows: int | None = None,
     window_starts: Literal["anywhere", "head"] = "anywhere",
+    prefix: tuple[str, ...] | None = None,  # a text may hold commas
+    ngrams_from: str | None = None,
     distances: list[int] | None = None,
     domain: tuple[str, ...] = (),  # a path may hold commas
     beside: list[str] | None = None,
@@ -55,6 +57,11 @@ def measure(
         How many windows are scored: one of each document, then a second of each, ... Default: 40, or as many as fit.
     window_starts
         Where windows begin: at a sentence start anywhere in the document, or from its head on.
+    prefix
+        Text that the model is given before X and before Y alone. Default: a blank line, as a window begins mid-text. Repeat it
+        for the mixture of several; none: the start token alone.
+    ngrams_from
+        Folder of a corpus, made with the same tokenizer, whose n-grams correct the first tokens of Y. Default: the text itself.
     distances
         Distances of the two-point information, separated by commas. Default: 1,2,4, ...
     domain
@@ -98,7 +105,7 @@ def measure(
             raise InputError(f"domain: {entry!r}; expected NAME=PATH")
         domains[name] = Path(path)
     options: dict[str, Any] = {
-        "length": length, "windows": windows, "window_starts": window_starts, "distances": distances, "glob": glob,
+        "length": length, "windows": windows, "window_starts": window_starts, "prefix": prefix, "ngrams_from": ngrams_from, "distances": distances, "glob": glob,
         "duplicates": duplicates, "title": title, "device": device, "dtype": dtype, "revision": revision, "max_batch_tokens": max_batch_tokens, "threads": threads,
         "seed": seed,
     }  # fmt: skip
@@ -152,6 +159,8 @@ def _flags(options: Mapping[str, Any], of: Callable[..., Any]) -> list[str]:
     flags = []
     for name, value in options.items():
         if value != inspect.signature(of).parameters[name].default:
-            shown = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-            flags += [f"--{name.replace('_', '-')}", shown]
+            each = (
+                value if isinstance(value, tuple) else [",".join(map(str, value)) if isinstance(value, list) else value]
+            )
+            flags += [part for one in each for part in (f"--{name.replace('_', '-')}", str(one))]
     return flags

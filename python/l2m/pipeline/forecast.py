@@ -8,11 +8,13 @@ from typing import Any, Literal
 
 from l2m.base.forecast import Forecast
 from l2m.base.optional import require
+from l2m.corpora.corpus import Corpus
 from l2m.corpora.sources import Sources
 from l2m.corpora.tokenize import tokenize
 from l2m.counting.two_point_job import TwoPointJob, TwoPointSettings
 from l2m.pipeline.measure import NEEDS, find_model, window_length, windows_that_fit
 from l2m.scoring.endpoint import Endpoint
+from l2m.scoring.prefix import Prefix
 from l2m.scoring.request import Request
 from l2m.scoring.run import forecast as forecast_scoring
 from l2m.scoring.settings import ScoreSettings
@@ -26,6 +28,8 @@ def forecast(
     length: int | None,
     windows: int | None,
     window_starts: Literal["anywhere", "head"],
+    prefix: Prefix,
+    ngrams_from: Corpus | str | os.PathLike[str] | None,
     distances: Sequence[int] | None,
     domains: Mapping[str, Sources],
     glob: str,
@@ -57,8 +61,8 @@ def forecast(
         for one in corpora
     ]
     settings = ScoreSettings(
-        length=length, ratios=(2,), shuffles=0, windows=windows, window_starts=window_starts, device=device, dtype=dtype,
-        max_batch_tokens=max_batch_tokens, seed=seed,
+        length=length, ratios=(2,), shuffles=0, windows=windows, window_starts=window_starts, prefix=prefix,  # type: ignore[arg-type]
+        ngrams_from=ngrams_from, device=device, dtype=dtype, max_batch_tokens=max_batch_tokens, seed=seed,
     )  # fmt: skip
     scores = out / "scores"
     with TemporaryDirectory() as nowhere:

@@ -31,6 +31,7 @@ from l2m.scoring.bipartite import BipartiteCurve
 from l2m.scoring.endpoint import Endpoint
 from l2m.scoring.exponents import ExponentRange, default_estimate, range_of
 from l2m.scoring.model_source import ModelSource, resolve_model
+from l2m.scoring.prefix import Prefix, as_prefix
 from l2m.scoring.settings import split_spans
 from l2m.scoring.windows import STARTS, room
 from l2m.states.condition import COUNTED, Bounded, condition
@@ -59,6 +60,8 @@ def measure(
     length: int | None = None,
     windows: int | None = None,
     window_starts: Literal["anywhere", "head"] = "anywhere",
+    prefix: Prefix = None,
+    ngrams_from: Corpus | str | os.PathLike[str] | None = None,
     distances: Sequence[int] | None = None,
     beside: Sequence[str] = BESIDE,
     domains: Mapping[str, Sources] | None = None,
@@ -88,6 +91,8 @@ def measure(
         windows: how many are scored in all: one of each document, then a second of each, and so on. Default: 40, or fewer
             where the text has no room for so many.
         window_starts: "anywhere" or "head", as in `l2m.score`.
+        prefix: text before X and before Y alone, as in `l2m.score`: default a blank line; "none" for the start token alone.
+        ngrams_from: a corpus, or its folder, whose n-grams correct the first tokens of Y; default: those of `texts`.
         distances: for the two-point information; default 1, 2, 4, ...
         beside: names of other models to judge, as `l2m.history_state` takes them.
         domains: name -> sources of other texts whose two-point information is measured too.
@@ -109,6 +114,8 @@ def measure(
     length, seed = None if length is None else checks.whole("length", length, 1), checks.seed(seed)
     windows = None if windows is None else checks.whole("windows", windows, 1)
     checks.one_of("window_starts", window_starts, STARTS)
+    asked = as_prefix(prefix)
+    others_ngrams = ngrams_from if ngrams_from is None or isinstance(ngrams_from, Corpus) else Corpus.open(ngrams_from)
     distances = None if distances is None else checks.wholes("distances", distances, 1)
     checks.threads(threads)
     if device is not None:
@@ -134,6 +141,8 @@ def measure(
                 "length": length,
                 "windows": windows,
                 "window_starts": window_starts,
+                "prefix": None if asked is None else [one if isinstance(one, str) else list(one) for one in asked],
+                "ngrams_from": None if others_ngrams is None else others_ngrams.hash,
                 "distances": None if distances is None else list(distances),
                 "corpus": corpus.hash,
                 "domains": {name: other.hash for name, other in others.items()},
@@ -157,7 +166,8 @@ def measure(
             progress = _announced(bar, f"scoring {windows} windows of {length:,} tokens")
             scores = score(
                 corpus, scorer, out=out / "scores", length=length, ratios=(2,), shuffles=0, windows=windows,
-                window_starts=window_starts, device=device, dtype=dtype, max_batch_tokens=max_batch_tokens, seed=seed, progress=progress,
+                window_starts=window_starts, prefix=prefix, ngrams_from=others_ngrams, device=device, dtype=dtype,
+                max_batch_tokens=max_batch_tokens, seed=seed, progress=progress,
             )  # fmt: skip
         stage(5, STAGES, "fitting the laws, judging models, writing the report")
         curve = default_estimate(scores)

@@ -14,6 +14,7 @@ number, below it. No mixture of K is worse than its best part by more than log K
 conditional are of one model, which estimates of information ask for.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -32,8 +33,11 @@ if TYPE_CHECKING:
 NONE = "none"
 """The name of the bare start token."""
 
+BLANK_LINE = "\n\n"
+"""The default: it says that a text goes on, in every language, and lowers both costs on books and on code (docs/scoring.md)."""
+
 Prefix: TypeAlias = "str | Sequence[str | Sequence[int]] | None"
-"""A text; or several texts, or lists of token ids, whose mixture is scored; None: what the version holds to be best."""
+"""A text; or several texts, or lists of token ids, whose mixture is scored; None: `BLANK_LINE` where the model can be given one."""
 
 
 class Prefixed:
@@ -143,28 +147,39 @@ def as_prefix(asked: Prefix) -> tuple[str | tuple[int, ...], ...] | None:
 
 
 def resolve(
-    asked: tuple[str | tuple[int, ...], ...] | None, source: "ModelSource | None", corpus: "Corpus | NDArray[Any]"
+    asked: tuple[str | tuple[int, ...], ...] | None,
+    source: "ModelSource | None",
+    corpus: "Corpus | NDArray[Any]",
+    room: float = math.inf,
 ) -> Resolved:
     """The prefixes asked for, as token ids of the model.
 
     Args:
-        asked: from `as_prefix`; "none" is the bare start token, also as one of several.
+        asked: from `as_prefix`; "none" is the bare start token, also as one of several. None: a blank line, unless the model has
+            no tokenizer, its tokenizer cannot spell one, or it has no room.
         source: where the model's tokenizer is; None for a model in memory and other scorers.
         corpus: of bytes it says how a scorer without a tokenizer is given a text.
+        room: tokens that the model can read beside a window.
 
     Raises:
         InputError: an empty one, or the same twice; a text where there is no tokenizer, or that the tokenizer cannot spell.
     """
-    if asked is None or asked == (NONE,):
+    if asked is None:
+        try:
+            ids = () if source is None else _ids_of(BLANK_LINE, source, corpus)
+        except InputError:
+            ids = ()
+        return Resolved((BLANK_LINE,), (ids,)) if 0 < len(ids) <= room else Resolved()
+    if asked == (NONE,):
         return Resolved()
     if any(not one for one in asked):
         raise InputError(
             f"prefix: {list(asked)!r} holds an empty one; expected texts, or 'none' for the start token alone"
         )
-    ids = [(_ids_of(one, source, corpus) if one != NONE else ()) if isinstance(one, str) else one for one in asked]
-    if len(set(ids)) < len(ids):
+    each = [(_ids_of(one, source, corpus) if one != NONE else ()) if isinstance(one, str) else one for one in asked]
+    if len(set(each)) < len(each):
         raise InputError(f"prefix: {list(asked)!r} holds the same twice; expected prefixes that differ")
-    return Resolved(tuple(one if isinstance(one, str) else list(one) for one in asked), tuple(ids))
+    return Resolved(tuple(one if isinstance(one, str) else list(one) for one in asked), tuple(each))
 
 
 def _ids_of(text: str, source: "ModelSource | None", corpus: "Corpus | NDArray[Any]") -> tuple[int, ...]:

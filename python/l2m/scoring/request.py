@@ -1,6 +1,7 @@
 """A request to score a corpus with a model: found, and checked against each other before anything runs."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -82,7 +83,9 @@ class Request:
 
     def prefixes(self, source: ModelSource | None) -> Resolved:
         """What stands before every pass."""
-        return resolve(self.settings.prefix, source, self.corpus)
+        contexts = [getattr(self.model, "context", None), source and source.context]
+        room = min([context - self.settings.length for context in contexts if context is not None], default=math.inf)
+        return resolve(self.settings.prefix, source, self.corpus, room)
 
     def scorer(self, source: ModelSource | None) -> Any:
         """What gives the log-probabilities, checked against the corpus."""

@@ -90,8 +90,9 @@ def score(
         max_batch_tokens: tokens in one forward pass; None: by free memory. Halved when memory runs out.
         seed: draws where windows begin, the partners and the contexts.
         start_token: id or string of the token before each text; None: the model's own, unless that controls chats.
-        prefix: text before X and before Y alone: one, or several, of which the mixture is scored (`l2m.scoring.prefix`), at the cost
-            of as many runs; a list of ids instead of a text where the model has no tokenizer. "none": the start token alone.
+        prefix: text after the start token, before X and before Y alone: one, or several, of which the mixture is scored
+            (`l2m.scoring.prefix`), at the cost of as many runs; a list of ids instead of a text where the model has no tokenizer.
+            None: a blank line, where the tokenizer has one and the context has room. "none": the start token alone.
         ngrams_from: a corpus, or its folder, whose n-grams the "ngram" correction takes; None: those of the scored corpus. Those of
             an array of windows are too few unless they cover 70 % of its text: then the correction is refused.
         trust_remote_code: run the Python code that the model's folder brings; without it such code never runs.

@@ -53,8 +53,9 @@ class ScoreSettings:
     start_token: str | None = None
     """The token before each window, where the model names none or one that controls chats."""
     prefix: tuple[str, ...] | None = None
-    """Text that the model is given before X and before Y alone, as a window begins mid-text and a start token says that a text
-    begins. Repeat it for the mixture of several; each costs a run. none: the start token alone."""
+    """Text that the model is given after the start token, before X and before Y alone: a window begins mid-text, and a start token
+    says that a text begins. Default: a blank line, where the tokenizer has one and the context has room. Repeat it for the
+    mixture of several; each costs a run. none: the start token alone."""
     ngrams_from: str | None = None
     """Folder of a corpus, made with the same tokenizer, whose n-grams the ngram correction takes. Default: the corpus that is
     scored; name a larger one of the same kind where it is small."""
