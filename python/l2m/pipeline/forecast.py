@@ -62,7 +62,8 @@ def forecast(
     ]
     settings = ScoreSettings(
         length=length, ratios=(2,), shuffles=0, windows=windows, window_starts=window_starts, prefix=prefix,  # type: ignore[arg-type]
-        ngrams_from=ngrams_from, device=device, dtype=dtype, max_batch_tokens=max_batch_tokens, seed=seed,
+        ngrams_from=ngrams_from,  # type: ignore[arg-type]
+        device=device, dtype=dtype, max_batch_tokens=max_batch_tokens, seed=seed,
     )  # fmt: skip
     scores = out / "scores"
     with TemporaryDirectory() as nowhere:

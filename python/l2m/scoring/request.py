@@ -83,7 +83,7 @@ class Request:
 
     def prefixes(self, source: ModelSource | None) -> Resolved:
         """What stands before every pass."""
-        contexts = [getattr(self.model, "context", None), source and source.context]
+        contexts = [getattr(self.model, "context", None), None if source is None else source.context]
         room = min([context - self.settings.length for context in contexts if context is not None], default=math.inf)
         return resolve(self.settings.prefix, source, self.corpus, room)
 
