@@ -121,10 +121,10 @@ fn streams<T: Rank>(
                 for firsts in pieces(segment, distance) {
                     let (to, from) = sides(firsts);
                     match width {
-                        1 => add::<T, 1>(to, from, vectors, &means, sums),
-                        2 => add::<T, 2>(to, from, vectors, &means, sums),
-                        4 => add::<T, 4>(to, from, vectors, &means, sums),
-                        _ => add::<T, WIDEST>(to, from, vectors, &means, sums),
+                        1 => add::<T, 1>(to, from, vectors, &means, sums, within),
+                        2 => add::<T, 2>(to, from, vectors, &means, sums, within),
+                        4 => add::<T, 4>(to, from, vectors, &means, sums, within),
+                        _ => add::<T, WIDEST>(to, from, vectors, &means, sums, within),
                     }
                     monitor.advance(to.len() as u64)?;
                 }
@@ -135,13 +135,29 @@ fn streams<T: Rank>(
     Ok(result)
 }
 
-fn add<T: Rank, const WIDTH: usize>(to: &[T], from: &[T], vectors: &[f64], means: &[f64; WIDEST], sums: &mut [f64]) {
+fn add<T: Rank, const WIDTH: usize>(
+    to: &[T],
+    from: &[T],
+    vectors: &[f64],
+    means: &[f64; WIDEST],
+    sums: &mut [f64],
+    within: bool,
+) {
     let (vectors, _) = vectors.as_chunks::<WIDTH>();
     let (sums, _) = sums.as_chunks_mut::<WIDTH>();
-    for (to, from) in to.iter().zip(from) {
-        let (row, sum) = (&vectors[from.index()], &mut sums[to.index()]);
-        for column in 0..WIDTH {
-            sum[column] += row[column] - means[column];
+    if within {
+        for (to, from) in to.iter().zip(from) {
+            let (row, sum) = (&vectors[from.index()], &mut sums[to.index()]);
+            for column in 0..WIDTH {
+                sum[column] += row[column] - means[column];
+            }
+        }
+    } else {
+        for (to, from) in to.iter().zip(from) {
+            let (row, sum) = (&vectors[from.index()], &mut sums[to.index()]);
+            for column in 0..WIDTH {
+                sum[column] += row[column];
+            }
         }
     }
 }
@@ -170,14 +186,12 @@ fn sums<T: Rank>(
                 let mut sums = vec![0.0; columns];
                 for firsts in pieces(segment, distance) {
                     let seconds = &second[firsts.start + distance..firsts.end + distance];
-                    for (x, y) in first[firsts].iter().zip(seconds) {
-                        let (u, v) = (&left[x.index() * width..][..width], &right[y.index() * width..][..width]);
-                        for column in 0..width {
-                            sums[1 + column] += u[column];
-                            sums[1 + width + column] += v[column];
-                            let row = &mut sums[1 + 2 * width + column * width..][..width];
-                            row.iter_mut().zip(v).for_each(|(sum, value)| *sum += u[column] * value);
-                        }
+                    let firsts = &first[firsts];
+                    match width {
+                        1 => add_products::<T, 1>(firsts, seconds, left, right, &mut sums),
+                        2 => add_products::<T, 2>(firsts, seconds, left, right, &mut sums),
+                        4 => add_products::<T, 4>(firsts, seconds, left, right, &mut sums),
+                        _ => add_products::<T, WIDEST>(firsts, seconds, left, right, &mut sums),
                     }
                     sums[0] += seconds.len() as f64;
                     monitor.advance(seconds.len() as u64)?;
@@ -197,6 +211,25 @@ fn sums<T: Rank>(
         },
     )?;
     Ok(result)
+}
+
+/// The sums of u\[x\], of v\[y\] and of their products, in registers where they fit.
+fn add_products<T: Rank, const WIDTH: usize>(first: &[T], second: &[T], left: &[f64], right: &[f64], sums: &mut [f64]) {
+    let (left, _) = left.as_chunks::<WIDTH>();
+    let (right, _) = right.as_chunks::<WIDTH>();
+    let (mut of_u, mut of_v, mut products) = ([0.0; WIDTH], [0.0; WIDTH], [[0.0; WIDTH]; WIDTH]);
+    for (x, y) in first.iter().zip(second) {
+        let (u, v) = (&left[x.index()], &right[y.index()]);
+        for column in 0..WIDTH {
+            of_u[column] += u[column];
+            of_v[column] += v[column];
+            for other in 0..WIDTH {
+                products[column][other] += u[column] * v[other];
+            }
+        }
+    }
+    let own = of_u.iter().chain(&of_v).chain(products.as_flattened());
+    sums[1..].iter_mut().zip(own).for_each(|(sum, value)| *sum += value);
 }
 
 #[cfg(test)]

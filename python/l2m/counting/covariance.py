@@ -4,7 +4,7 @@ Centred on documents, C(d) is the mean of P_i(d) - p_i q_i^T over documents i, w
 is the covariance of the documents' own frequencies, which does not fall with distance.
 
 Every walk over the tokens multiplies C(d) or its transpose with a block of vectors. A block Lanczos iteration on C^T C with
-full reorthogonalisation (Golub & Van Loan, Matrix Computations, section 10.3) turns a few dozen walks into the leading
+full reorthogonalisation (Golub & Van Loan, Matrix Computations, section 10.3) turns a dozen walks into the leading
 singular values; it ends when the residuals of all of them are small.
 """
 
@@ -33,6 +33,8 @@ WIDTHS = (1, 2, 4, 8)
 TOLERANCE = 1e-7
 """Residuals of C^T C at which the iteration ends, in units of its largest eigenvalue: no singular value is then off by more than
 5e-8 of the largest, and their typical error is the square of that."""
+FLOOR_TOLERANCE = 1e-2
+"""The same for the shuffled tokens, whose largest value only sets a threshold: it is off by 0.5 % at most, on books by 0.01 %."""
 MOST_BLOCKS = 40
 DENSE = 64
 """Up to so many symbols the whole matrix is formed, in symbols / 8 walks."""
@@ -98,21 +100,22 @@ def token_covariance(
     steps = len(selection.distances) * (2 if floor else 1)
     done = 0
 
-    def measured(arrangement: str, values: int) -> list[_Decomposition]:
+    def measured(arrangement: str, values: int, tolerance: float) -> list[_Decomposition]:
         nonlocal done
         segments, tokens = selection.segments, np.ascontiguousarray(corpus.tokens)
         counter = _core.PairCounter(tokens, segments.arrays, segments.groups, arrangement, seed, threads)
         found = []
         for start in range(0, len(selection.distances), threads):
             some = selection.distances[start : start + threads]
-            found += _decompose(_Covariances(counter, some, center == "document", threads), values, seed)
+            covariances = _Covariances(counter, some, center == "document", threads)
+            found += _decompose(covariances, values, seed, tolerance, jackknife=arrangement == "given")
             done = min(done + threads, steps)
             if progress is not None:
                 progress(done, steps)
         return found
 
-    given = measured("given", values)
-    shuffled = measured("shuffled", 1) if floor else None
+    given = measured("given", values, TOLERANCE)
+    shuffled = measured("shuffled", 1, FLOOR_TOLERANCE) if floor else None
     group_pairs = np.array([one.group_pairs for one in given]).T
     singular = np.array([one.singular for one in given])
     stderr, replicates = np.full_like(singular, np.nan), None
@@ -150,7 +153,8 @@ def token_covariance(
 
 @dataclass(kw_only=True)
 class _Decomposition:
-    """Of C at one distance: its leading singular values, what they are without each group, and its Frobenius norm."""
+    """Of C at one distance: its leading singular values, what they are without each group (no rows: not asked for), pairs of each
+    group, and its Frobenius norm."""
 
     singular: Floats
     replicates: Floats
@@ -225,7 +229,8 @@ def _width(columns: int) -> int:
 def _padded(vectors: Floats) -> Floats:
     """Vectors (distances, symbols, columns) with columns of zeros up to the width of a walk."""
     columns = vectors.shape[2]
-    return np.pad(vectors, ((0, 0), (0, 0), (0, _width(columns) - columns)))
+    width = _width(columns)
+    return vectors if width == columns else np.pad(vectors, ((0, 0), (0, 0), (0, width - columns)))
 
 
 @dataclass(kw_only=True)
@@ -233,6 +238,7 @@ class _Lanczos:
     """The iteration at one distance."""
 
     values: int
+    tolerance: float
     block: Floats
     basis: list[Floats] = field(default_factory=list)
     projected: Floats = field(default_factory=lambda: np.zeros((0, 0)))
@@ -259,7 +265,7 @@ class _Lanczos:
         leading = vectors[:, ::-1][:, : self.values]
         largest = max(float(eigenvalues[-1]), np.finfo(float).tiny)
         self.residual = float(np.linalg.norm(remainder @ leading[old:], axis=0).max()) / largest
-        full = old + new >= self.values and self.residual <= TOLERANCE
+        full = old + new >= self.values and self.residual <= self.tolerance
         self.done = full or len(self.basis) >= MOST_BLOCKS or old + 2 * new > image.shape[0]
         self.leading = leading
 
@@ -269,7 +275,9 @@ class _Lanczos:
         return np.asarray(np.concatenate(self.basis, axis=1) @ self.leading)
 
 
-def _decompose(covariances: _Covariances, values: int, seed: int) -> list[_Decomposition]:
+def _decompose(
+    covariances: _Covariances, values: int, seed: int, tolerance: float, *, jackknife: bool
+) -> list[_Decomposition]:
     symbols, number = covariances.counter.distinct, len(covariances.distances)
     residuals = np.zeros(number)
     if symbols <= DENSE:
@@ -283,9 +291,11 @@ def _decompose(covariances: _Covariances, values: int, seed: int) -> list[_Decom
         singular = singular[:, :kept]
     else:
         width = _width(max(values, 4))
-        # The same first vectors at every distance, so that a distance's values do not depend on the others asked for.
-        start = np.linalg.qr(np.random.default_rng(seed).standard_normal((symbols, width)))[0]
-        runs = [_Lanczos(values=values, block=start) for _ in range(number)]
+        # The same first vectors at every distance, so that a distance's values do not depend on the others asked for. Weighted by
+        # frequency they lie nearer to the singular vectors, which saves about one block in seven.
+        normal = np.random.default_rng(seed).standard_normal((symbols, width))
+        start = np.linalg.qr(normal * covariances.counter.frequencies[:, None])[0]
+        runs = [_Lanczos(values=values, tolerance=tolerance, block=start) for _ in range(number)]
         active = list(range(number))
         while active:
             blocks = np.stack([runs[place].block for place in active])
@@ -298,10 +308,12 @@ def _decompose(covariances: _Covariances, values: int, seed: int) -> list[_Decom
         u, singular, turn = np.linalg.svd(covariances.apply(v), full_matrices=False)
         v = v @ np.swapaxes(turn, 1, 2)
     columns = singular.shape[1]
-    matrices, group_pairs = covariances.without_each_group(u, v)
-    known = np.isfinite(matrices).all((2, 3))
-    replicates = np.full((*known.shape, columns), np.nan)
-    replicates[known] = np.linalg.svd(matrices[known], compute_uv=False)
+    replicates, group_pairs = np.empty((number, 0, columns)), np.empty((number, 0))
+    if jackknife:
+        matrices, group_pairs = covariances.without_each_group(u, v)
+        known = np.isfinite(matrices).all((2, 3))
+        replicates = np.full((*known.shape, columns), np.nan)
+        replicates[known] = np.linalg.svd(matrices[known], compute_uv=False)
     frobenius = covariances.frobenius()
     padding = ((0, 0), (0, values - columns))
     return [
