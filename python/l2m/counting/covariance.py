@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import threadpool_limits
 
 from l2m import _core
 from l2m.base import checks
@@ -114,8 +115,10 @@ def token_covariance(
                 progress(done, steps)
         return found
 
-    given = measured("given", values, TOLERANCE)
-    shuffled = measured("shuffled", 1, FLOOR_TOLERANCE) if floor else None
+    # Threads of BLAS wait for each other longer than a product of such narrow blocks takes (13 s of 55 on the books), and change sums.
+    with threadpool_limits(1, user_api="blas"):
+        given = measured("given", values, TOLERANCE)
+        shuffled = measured("shuffled", 1, FLOOR_TOLERANCE) if floor else None
     group_pairs = np.array([one.group_pairs for one in given]).T
     singular = np.array([one.singular for one in given])
     stderr, replicates = np.full_like(singular, np.nan), None
