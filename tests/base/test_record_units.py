@@ -38,7 +38,10 @@ UNITLESS = {
     "memory": {"bits"},
     "memory_plan": {"cache_bits"},
     "state use": {"numbers", "useful", "equivalent"},
-    "position nll": {"first", "last", "bits_per_byte", "bits_per_byte_stderr", "bytes_per_token"},
+    "position nll": {
+        *("first", "last", "levels", "bits_per_byte", "bits_per_byte_stderr", "bytes_per_token"),
+        *("bits_per_character", "bits_per_character_stderr", "characters_per_token"),
+    },
     "power law": {"x", "degrees_of_freedom", "group_weights"},
     "token covariance": {"singular", "stderr", "frobenius", "floor", "frobenius_floor", "replicates", "group_pairs"},
     "weights": {"bits", "expert_bits"},

@@ -32,8 +32,16 @@ def positions(values: np.ndarray, per_octave: int = 4) -> l2m.PositionCurve:
     last = np.append(n[begin[1:]] - 1, n.size).astype(float)
     count = np.arange(len(values))
     settings = {"axis": "tokens", "model": "exact", "corpus": "exact"}
+    per_window = {"nll": pointwise, "bits_per_byte": pointwise}
     return _curve(
-        n[begin].astype(float), last, pointwise, pointwise, np.ones(count.size), count, 0 * count, settings, "nats"
+        n[begin].astype(float),
+        last,
+        per_window,
+        count,
+        0 * count,
+        settings,
+        "nats",
+        bytes_per_token=np.ones(count.size),
     )
 
 
@@ -125,6 +133,7 @@ def test_fitted_entropies_mend_a_wrong_start():
 
         conditional, documents, length, folder, windows_asked = -values, np.arange(80), LENGTH, "store", 80
         bytes, settings = np.full(80, np.nan), {"model": {}, "corpus": {"hash": "exact"}}
+        characters = bytes
 
         def __init__(self) -> None:
             pass

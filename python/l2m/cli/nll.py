@@ -9,16 +9,20 @@ if TYPE_CHECKING:
 
 def nll(
     *scores: Path,
-    axis: Literal["tokens", "bytes"] | None = None,
+    axis: Literal["tokens", "characters", "bytes"] | None = None,
     per_octave: int = 1,
+    quantiles: list[float] | None = None,
+    entropy: bool | None = None,
     out: Path | None = None,
     json: bool = False,
 ) -> None:
-    """Negative log-likelihood by position in the context and its law, of one model or of several with paired differences.
+    """Negative log-likelihood by position in the context, its quantiles and its law, of one model or of several with paired
+    differences; beside it the entropy that the model predicts.
 
     Examples
     --------
     l2m nll scores
+    l2m nll scores --quantiles 0.1,0.5,0.9 --per-octave 2
     l2m nll small large --axis bytes --out nll
 
     Parameters
@@ -26,10 +30,15 @@ def nll(
     scores
         Folders made by l2m score, one a model. Differences are those to the first.
     axis
-        Count positions in tokens, or in bytes, which models with different tokenizers need. Default: tokens where all
-        folders hold the same corpus.
+        Count positions in tokens; or in characters or bytes, which models with different tokenizers need. Default: tokens where
+        all folders hold the same corpus, else bytes.
     per_octave
         Bins per doubling of the position.
+    quantiles
+        Of the NLL of single tokens in each bin. Default: 0.05,0.25,0.5,0.75,0.95.
+    entropy
+        The entropy of the model's own predictions, which scores hold that were made with l2m score --entropy, and how far the
+        NLL is above it: overconfidence. Default: where the scores hold it.
     out
         Folder for one JSON record per curve and a figure.
     json
@@ -40,7 +49,7 @@ def nll(
     from l2m.cli.output import print_result
     from l2m.cli.work import can_draw
     from l2m.errors import InputError
-    from l2m.scoring.position_nll import position_nll
+    from l2m.scoring.position_nll import LEVELS, position_nll
     from l2m.scoring.scores import Scores
 
     if not scores:
@@ -48,7 +57,9 @@ def nll(
     held = [Scores.open(path) for path in scores]
     same = len({one.settings["corpus"]["hash"] for one in held}) == 1
     axis = axis or ("tokens" if same else "bytes")
-    curves = [position_nll(one, axis=axis, per_octave=per_octave) for one in held]
+    levels = LEVELS if quantiles is None else quantiles
+    options: dict[str, Any] = {"axis": axis, "levels": levels, "entropy": entropy}
+    curves = [position_nll(one, per_octave=per_octave, **options) for one in held]
     differences = [curve.difference(curves[0]) for curve in curves[1:]]
     names = [path.resolve().name for path in scores]
     if len(set(names)) < len(names):  # of different folders: records of one name would replace each other
@@ -57,7 +68,7 @@ def nll(
         raise InputError(f"SCORES: {max(names, key=names.count)} is named twice; expected each folder once")
     if out is not None:
         of = {name: json_hash(one.settings) for name, one in zip(names, held, strict=True)}
-        claim(out, "nll", {"scores": of, "axis": axis, "per_octave": per_octave})
+        claim(out, "nll", {"scores": of, "axis": axis, "per_octave": per_octave, "quantiles": levels})
         for name, curve in zip(names, curves, strict=True):
             curve.save(out / record_name(name))
         for name, curve in zip(names[1:], differences, strict=True):
@@ -78,12 +89,33 @@ def _table(name: str, curve: "PositionCurve") -> dict[str, Any]:
     from l2m.statistics.power_law import fit_or_reason
 
     columns = {name: values.tolist() for name, values in curve.columns().items()}
-    overall = {key: curve.settings[key] for key in ("model", "windows", "documents", "nll", "bits_per_byte")}
-    table: dict[str, Any] = {"name": name, "overall": overall, "columns": columns}
+    shown = ("model", "windows", "documents", "nll", "bits_per_byte", "bits_per_character", "entropy")
+    overall = {key: curve.settings[key] for key in shown if key in curve.settings}
+    value, error, unit = curve.in_unit_of_axis()
+    table: dict[str, Any] = {"name": name, "overall": overall, "unit": unit, "columns": columns}
+    table["words"] = _lines(curve, value, error)
     if "minus" not in curve.settings:
         law, words = fit_or_reason(curve)
         table |= {"law": None if law is None else _law(law), "law_words": words}
     return table
+
+
+def _lines(curve: "PositionCurve", value: Any, error: Any) -> list[str]:
+    """A line for each bin: the mean in the unit of the axis; quantiles, entropy and overconfidence in nats per token."""
+    cells = [[f"{first:,.0f} to {last:,.0f}" for first, last in zip(curve.first, curve.last, strict=True)]]
+    cells.append([f"{mean:.4f} ± {spread:.4f}" for mean, spread in zip(value, error, strict=True)])
+    titles = ["", "mean"]
+    if curve.levels is not None and curve.quantiles is not None:
+        titles += [f"{100 * level:.3g} %" for level in curve.levels]
+        cells += [[f"{item:.2f}" for item in row] for row in curve.quantiles]
+    for name in ("entropy", "overconfidence"):
+        if (of := getattr(curve, name)) is not None:
+            titles.append(name)
+            cells.append([f"{v:.4f} ± {e:.4f}" for v, e in zip(of, getattr(curve, f"{name}_stderr"), strict=True)])
+    columns = [[title, *column] for title, column in zip(titles, cells, strict=True)]
+    widths = [max(map(len, column)) for column in columns]
+    rows = ["  ".join(cell.rjust(n) for cell, n in zip(row, widths, strict=True)) for row in zip(*columns, strict=True)]
+    return [f"  {row}" for row in rows]
 
 
 def _law(law: "PowerLaw") -> dict[str, Any]:
@@ -111,13 +143,9 @@ def _in_words(result: dict[str, Any]) -> str:
         + f"{table['overall']['windows']} windows"
         for table in result["models"]
     ]
-    value, error = ("bits_per_byte", "bits_per_byte_stderr") if result["axis"] == "bytes" else ("nll", "stderr")
-    unit = "bits per byte" if result["axis"] == "bytes" else "nats per token"
     for table in result["models"] + result["differences"]:
-        lines.append(f"\n{table['name']}, {unit} by position in {result['axis']}")
-        columns = table["columns"]
-        rows = zip(columns["first"], columns["last"], columns[value], columns[error], strict=True)
-        lines += [f"  {first:>7.0f} to {last:<7.0f} {mean:9.4f} ± {spread:.4f}" for first, last, mean, spread in rows]
+        lines.append(f"\n{table['name']}, {table['unit']} by position in {result['axis']}")
+        lines += table.pop("words")
         if "law_words" in table:
             lines.append(f"  H_n = H_inf + A n^-gamma: {table['law_words']}")
     return "\n".join(lines)

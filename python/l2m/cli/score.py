@@ -23,6 +23,7 @@ def score(
     Examples
     --------
     l2m score corpus --model SmolLM2-135M --out scores --ratios 2,3,4
+    l2m score corpus --model SmolLM2-135M --out scores --entropy
     l2m score corpus --model SmolLM2-135M --out scores --dry-run
 
     Parameters
@@ -98,6 +99,7 @@ def score(
         "splits": list(scores.splits),
         "shuffles": scores.shuffles,
         "contexts": scores.contexts,
+        "entropy": scores.asked.entropy,
         "noise_floor": scores.noise_floor,
         "prefix": scores.settings.get("prefix"),
         "model": dict(held),

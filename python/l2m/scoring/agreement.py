@@ -139,7 +139,7 @@ def agreement(curve: BipartiteCurve, positions: PositionCurve) -> Agreement:
 def agreement_or_reason(curve: BipartiteCurve, scores: Scores) -> tuple[Agreement | None, str]:
     """The agreement with its words, or None and why there is none."""
     try:
-        found = agreement(curve, position_nll(scores, per_octave=PER_OCTAVE))
+        found = agreement(curve, position_nll(scores, per_octave=PER_OCTAVE, levels=(), entropy=False))
     except InputError as error:
         return None, str(error)
     return found, found.explain()

@@ -112,6 +112,18 @@ class LanguageModel:
 
     def log_prob(self, tokens: NDArray[Any], state: Any = None) -> tuple[NDArray[np.float32], Any]:
         """log q of each token given all before it, and the state after the last. See `l2m.scoring.scorer.Scorer`."""
+        values, state = self._run(tokens, state, _of_targets)
+        return values, state
+
+    def log_prob_and_entropy(
+        self, tokens: NDArray[Any], state: Any = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], Any]:
+        """`log_prob`, and the entropy of each prediction, from the same logits in float32 (float64 of a model in float64)."""
+        both, state = self._run(tokens, state, _of_targets_and_entropy)
+        return both[..., 0], both[..., 1], state
+
+    def _run(self, tokens: NDArray[Any], state: Any, reduce: Any) -> tuple[NDArray[np.float32], Any]:
+        """What `reduce` makes of the logits of each token, and the state after the last."""
         import torch
 
         with torch.inference_mode():
@@ -125,7 +137,7 @@ class LanguageModel:
             inputs = torch.cat([last, ids[:, :-1]], 1)
             run = self._in_pieces if self.head_in_pieces else self._at_once
             try:
-                values, cache = run(inputs, ids, options)
+                values, cache = run(inputs, ids, options, reduce)
             except Exception as error:
                 if state is not None or out_of_memory(error):
                     raise
@@ -143,7 +155,7 @@ class LanguageModel:
         with torch.inference_mode():
             ids = torch.as_tensor(tokens.astype(np.int64), device=self.model.get_input_embeddings().weight.device)
             inputs = torch.cat([ids.new_full((len(ids), 1), self._start), ids[:, :-1]], 1)
-            values, _ = self._at_once(inputs, ids, {"use_cache": False})
+            values, _ = self._at_once(inputs, ids, {"use_cache": False}, _of_targets)
             return np.asarray(values.cpu().numpy())
 
     def precise(self, tokens: NDArray[Any]) -> NDArray[np.float64] | None:
@@ -163,7 +175,7 @@ class LanguageModel:
             with torch.inference_mode():
                 ids = torch.as_tensor(tokens.astype(np.int64), device=self.model.get_input_embeddings().weight.device)
                 inputs = torch.cat([ids.new_full((len(ids), 1), self._start), ids[:, :-1]], 1)
-                found, _ = self._at_once(inputs, ids, {"use_cache": False})
+                found, _ = self._at_once(inputs, ids, {"use_cache": False}, _of_targets)
                 return np.asarray(found.cpu().numpy(), np.float64)
         except Exception as error:  # of models with parts that take float32 alone
             _raise_if_memory(error)
@@ -171,12 +183,12 @@ class LanguageModel:
         finally:
             self.model.float()
 
-    def _at_once(self, inputs: Any, targets: Any, options: dict[str, Any]) -> tuple[Any, Any]:
+    def _at_once(self, inputs: Any, targets: Any, options: dict[str, Any], reduce: Any) -> tuple[Any, Any]:
         outputs = self.model(input_ids=inputs, return_dict=True, **options)
-        return _of_targets(outputs.logits, targets), self._cache_of(outputs)
+        return reduce(outputs.logits, targets), self._cache_of(outputs)
 
     def _in_pieces(
-        self, inputs: Any, targets: Any, options: dict[str, Any], step: int | None = None
+        self, inputs: Any, targets: Any, options: dict[str, Any], reduce: Any, step: int | None = None
     ) -> tuple[Any, Any]:
         """The base over all positions, the head over a few at a time, so that few logits exist at once.
 
@@ -197,7 +209,7 @@ class LanguageModel:
             # only its base is replaced, by one that hands over the hidden states of this piece.
             with _replaced(self._base, _with_hidden(outputs, hidden[:, piece])):
                 logits = self.model(input_ids=inputs[:, piece], use_cache=False, return_dict=True).logits
-            parts.append(_of_targets(logits, targets[:, piece]))
+            parts.append(reduce(logits, targets[:, piece]))
         return torch.cat(parts, 1), self._cache_of(outputs)
 
     def _try_pieces(self) -> bool:
@@ -233,7 +245,7 @@ class LanguageModel:
                 return False
             plain = _of_targets(logits, ids)
             try:
-                pieces, _ = self._in_pieces(inputs, ids, {"use_cache": False}, step=_CHECKED_PIECE)
+                pieces, _ = self._in_pieces(inputs, ids, {"use_cache": False}, _of_targets, step=_CHECKED_PIECE)
             except Exception as error:  # whatever a model's own code raises when it is called like this
                 _raise_if_memory(error)
                 return False
@@ -315,11 +327,22 @@ def _raise_if_memory(error: Exception) -> None:
 
 
 def _of_targets(logits: Any, targets: Any) -> Any:
+    """log q of the targets, of their shape."""
     import torch
 
     flat = (logits if logits.dtype == torch.float64 else logits.float()).flatten(0, 1)
     losses = torch.nn.functional.cross_entropy(flat, targets.flatten().to(flat.device), reduction="none")
     return -losses.view(targets.shape)
+
+
+def _of_targets_and_entropy(logits: Any, targets: Any) -> Any:
+    """log q of the targets, to the same bits as `_of_targets`, and the entropy of q; a last axis of two."""
+    import torch
+
+    values = _of_targets(logits, targets)
+    q = torch.softmax(logits if logits.dtype == torch.float64 else logits.float(), -1)
+    entropy = torch.special.entr(q, out=q).sum(-1)  # -q log q is never negative: nothing cancels in the sum
+    return torch.stack([values, entropy], -1)
 
 
 def _with_hidden(outputs: Any, hidden: Any) -> Any:

@@ -16,12 +16,18 @@ log = logging.getLogger("l2m")
 
 class Wanted(NamedTuple):
     """Passes that some windows lack: the conditional; per split the marginal's length; per shuffle, per split its length;
-    per split the number of contexts."""
+    per split the number of contexts; the entropies of the conditional pass's predictions."""
 
     conditional: bool
     marginal: Spans
     shuffled: tuple[tuple[int, Spans], ...]
     contexts: Spans
+    entropy: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether the conditional pass has to be run to its end."""
+        return self.conditional or self.entropy
 
     def of_passes(self, length: int, prefixes: Sequence[int] = (0,)) -> dict[str, int]:
         """Tokens evaluated for one window in the passes of each kind.
@@ -29,9 +35,7 @@ class Wanted(NamedTuple):
         Args:
             prefixes: tokens of each prefix; the conditional and marginal passes begin with each of them.
         """
-        first = (
-            length if self.conditional else max((split for _, parts in self.shuffled for split, _ in parts), default=0)
-        )
+        first = length if self.whole else max((split for _, parts in self.shuffled for split, _ in parts), default=0)
         once, count = sum(prefixes), len(prefixes)
         return {
             "conditional": count * first + once * bool(first),
@@ -45,7 +49,7 @@ class Wanted(NamedTuple):
         return sum(self.of_passes(length).values())
 
     def __bool__(self) -> bool:
-        return self.conditional or bool(self.marginal) or bool(self.shuffled) or bool(self.contexts)
+        return self.whole or bool(self.marginal) or bool(self.shuffled) or bool(self.contexts)
 
 
 Work = list[tuple[NDArray[np.int64], Wanted]]
@@ -56,7 +60,8 @@ def wanted_of(settings: ScoreSettings) -> Wanted:
     """Every pass of one window."""
     spans = settings.spans
     contexts = tuple((split, settings.contexts) for split, _ in spans if settings.contexts)
-    return Wanted(True, spans, tuple((shuffle, spans) for shuffle in range(settings.shuffles)), contexts)
+    shuffled = tuple((shuffle, spans) for shuffle in range(settings.shuffles))
+    return Wanted(True, spans, shuffled, contexts, settings.entropy)
 
 
 def missing(store: Store, windows: int, wanted: Wanted, share: tuple[int, int], *, redo: bool) -> Work:
@@ -109,4 +114,5 @@ def _lacking(wanted: Wanted, held: Mapping[Key, int]) -> Wanted:
         lacking("marginal", None, wanted.marginal),
         tuple((shuffle, spans) for shuffle, spans in shuffled if spans),
         lacking("contexts", None, wanted.contexts),
+        wanted.entropy and ("entropy", None, "") not in held,
     )

@@ -38,14 +38,16 @@ class Passes:
             "documents": self.windows.document[indices].tolist(),
             "starts": self.windows.start[indices].tolist(),
         }
-        if lacking.conditional or lacking.shuffled:
-            conditional, shuffled, partners = self._conditional(indices, lacking, advance)
-            # The shuffled pieces first: with the conditional one in place a resumed run would read X once more for them.
+        if lacking.whole or lacking.shuffled:
+            conditional, entropy, shuffled, partners = self._conditional(indices, lacking, advance)
+            # The conditional piece last: with it in place a resumed run would read X once more for the others.
             for shuffle, values in shuffled.items():
                 extra = {"shuffle": shuffle, "partners": partners[shuffle].tolist()}
                 yield Piece("shuffled", values, {**info, **extra})
+            if lacking.entropy:
+                yield Piece("entropy", {"": entropy}, info)
             if lacking.conditional:
-                yield Piece("conditional", {"": conditional}, {**info, "bytes": self.windows.bytes(indices)})
+                yield Piece("conditional", {"": conditional}, {**info, **self.windows.text_sizes(indices)})
         if lacking.marginal:
             values = {str(split): np.empty((len(indices), n), np.float32) for split, n in lacking.marginal}
             begin = getattr(self.scorer, "begin", lambda position: None)
@@ -86,11 +88,16 @@ class Passes:
 
     def _conditional(
         self, indices: NDArray[np.int64], lacking: Wanted, advance: Advance
-    ) -> tuple[NDArray[np.float32], dict[int, dict[str, NDArray[np.float32]]], dict[int, NDArray[np.int64]]]:
-        """The conditional pass, left at each split by the shuffled ones, which continue from its state."""
+    ) -> tuple[
+        NDArray[np.float32],
+        NDArray[np.float32],
+        dict[int, dict[str, NDArray[np.float32]]],
+        dict[int, NDArray[np.int64]],
+    ]:
+        """The conditional pass with its entropies, left at each split by the shuffled ones, which continue from its state."""
         length = self.windows.length
         drawn = {shuffle: self.windows.partners(indices, shuffle) for shuffle, _ in lacking.shuffled}
-        conditional = np.empty((len(indices), length), np.float32)
+        conditional, entropy = np.empty((2, len(indices), length), np.float32)
         shuffled = {
             shuffle: {str(split): np.empty((len(indices), n), np.float32) for split, n in parts}
             for shuffle, parts in lacking.shuffled
@@ -98,14 +105,18 @@ class Passes:
         # Cut where all shuffled passes leave, also those that the store holds: the same cuts give the same last bits.
         stops = sorted({split for _, parts in self.wanted.shuffled for split, _ in parts})
         cuts = [0, *([] if self.recompute else stops)]
-        if lacking.conditional:
+        if lacking.whole:
             cuts.append(length)
 
         def read(rows: slice) -> None:
             tokens, state = self.windows.tokens(indices[rows]), None
             for begin, end in pairwise(cuts):
-                conditional[rows, begin:end], state = self._log_prob(tokens[:, begin:end], state)
-                advance(tokens[:, begin:end].size)
+                part, place = tokens[:, begin:end], (rows, slice(begin, end))
+                if lacking.entropy:
+                    conditional[place], entropy[place], state = self._log_prob_and_entropy(part, state)
+                else:
+                    conditional[place], state = self._log_prob(part, state)
+                advance(part.size)
                 if not self.recompute:
                     follow(rows, end, tokens, state)
             if self.recompute:
@@ -122,7 +133,7 @@ class Passes:
                     advance(other.size)
 
         self._in_batches(len(indices), length, read)
-        return conditional, shuffled, {shuffle: documents for shuffle, (_, documents) in drawn.items()}
+        return conditional, entropy, shuffled, {shuffle: documents for shuffle, (_, documents) in drawn.items()}
 
     def _in_batches(self, count: int, length: int, work: Callable[[slice], None]) -> None:
         """`work` on rows 0..count, as many at a time as the token budget holds; halved for good when memory runs out."""
@@ -147,3 +158,9 @@ class Passes:
     def _log_prob(self, tokens: NDArray[Any], state: Any = None) -> tuple[NDArray[np.float32], Any]:
         values, state = self.scorer.log_prob(tokens, state)
         return checked(self.scorer, tokens, values), state
+
+    def _log_prob_and_entropy(
+        self, tokens: NDArray[Any], state: Any
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], Any]:
+        values, entropy, state = self.scorer.log_prob_and_entropy(tokens, state)
+        return checked(self.scorer, tokens, values), checked(self.scorer, tokens, entropy, "an entropy"), state

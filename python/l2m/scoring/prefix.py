@@ -64,6 +64,8 @@ class Prefixed:
         for name in ("windows_at_once", "stop", "resume"):
             if hasattr(scorer, name):
                 setattr(self, name, getattr(scorer, name))
+        if len(self.prefixes) == 1 and hasattr(scorer, "log_prob_and_entropy"):
+            self.log_prob_and_entropy = self._alone_with_entropy
         if hasattr(scorer, "self_test"):
             self.self_test = partial(scorer.self_test, prefix=max(self.prefixes, key=len).tolist())
 
@@ -85,6 +87,13 @@ class Prefixed:
             following.append(after)
         mixed, weights = mixture(np.stack(values), weights)
         return mixed, (following, weights)
+
+    def _alone_with_entropy(self, tokens: NDArray[Any], state: Any = None) -> tuple[NDArray[Any], NDArray[Any], Any]:
+        """`log_prob_and_entropy` after a single prefix. Of a mixture the entropy is not that of its parts."""
+        skipped = 0 if state else len(self.prefixes[0])
+        part, before = (tokens, state[0][0]) if state else (_after(self.prefixes[0], tokens), None)
+        values, entropy, after = self.scorer.log_prob_and_entropy(part, before)
+        return values[:, skipped:], entropy[:, skipped:], ([after], np.zeros((1, len(tokens))))
 
     def plain(self, tokens: NDArray[Any]) -> NDArray[np.float64]:
         """`log_prob` without shortcuts."""

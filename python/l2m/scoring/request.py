@@ -111,7 +111,13 @@ class Request:
         vocabulary, ids = getattr(scorer, "vocab_size", None), ids_of(self.corpus)
         if vocabulary is not None and ids is not None and ids.size and int(ids.max()) >= vocabulary:
             raise InputError(f"corpus: token id {int(ids.max())}; the model knows ids below {vocabulary}")
-        return self._after_prefixes(scorer, source)
+        scorer = self._after_prefixes(scorer, source)
+        if settings.entropy and not hasattr(scorer, "log_prob_and_entropy"):
+            raise InputError(
+                f"entropy: True of {settings_of(scorer).get('name')}, which does not give it; expected one language model that runs "
+                "here, without several prefixes, or a scorer with log_prob_and_entropy"
+            )
+        return scorer
 
     def _after_prefixes(self, scorer: Any, source: ModelSource | None) -> Any:
         prefixes = self.prefixes(source).ids

@@ -49,6 +49,7 @@ def score(
     ratios: Sequence[int] = (2, 3, 4),
     shuffles: int = 1,
     contexts: int = 0,
+    entropy: bool = False,
     windows: int | None = None,
     window_starts: Literal["anywhere", "head"] = "anywhere",
     device: str | None = None,
@@ -81,6 +82,8 @@ def score(
         shuffles: K, shuffled partners per window, for vCLUB; 0 for none.
         contexts: K, contexts from other documents after which the first two tokens of each Y are scored, for the "averaged"
             correction: 0 for none, else 64 or more. Costs 2 K tokens per window and split besides the passes drawn above.
+        entropy: keep the entropy of the model's prediction at every position too, from the same logits, for `l2m.position_nll`. A
+            store that was scored without it reads its windows once more.
         windows: how many windows; None for one per document. Several of one document are disjoint.
         window_starts: "anywhere": each window begins at a sentence start anywhere in its document, drawn by the seed; "head": the
             first begins with the document, the next follow it. Of an array the rows are the windows.
@@ -106,6 +109,7 @@ def score(
         InputError: text shorter than one window; a context shorter than the window; splits that do not fit; a corpus made
             with another tokenizer; no start token; a model whose weights are not those of its checkpoint, or whose
             log-probabilities depend on later tokens or on the length of the input; a folder with scores of other settings.
+            Or `entropy` of a scorer that cannot give it, such as a server.
         ServerFault: a server that does not answer, or whose log-probabilities cannot be used; of the kind InputError.
 
     Example:
@@ -122,7 +126,7 @@ def score(
         Scores(scores, 300 windows of 32 tokens, splits [2, 4, 8, 16], 1 shuffles)
     """
     settings = ScoreSettings(
-        length=length, splits=splits, ratios=ratios, shuffles=shuffles, contexts=contexts, windows=windows,
+        length=length, splits=splits, ratios=ratios, shuffles=shuffles, contexts=contexts, entropy=entropy, windows=windows,
         window_starts=window_starts, device=device, dtype=dtype, revision=revision, max_batch_tokens=max_batch_tokens,
         seed=seed, start_token=start_token, prefix=prefix, ngrams_from=ngrams_from, trust_remote_code=trust_remote_code,  # type: ignore[arg-type]
     )  # fmt: skip
@@ -234,7 +238,9 @@ def prepare(request: Request, out: str | os.PathLike[str], shard: tuple[int, int
     scorer = request.scorer(source)
     store = Store(out)
     store.create(_store_settings(request, source, windows, scorer, store))
-    store.ask(Asked(len(windows), settings.spans, settings.shuffles, settings.contexts, ngrams.tokens > 0))
+    store.ask(
+        Asked(len(windows), settings.spans, settings.shuffles, settings.contexts, ngrams.tokens > 0, settings.entropy)
+    )
     return ScoringRun(
         request=request,
         scorer=scorer,

@@ -31,6 +31,9 @@ class Scorer(Protocol):
             that are not the same everywhere.
         source: a `ModelSource`, whose tokenizer turns the ids into text.
         state_is_ids: a state is nothing but the ids read so far, (batch, n).
+        log_prob_and_entropy(tokens, state): what `log_prob` returns, and between the two the entropy of each prediction in nats,
+            (batch, n): - sum of q log q over the vocabulary (of a density, its differential entropy). Runs that keep the
+            entropy call it for the conditional pass.
         windows_at_once: windows that should run side by side. A source that waits for others names it: several such groups
             then run in threads.
         self_test(windows, cuts): its own test before scoring, in place of `l2m.scoring.self_test`.
@@ -69,23 +72,24 @@ def rounding_of(scorer: Any, values: NDArray[Any]) -> float:
     return float(np.abs(values).max(initial=0.0) * 2.0**-bits)
 
 
-def checked(scorer: Any, tokens: NDArray[Any], values: Any) -> NDArray[np.float32]:
+def checked(scorer: Any, tokens: NDArray[Any], values: Any, what: str = "a log-probability") -> NDArray[np.float32]:
     """What a scorer gave for `tokens`, as float32.
+
+    Args:
+        what: one of the values, in words.
 
     Raises:
         InputError: another shape than that of the tokens, or values that are not finite.
     """
     values = np.asarray(values)
     if values.shape != tokens.shape:
-        raise InputError(
-            f"scorer: log_prob returned shape {values.shape}; expected {tokens.shape}, one value for each token"
-        )
+        raise InputError(f"scorer: {what} of shape {values.shape}; expected {tokens.shape}, one value for each token")
     if values.dtype.kind not in "fiu":
-        raise InputError(f"scorer: log_prob returned {values.dtype}; expected real numbers")
+        raise InputError(f"scorer: {what} of {values.dtype}; expected real numbers")
     if not np.isfinite(values).all():
         worst = values[~np.isfinite(values)][0]
         raise InputError(
-            f"scorer: a log-probability of {worst} from {settings_of(scorer).get('name')}; expected finite values: "
+            f"scorer: {what} of {worst} from {settings_of(scorer).get('name')}; expected finite values: "
             "information is infinite where the model rules an event out"
         )
     return np.asarray(values, np.float32)

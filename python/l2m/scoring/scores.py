@@ -69,7 +69,7 @@ class Scores:
             raise InputError("windows: none; expected the numbers of some")
         part = copy.copy(self)
         # Everything that is read of the windows; `asked` and the self-tests are the store's.
-        for name in ("documents", "starts", "conditional", "bytes"):
+        for name in ("documents", "starts", "conditional", "entropy", "bytes", "characters"):
             setattr(part, name, getattr(self, name)[rows])
         part.partners = tuple(row[rows] for row in self.partners)
         part._marginal = {split: values[rows] for split, values in self._marginal.items()}
@@ -111,10 +111,12 @@ class Scores:
     @cached_property
     def conditional(self) -> NDArray[np.float32]:
         """(windows, length): log q(w_i | start, w_1 .. w_{i-1})."""
-        values = np.full((len(self), self.length), np.nan, np.float32)
-        for piece in self._of("conditional"):
-            values[piece.info["windows"]] = piece.values[""]
-        return values
+        return self._whole("conditional")
+
+    @cached_property
+    def entropy(self) -> NDArray[np.float32]:
+        """(windows, length): entropy of the model's prediction of w_i, nats: - sum over w of q log q of q(w | start, w_1 .. w_{i-1})."""
+        return self._whole("entropy")
 
     def marginal(self, split: int) -> NDArray[np.float32]:
         """(windows, tokens of the longest Y): log q(y_j | start, y_1 .. y_{j-1}) of the Y that follows `split`."""
@@ -158,11 +160,12 @@ class Scores:
     @cached_property
     def bytes(self) -> NDArray[np.float64]:
         """(windows,): bytes of text in each window; NaN where unknown."""
-        values = np.full(len(self), np.nan)
-        for piece in self._of("conditional"):
-            if piece.info.get("bytes") is not None:
-                values[piece.info["windows"]] = piece.info["bytes"]
-        return values
+        return self._text_sizes("bytes")
+
+    @cached_property
+    def characters(self) -> NDArray[np.float64]:
+        """(windows,): characters of text in each window; NaN where unknown, as in stores of versions before 0.2."""
+        return self._text_sizes("characters")
 
     def self_tests(self) -> list[dict[str, Any]]:
         """What the self-tests measured, one entry per kind of machine that scored.
@@ -179,6 +182,19 @@ class Scores:
     def noise_floor(self) -> float | None:
         """Largest difference, in nats, between two ways to compute the same log-probability."""
         return max((test["noise_floor"] for test in self.self_tests() if test["noise_floor"] is not None), default=None)
+
+    def _whole(self, kind: str) -> NDArray[np.float32]:
+        values = np.full((len(self), self.length), np.nan, np.float32)
+        for piece in self._of(kind):
+            values[piece.info["windows"]] = piece.values[""]
+        return values
+
+    def _text_sizes(self, name: str) -> NDArray[np.float64]:
+        values = np.full(len(self), np.nan)
+        for piece in self._of("conditional"):
+            if piece.info.get(name) is not None:
+                values[piece.info["windows"]] = piece.info[name]
+        return values
 
     def _of(self, kind: str) -> list[Piece]:
         return [piece for piece in self._pieces if piece.kind == kind]

@@ -39,6 +39,8 @@ class ScoreSettings:
     contexts: int = 0
     """Contexts from other documents after which the first two tokens of each Y are scored, for the averaged correction: 0,
     or 64 and more. Each costs 2 tokens for each window and split."""
+    entropy: bool = False
+    """Keep the entropy of the model's own prediction at every position, from the same pass, for l2m nll."""
     windows: int | None = None
     """How many windows: one of each document, then a second of each, ... Default: one for each document."""
     window_starts: Literal["anywhere", "head"] = "anywhere"
@@ -75,6 +77,7 @@ class ScoreSettings:
         checks.whole("length", self.length, 4, LONGEST)
         checks.whole("shuffles", self.shuffles, 0, MOST_SHUFFLES)
         checks.whole("contexts", self.contexts, 0, MOST_CONTEXTS)
+        checks.instance("entropy", self.entropy, bool, "True or False")
         checks.seed(self.seed)
         checks.one_of("window_starts", self.window_starts, STARTS)
         if 0 < self.contexts < FEWEST_CONTEXTS:

@@ -28,16 +28,16 @@ from l2m.errors import InputError
 from l2m.scoring.settings import LONGEST, MOST_CONTEXTS, MOST_SHUFFLES, Spans
 
 SCHEMA = 1
-KINDS = ("conditional", "marginal", "shuffled", "contexts")
+KINDS = ("conditional", "entropy", "marginal", "shuffled", "contexts")
 _MOST_WINDOWS = 10**7
 
 
 class Piece(NamedTuple):
-    """Token-wise log-probabilities of some windows.
+    """Token-wise log-probabilities of some windows, or the entropies of the conditional pass's predictions.
 
-    `kind` is one of `KINDS`; `values` maps a split ("" for the conditional pass, which has none) to an array whose first
-    axis is the window. `info` describes it: "windows" (indices), "documents", "starts", for shuffled passes "shuffle" and
-    "partners" (their documents), for conditional ones "bytes" of text (or null).
+    `kind` is one of `KINDS`; `values` maps a split ("" for the conditional pass and its entropies, which have none) to an array
+    whose first axis is the window. `info` describes it: "windows" (indices), "documents", "starts", for shuffled passes "shuffle" and
+    "partners" (their documents), for conditional ones "bytes" and "characters" of text (or null).
     """
 
     kind: str
@@ -59,6 +59,8 @@ class Asked(NamedTuple):
     contexts: int
     ngrams: bool = False
     """Whether the n-grams of the corpus are counted: of ids, not of real numbers."""
+    entropy: bool = False
+    """Whether the entropies of the conditional pass's predictions are kept."""
 
 
 class Store:
@@ -130,6 +132,8 @@ class Store:
     def ask(self, asked: Asked) -> None:
         """Keep what a run was asked for, so that a reader knows what is missing."""
         value = {**asked._asdict(), "spans": [list(span) for span in asked.spans]}
+        if not asked.entropy:  # so that a store of an earlier version, asked the same again, has the same file
+            del value["entropy"]
         path = self.folder / f"asked-{json_hash(value)[:16]}.json"
         if not path.exists():
             write_sealed(path, value)
@@ -140,7 +144,7 @@ class Store:
         Raises:
             InputError: a file was changed or damaged.
         """
-        windows, longest, shuffles, contexts, ngrams = 0, dict[int, int](), 0, 0, False
+        windows, longest, shuffles, contexts, ngrams, entropy = 0, dict[int, int](), 0, 0, False, False
         for path in sorted(self.folder.glob("asked-*.json")):
             value = read_sealed(path)
             spans = value.get("spans")
@@ -149,6 +153,7 @@ class Store:
                 and _is_whole(value.get("shuffles"), 0, MOST_SHUFFLES)
                 and _is_whole(value.get("contexts"), 0, MOST_CONTEXTS)
                 and isinstance(value.get("ngrams", False), bool)
+                and isinstance(value.get("entropy", False), bool)
                 and isinstance(spans, list)
                 and all(isinstance(s, list) and len(s) == 2 and all(_is_whole(x, 1, LONGEST) for x in s) for s in spans)
             ):
@@ -157,7 +162,8 @@ class Store:
                 longest[split] = max(longest.get(split, 0), length)
             windows, shuffles = max(windows, value["windows"]), max(shuffles, value["shuffles"])
             contexts, ngrams = max(contexts, value["contexts"]), ngrams or value.get("ngrams", False)
-        return Asked(windows, tuple(sorted(longest.items())), shuffles, contexts, ngrams)
+            entropy = entropy or value.get("entropy", False)
+        return Asked(windows, tuple(sorted(longest.items())), shuffles, contexts, ngrams, entropy)
 
     def add_self_test(self, report: Mapping[str, Any]) -> None:
         """Keep what a self-test measured; the same report twice is one file."""
@@ -247,12 +253,13 @@ class Store:
             _require(_are_whole(info[name], 0, 1 << 62) and len(info[name]) == len(windows), name)
         if kind == "shuffled":
             _require(_is_whole(info["shuffle"], 0, MOST_SHUFFLES), "shuffle")
-        counted = info.get("bytes")
-        _require(counted is None or (_are_whole(counted, 0, 1 << 40) and len(counted) == len(windows)), "bytes")
+        for name in ("bytes", "characters"):
+            counted = info.get(name)
+            _require(counted is None or (_are_whole(counted, 0, 1 << 40) and len(counted) == len(windows)), name)
         values, start = {}, 0
         for name, shape in arrays:
             _require(_are_whole(shape, 1, LONGEST) and len(shape) == 2 and shape[0] == len(windows), "shape")
-            if kind == "conditional":
+            if kind in ("conditional", "entropy"):
                 _require(name == "" and shape[1] == length, "shape")
             else:
                 most = MOST_CONTEXTS if kind == "contexts" else length

@@ -50,7 +50,7 @@ def summed_entropy(
     notes: dict[str, Any] = {}
     replaced = np.zeros((names.size, len(points)))
     if correction == "fitted":
-        law = position_nll(scores, per_octave=PER_OCTAVE).fit()
+        law = position_nll(scores, per_octave=PER_OCTAVE, levels=(), entropy=False).fit()
         if not law.holds or law.refits is None:
             raise InputError(f"correction: 'fitted'; no law of the next token's entropy holds: {law.explain()}")
         begin = int(law.settings["first"]) - 1

@@ -174,12 +174,12 @@ class Windows:
             drawn.append((document, self.data[document][start : start + size]))
         return np.stack([piece for _, piece in drawn]), np.array([document for document, _ in drawn], np.int64)
 
-    def bytes(self, indices: Sequence[int] | NDArray[np.int64]) -> list[int] | None:
-        """Bytes of text in each window; None where ids cannot be turned into text."""
+    def text_sizes(self, indices: Sequence[int] | NDArray[np.int64]) -> dict[str, list[int] | None]:
+        """ "bytes" and "characters" of text in each window; None where ids cannot be turned into text."""
         if self._decoder is None:
-            return None
-        texts = (self._decoder.decode(ids.tolist(), skip_special_tokens=False) for ids in self.tokens(indices))
-        return [len(text.encode()) for text in texts]
+            return {"bytes": None, "characters": None}
+        texts = [self._decoder.decode(ids.tolist(), skip_special_tokens=False) for ids in self.tokens(indices)]
+        return {"bytes": [len(text.encode()) for text in texts], "characters": [len(text) for text in texts]}
 
     def _take(self, places: Sequence[tuple[int, int]]) -> NDArray[Any]:
         if not isinstance(self.data, Corpus):

@@ -133,6 +133,13 @@ class LinearGaussian:
         error = (tokens - known @ weights[new, :n].T) / std[new]
         return -0.5 * error**2 - np.log(std[new]) - 0.5 * math.log(2 * math.pi), (start, known)
 
+    def log_prob_and_entropy(self, tokens: NDArray[Any], state: Any = None) -> tuple[Floats, Floats, Any]:
+        """`log_prob`, and the differential entropy of each prediction."""
+        values, (start, known) = self.log_prob(tokens, state)
+        n = known.shape[1]
+        entropy = np.log(self.predictor(start)[1][n - tokens.shape[1] : n]) + 0.5 * math.log(2 * math.pi * math.e)
+        return values, np.tile(entropy, (len(tokens), 1)), (start, known)
+
     def _predictor(self, start: int) -> tuple[Floats, Floats]:
         """Of the values from `start` on: (n, n) weights of the earlier values in each mean, and standard deviations (n,)."""
         covariance = self._covariance[start:, start:]

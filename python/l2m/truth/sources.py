@@ -1,8 +1,8 @@
 """Sources whose information is known exactly, as scorers: the truth that the estimators are held against.
 
-Each draws sequences (`sample`), scores them as a perfect model would (`log_prob`, see `l2m.scoring.Scorer`) and knows in closed form
-what the estimators must find: `bipartite_information(split, length)` for "direct" and `vclub(split, length)`, which
-exceeds it by KL(p(x)p(y) || p(x,y)). `Mixture` is a scorer that is wrong by a known amount.
+Each draws sequences (`sample`), scores them as a perfect model would (`log_prob`, see `l2m.scoring.Scorer`), knows the entropy of
+each prediction (`log_prob_and_entropy`), and in closed form what the estimators must find: `bipartite_information(split, length)`
+for "direct" and `vclub(split, length)`, which exceeds it by KL(p(x)p(y) || p(x,y)). `Mixture` is a scorer that is wrong by a known amount.
 """
 
 import math
@@ -57,6 +57,15 @@ class MarkovSource:
             first = np.log(self.stationary[tokens[:, 0]] if state is None else self.transition[state, tokens[:, 0]])
             rest = np.log(self.transition[tokens[:, :-1], tokens[:, 1:]])
         return np.concatenate([first[:, None], rest], 1), tokens[:, -1]
+
+    def log_prob_and_entropy(
+        self, tokens: NDArray[Any], state: Any = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], Any]:
+        """`log_prob`, and the entropy of each prediction."""
+        values, after = self.log_prob(tokens, state)
+        after_symbol = _entropy(self.transition)
+        first = np.full(len(tokens), _entropy(self.stationary)) if state is None else after_symbol[state]
+        return values, np.concatenate([first[:, None], after_symbol[tokens[:, :-1]]], 1), after
 
     def bipartite_information(self, split: int, length: int) -> float:
         """I(X; Y) in nats."""
@@ -126,13 +135,25 @@ class LatentSource:
         return (random.random((count, length)) < latent[:, None]).astype(np.uint16)
 
     def log_prob(self, tokens: NDArray[Any], state: Any = None) -> tuple[NDArray[np.float64], Any]:
+        joint = self._log_joint(tokens, state)
+        # The sum over the latent telescopes into the conditionals.
+        return np.diff(np.logaddexp.reduce(joint, 2), axis=1), joint[:, -1:]
+
+    def _log_joint(self, tokens: NDArray[Any], state: Any) -> NDArray[np.float64]:
+        """log p(first i tokens, latent) up to a constant, (batch, n + 1, values of the latent)."""
         with np.errstate(divide="ignore"):
             of_token = np.log(np.stack([1 - self.probabilities, self.probabilities]))[tokens]
         before = np.zeros((len(tokens), 1, self.probabilities.size)) if state is None else state
-        # log p(first i tokens, latent) up to a constant; its sum over the latent telescopes into the conditionals.
-        joint = np.concatenate([before, before + np.cumsum(of_token, 1)], 1)
+        return np.concatenate([before, before + np.cumsum(of_token, 1)], 1)
+
+    def log_prob_and_entropy(
+        self, tokens: NDArray[Any], state: Any = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], Any]:
+        """`log_prob`, and the entropy of each prediction."""
+        joint = self._log_joint(tokens, state)
         total = np.logaddexp.reduce(joint, 2)
-        return np.diff(total, axis=1), joint[:, -1:]
+        one = np.exp(joint - total[:, :, None])[:, :-1] @ self.probabilities
+        return np.diff(total, axis=1), _entropy(np.stack([one, 1 - one], 2)), joint[:, -1:]
 
     def bipartite_information(self, split: int, length: int) -> float:
         """I(X; Y) in nats."""
@@ -185,6 +206,16 @@ class CopySource:
             other, copy = np.log(self.noise / self.vocab_size), np.log(1 - self.noise + self.noise / self.vocab_size)
         values[:, self.distance :] = np.where(same, copy, other)
         return values[:, before.shape[1] :], both[:, -self.distance :]
+
+    def log_prob_and_entropy(
+        self, tokens: NDArray[Any], state: Any = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], Any]:
+        """`log_prob`, and the entropy of each prediction."""
+        values, after = self.log_prob(tokens, state)
+        before = 0 if state is None else state.shape[1]
+        repeats = before + np.arange(tokens.shape[1]) >= self.distance
+        of_copy = float(_entropy(self._pair()[0] * self.vocab_size))
+        return values, np.tile(np.where(repeats, of_copy, np.log(self.vocab_size)), (len(tokens), 1)), after
 
     def bipartite_information(self, split: int, length: int) -> float:
         """I(X; Y) in nats."""
@@ -245,6 +276,23 @@ class LatentForest:
         both = new if state is None else np.concatenate([state, new], 1)
         d = self.balance(both, new.shape[1])
         return self.log_leaf(new, d), both
+
+    def log_prob_and_entropy(
+        self, tokens: NDArray[Any], state: Any = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], Any]:
+        """`log_prob`, and the entropy of each prediction: a token changes what is known of its own tree alone."""
+        values, both = self.log_prob(tokens, state)
+        d, tree = self.balance(both, both.shape[1]), both >> 1
+        change = self.probability[tree] * (self._leaf_entropy(d + 2 * (both & 1) - 1) - self._leaf_entropy(d))
+        nothing_known = float(_entropy(self.probability)) + math.log(2)
+        entropy = nothing_known + np.cumsum(change, 1) - change
+        return values, entropy[:, -tokens.shape[1] :], both
+
+    def _leaf_entropy(self, d: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Entropy of what the next leaf of a tree shows, from its balance."""
+        constant = math.log(self.noise * (1 - self.noise)) / 2
+        ratio = [_log_cosh(self.step * (d + sign) / 2) - _log_cosh(self.step * d / 2) for sign in (-1, 1)]
+        return _entropy(np.exp(constant + np.stack(ratio, -1)))
 
     def balance(self, tokens: NDArray[np.int64], last: int, reach: int | None = None) -> NDArray[np.int64]:
         """d of each of the last tokens' trees, from the tokens before it, (batch, last).
@@ -324,6 +372,20 @@ class GaussianSource:
         values = self.law.log_conditionals(known, start=start)
         return values[:, known.shape[1] - tokens.shape[1] :], (start, known)
 
+    def log_prob_and_entropy(
+        self, tokens: NDArray[Any], state: Any = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], Any]:
+        """`log_prob`, and the differential entropy of each prediction, which is the same whatever came before."""
+        values, (start, known) = self.log_prob(tokens, state)
+        n = known.shape[1]
+        std = (
+            self.law.conditional_std[:n]
+            if start == 0
+            else np.diag(np.linalg.cholesky(self._covariance(start, start + n)))
+        )
+        entropy = np.log(std[n - tokens.shape[1] :]) + 0.5 * math.log(2 * math.pi * math.e)
+        return values, np.tile(entropy, (len(tokens), 1)), (start, known)
+
     def bipartite_information(self, split: int, length: int) -> float:
         """I(X; Y) in nats."""
         if length == self.law.length:
@@ -377,6 +439,12 @@ def save_tokenizer_of_ids(folder: str | os.PathLike[str], symbols: int) -> None:
 def _log_cosh(x: NDArray[Any]) -> NDArray[np.float64]:
     size = np.abs(x)
     return np.asarray(size + np.log1p(np.exp(-2 * size)) - math.log(2))
+
+
+def _entropy(p: NDArray[Any]) -> NDArray[np.float64]:
+    """Entropy of probabilities along the last axis, nats."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(-np.where(p > 0, p * np.log(p), 0.0).sum(-1))
 
 
 def _information(joint: NDArray[np.float64]) -> float:
