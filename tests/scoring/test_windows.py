@@ -48,7 +48,8 @@ def test_windows_begin_at_sentences_and_never_overlap(rule, prose):
     fewer = Windows(corpus, 100, count=6, decoder=decoder, starts=rule)
     assert (fewer.document == windows.document[:6]).all()
     assert (fewer.start == windows.start[:6]).all()
-    assert windows.bytes([5]) == [len(decoder.decode(windows.tokens([5])[0].tolist()).encode())]
+    text = decoder.decode(windows.tokens([5])[0].tolist())
+    assert windows.text_sizes([5]) == {"bytes": [len(text.encode())], "characters": [len(text)]}
 
 
 def test_first_windows_lie_anywhere_and_the_seed_draws_them():

@@ -308,7 +308,7 @@ def position_nll(
         PositionCurve(positions 1 to 32, 0.6931 to 0.3324 nats a token, 300 windows)
     """
     checks.instance("scores", scores, Scores, SCORES)
-    whole: NDArray[np.bool_] = np.isfinite(scores.conditional.sum(1))
+    whole = np.asarray(np.isfinite(scores.conditional).all(1))
     checks.one_of("axis", axis, ("tokens", "characters", "bytes"))
     if per_octave is not None:
         checks.whole("per_octave", per_octave, 1, 1024)
@@ -387,7 +387,7 @@ def _with_entropy(
     """The windows of a curve, and the entropies of their predictions by token, (windows, length); None: left out."""
     if asked is False:
         return whole, None
-    having = whole & np.isfinite(scores.entropy.sum(1))
+    having = whole & np.isfinite(scores.entropy).all(1)
     if not having.any() and asked:
         raise InputError(
             f"{scores.folder}: holds no entropies of predictions; score with entropy=True (l2m score --entropy), into this folder or another"
