@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 import l2m
+from l2m.base.numbers import short
 from l2m.base.pages import column_style, shown
 from l2m.base.records import Record
 from l2m.pipeline.measure import _judged
@@ -215,6 +216,9 @@ def test_decimals_of_a_column_are_aligned() -> None:
     assert [shown(0.5, ".4f"), shown(2683.4, "short"), shown(None, ","), shown("inf", "short")] == [
         "0.5000", "2,683", "–", "any length",
     ]  # fmt: skip
+    assert [shown(value, "padded") for value in (1.5e6, 1.52e6, 150e6, 307e3, 512, 1.2e19)] == [
+        "1.50 M", "1.52 M", "150 M", "307 k", "512", "1.2e+19",
+    ]  # fmt: skip
 
 
 def test_the_record_of_the_page_loads_with_its_states(
@@ -224,3 +228,49 @@ def test_the_record_of_the_page_loads_with_its_states(
     loaded = l2m.load(tmp_path / "results.json")
     assert isinstance(loaded.verdicts[1]["history_state"], Record)
     assert render(loaded, drawn) == render(result, drawn)
+
+
+def test_the_page_says_which_model_to_take(result: Measurement, drawn: dict[str, str]) -> None:
+    """As far as memory decides it: by the shortest limit, at the low end of its interval, and by what passes."""
+    smol, mamba, mistral, jamba = result.verdicts
+
+    def said(*verdicts: Mapping[str, Any]) -> str:
+        page = BeautifulSoup(render(dataclasses.replace(result, verdicts=verdicts), drawn), "html.parser")
+        heading = next(head for head in page.select("h2") if head.get_text() == "The models")
+        return " ".join(heading.find_next("p").get_text().split())
+
+    shortest = short(min(float(verdict["sufficient_length"]["low"]) for verdict in result.verdicts))
+    assert said(*result.verdicts).startswith(
+        f"By memory alone: up to {shortest} tokens all of these models are large enough, even at the low end of the intervals; "
+        f"for longer texts, take {MODELS[0]} or {MODELS[3]}."
+    )
+    assert "this model is large enough" in said(mamba)
+    assert "for longer texts, take a larger model" in said(mamba, mistral)
+    assert said(smol, jamba).startswith("The memory of each of these models is enough at any length.")
+    never = {**mamba, "sufficient_length": {"value": 0.0, "low": 0.0, "high": 0.0}}
+    assert said(never, jamba).startswith(f"By memory alone: for longer texts, take {MODELS[3]}.")
+
+
+def test_the_models_have_their_positions_and_one_name(result: Measurement, pages: dict[str, Path]) -> None:
+    page = BeautifulSoup(pages["report"].read_text(), "html.parser")
+    assert [cell.get_text() for cell in page.select("td[data-label=positions]")][:2] == ["8,192", "no limit named"]
+    renamed = tuple({**verdict, "model": f"model {number}"} for number, verdict in enumerate(result.verdicts))
+    drawn = figures(dataclasses.replace(result, verdicts=renamed))["states"]
+    assert all(verdict["model"] in drawn for verdict in renamed)
+    assert not any(model in drawn for model in MODELS)
+
+
+def test_words_and_their_meanings_are_on_one_line(browser: Any, pages: dict[str, Path]) -> None:
+    """At every width, each term begins where its explanation begins or just above it."""
+    for width in (390, 700, 1280):
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        page.goto(pages["report"].as_uri())
+        tops = page.evaluate(
+            """() => [...document.querySelectorAll('dt')].map(term => [term.getBoundingClientRect(),
+            term.nextElementSibling.getBoundingClientRect()].flatMap(box => [box.top, box.bottom]))"""
+        )
+        assert tops
+        for term_top, term_bottom, top, bottom in tops:
+            assert bottom > top
+            assert abs(term_top - top) < 1 or (width < 704 and abs(term_bottom - top) < 1)
+        page.close()

@@ -3,8 +3,12 @@
 from typing import Any
 
 
-def short(value: Any) -> str:
-    """A number as people read it: 512, 1,024, 131 k, 2.36 M, 1.2e+19; text as it is."""
+def short(value: Any, *, padded: bool = False) -> str:
+    """A number as people read it: 512, 1,024, 131 k, 2.36 M, 1.2e+19; text as it is.
+
+    Args:
+        padded: zeros at the end are kept, as a column of numbers needs them: 2.50 M.
+    """
     if value is None:
         return "–"
     if isinstance(value, str):
@@ -18,5 +22,6 @@ def short(value: Any) -> str:
         return f"{value:,.0f}" if size >= 100 or value == int(value) else f"{value:.3g}"
     for unit, name in ((1e15, ""), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if size >= 0.9995 * unit:  # so that three digits never read 1e+03
-            return f"{value / unit:.3g} {name}" if name else f"{value:.2g}"
+            digits = f"{value / unit:#.3g}".removesuffix(".") if padded else f"{value / unit:.3g}"
+            return f"{digits} {name}" if name else f"{value:.2g}"
     raise AssertionError(value)

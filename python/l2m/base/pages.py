@@ -41,7 +41,7 @@ def in_page(svg: str) -> "Markup":
 
 
 def shown(value: Any, style: str) -> str:
-    """A saved number as a page writes it: "," whole and grouped; "short" 25.6 M; else a format of Python."""
+    """A saved number as a page writes it: "," whole and grouped; "short" 25.6 M, "padded" 25.0 M; else a format of Python."""
     if value is None or value == "nan":
         return "–"
     if value in ("inf", "-inf", math.inf):
@@ -50,6 +50,8 @@ def shown(value: Any, style: str) -> str:
         return value
     if style == "short":
         return short(value)
+    if style == "padded":
+        return short(value, padded=True)
     if isinstance(value, float) and abs(value) >= 1e15:
         return f"{value:.2g}"
     if style == "," or (style == ".3g" and abs(value) >= 1000):

@@ -1,5 +1,6 @@
 """The main job: text and a language model in; two laws, a verdict and a report out."""
 
+import dataclasses
 import logging
 import os
 import shutil
@@ -376,7 +377,8 @@ def _judged(name: str, law: PowerLaw, model: Any, length: int) -> dict[str, Any]
 
     `outcome` and `headline` judge the model as it is at every length, `outcome_at_length` at the length measured.
     """
-    verdict, at_length = condition(law, model), condition(law, model, length)
+    state = dataclasses.replace(history_state(model), name=name)  # a config alone has no name but its family's
+    verdict, at_length = condition(law, state), condition(law, state, length)
 
     def bounded(value: Bounded) -> dict[str, float]:
         return {"value": float(value), "low": value.low, "high": value.high}

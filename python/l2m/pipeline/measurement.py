@@ -119,7 +119,7 @@ class Measurement(Record):
         units = f"{len(self.bipartite.replicates)} {self.bipartite.groups}"
         beside = f"95 % sampling interval {_ends(low, high)} over {units}"
         if self.choices is not None and self.choices.exponent.size > 1:
-            beside += f"; {_ends(*self.choices.ends)} across the estimators and starts that can be defended"
+            beside += f"; other estimators and fit ranges give {_ends(*self.choices.ends)}"
         return (
             f"beta = {beta}: {reader}, {WHAT} "
             f"{'grows' if self.law.exponent > 0 else 'changes'} like L^{beta} over L = {self.law.x.min():,.0f} to "

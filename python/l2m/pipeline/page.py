@@ -1,9 +1,11 @@
 """One self-contained HTML page for a measurement. Every number of its tables names the key in results.json it was read from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from l2m.base import plots
+from l2m.base.numbers import short
 from l2m.base.pages import column_style, in_page, render_page, shown
 from l2m.pipeline.measurement import Measurement
 from l2m.states.condition import OUTCOMES, condition
@@ -53,8 +55,8 @@ def _states(result: Measurement) -> list[HistoryState]:
     law = result.law
     if law is None or not (law.holds and 0 < law.exponent < 1 and law.amplitude > 0):
         return []
-    states = [verdict.get("history_state") for verdict in result.verdicts]
-    return [state for state in states if isinstance(state, HistoryState)]
+    states = [(verdict["model"], verdict.get("history_state")) for verdict in result.verdicts]
+    return [replace(state, name=model) for model, state in states if isinstance(state, HistoryState)]
 
 
 def measured(result: Measurement) -> tuple[float, float]:
@@ -97,8 +99,35 @@ def render(result: Measurement, drawn: Mapping[str, str]) -> str:
         outcomes=OUTCOMES,
         last=int(result.bipartite.length.max()),
         about=_about,
+        choice=_choice(result.verdicts),
+        positions=[
+            number
+            for number, verdict in enumerate(result.verdicts)
+            if isinstance(state := verdict.get("history_state"), HistoryState) and state.positions is not None
+        ],
         fixed=next((n for n, v in enumerate(result.verdicts) if v["growth_exponent"] == 0 and n), None),
     )
+
+
+def _choice(verdicts: Sequence[Mapping[str, Any]]) -> str:
+    """Which of the models to take, as far as memory decides it, in one or two sentences."""
+    if not verdicts:
+        return ""
+    limits = {verdict["model"]: float(verdict["sufficient_length"]["low"]) for verdict in verdicts}
+    unlimited = [verdict["model"] for verdict in verdicts if verdict["outcome"] == "holds"]
+    shortest = min(limits.values())
+    if len(unlimited) == len(verdicts):
+        return "The memory of each of these models is enough at any length." if len(verdicts) > 1 else ""
+    above = f"for longer texts, take {_either(unlimited)}" if unlimited else "for longer texts, take a larger model"
+    if shortest == 0:
+        return f"By memory alone: {above}."
+    those = "all of these models are large enough" if len(verdicts) > 1 else "this model is large enough"
+    return f"By memory alone: up to {short(shortest)} tokens {those}, even at the low end of the intervals; {above}."
+
+
+def _either(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _about(law: "PowerLaw | None") -> list[str]:

@@ -62,16 +62,16 @@ class Agreement(Record):
     def explain(self) -> str:
         """In words, with the numbers behind it."""
         free = (
-            f"{self.free:.2f} ({self.free_low:.2f} to {self.free_high:.2f})"
+            f"gives {self.free:.2f} ({self.free_low:.2f} to {self.free_high:.2f})"
             if np.isfinite(self.free_low)
-            else "not resolved"
+            else "does not resolve it"
         )
         return (
             f"The entropy of the next token falls as n^-{self.gamma:.2f} ({self.gamma_low:.2f} to {self.gamma_high:.2f}) towards "
             f"{self.rate:.2f} {self.unit}. Summed over l = {self.first_split:,} to {self.last_split:,} it gives beta = {self.implied:.2f}; the information "
             f"gives {self.measured:.2f}: they {'agree' if self.agrees else 'do not agree'} (difference {self.difference:+.2f}, "
             f"{self.difference_low:+.2f} to {self.difference_high:+.2f}). In the limit 1 - gamma = {self.limit:.2f}; the "
-            f"information with a free constant gives {free}."
+            f"information fitted with a free constant {free}."
         )
 
 
