@@ -12,7 +12,9 @@ def tokenize(
     glob: str = "*",
     field: str = "text",
     id_field: str = "id",
-    format: Literal["auto", "text", "jsonl", "json", "parquet", "arrow", "npy", "bin"] = "auto",
+    format: Literal[
+        "auto", "text", "jsonl", "json", "fasta", "fasta-as-written", "fasta-bases", "parquet", "arrow", "npy", "bin"
+    ] = "auto",
     separator: int | None = None,
     dtype: Literal["uint8", "uint16", "uint32", "int32", "int64"] = "uint16",
     split: str = "train",
@@ -39,8 +41,8 @@ def tokenize(
     ----------
     text
         Files, folders, `-` for text on standard input, patterns, URLs (s3://, gs://, https://, ...) and Hugging Face datasets (owner/name, or pg19, wikipedia,
-        fineweb): UTF-8 text, JSON lines, parquet, arrow, token dumps (.npy, nanoGPT and Megatron .bin, folders of litdata or
-        MosaicML shards); text and JSON lines also as .gz, .xz, .bz2, .zst.
+        fineweb): UTF-8 text, JSON lines, FASTA, parquet, arrow, token dumps (.npy, nanoGPT and Megatron .bin, folders of litdata or
+        MosaicML shards); text, JSON lines and FASTA also as .gz, .xz, .bz2, .zst.
     out
         Folder to write: tokens.npy, offsets.npy, documents.jsonl, corpus.json.
     tokenizer
@@ -52,7 +54,8 @@ def tokenize(
     id_field
         Field or column with the name of a document.
     format
-        Format of the files; auto goes by their suffixes.
+        Format of the files; auto goes by their suffixes. FASTA is read in upper case; fasta-as-written keeps lower case,
+        fasta-bases keeps A, C, G, T alone and begins a new document after any other letter.
     separator
         Id between documents in token dumps.
     dtype

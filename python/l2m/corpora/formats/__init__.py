@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from l2m.corpora.documents import Document, FileUnit, ReadingLog, ReadingOptions
+from l2m.corpora.formats.fasta import read_as_written, read_bases, read_upper
 from l2m.corpora.formats.shard_folders import read_shards
 from l2m.corpora.formats.streams import COMPRESSIONS
 from l2m.corpora.formats.tables import read_arrow, read_parquet
@@ -37,6 +38,9 @@ FORMATS: dict[str, Format] = {
     "text": Format(read_text, stream=True),
     "jsonl": Format(read_json_lines, (".jsonl", ".ndjson", ".jsonlines", ".jl"), stream=True),
     "json": Format(read_json, (".json",), stream=True),
+    "fasta": Format(read_upper, (".fa", ".fna", ".fasta", ".ffn", ".faa", ".frn"), stream=True),
+    "fasta-as-written": Format(read_as_written, stream=True),
+    "fasta-bases": Format(read_bases, stream=True),
     "parquet": Format(read_parquet, (".parquet",)),
     "arrow": Format(read_arrow, (".arrow", ".feather", ".ipc")),
     "npy": Format(read_npy, (".npy",)),
