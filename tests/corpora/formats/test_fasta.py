@@ -13,7 +13,9 @@ TEXT = ">one first record\nACGTac\ngtNNACG\n>two\n; a comment\nggg\n\n>three wit
 
 
 def texts(corpus: l2m.Corpus) -> dict[str, str]:
-    return {document["id"]: bytes(corpus[index].astype("u1")).decode() for index, document in enumerate(corpus.documents)}
+    return {
+        document["id"]: bytes(corpus[index].astype("u1")).decode() for index, document in enumerate(corpus.documents)
+    }
 
 
 @pytest.mark.parametrize(
@@ -35,9 +37,14 @@ def test_records_are_documents(tmp_path: Path, name: str, format: str, expected:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.text("ACGTN", min_size=1, max_size=200), min_size=1, max_size=5), st.integers(1, 80))
-def test_the_width_of_lines_does_not_matter(tmp_path_factory: pytest.TempPathFactory, records: list[str], width: int) -> None:
+def test_the_width_of_lines_does_not_matter(
+    tmp_path_factory: pytest.TempPathFactory, records: list[str], width: int
+) -> None:
     file = tmp_path_factory.mktemp("fasta") / "a.fasta"
-    lines = [f">{number}\n" + "\n".join(r[i : i + width] for i in range(0, len(r), width)) for number, r in enumerate(records)]
+    lines = [
+        f">{number}\n" + "\n".join(r[i : i + width] for i in range(0, len(r), width))
+        for number, r in enumerate(records)
+    ]
     file.write_text("\n".join(lines))
     assert list(texts(l2m.tokenize(file, duplicates="keep")).values()) == records
 

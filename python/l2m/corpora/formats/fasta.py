@@ -49,7 +49,9 @@ def _records(file: FileUnit, log: ReadingLog) -> Iterator[tuple[str, str]]:
             name, parts, held, broken = (words[0] if words else ""), [], 0, False
         elif line and not line.startswith(b";"):  # a semicolon begins a comment in old files
             if name is None:
-                raise InputError(f"{file.path}: no header before the first sequence; expected a line that begins with >")
+                raise InputError(
+                    f"{file.path}: no header before the first sequence; expected a line that begins with >"
+                )
             if broken:
                 continue
             line = b"".join(line.split())
