@@ -38,6 +38,8 @@ UNITLESS = {
     "memory": {"bits"},
     "memory_plan": {"cache_bits"},
     "state use": {"numbers", "useful", "equivalent"},
+    "context ratio": {"ratio", "low", "high", "level"},
+    "effective context": {"position", "low", "high", "share", "level", "lowest"},
     "position nll": {
         *("first", "last", "levels", "bits_per_byte", "bits_per_byte_stderr", "bytes_per_token"),
         *("bits_per_character", "bits_per_character_stderr", "characters_per_token"),

@@ -41,6 +41,7 @@ GIVEN: dict[str, dict[str, typing.Any]] = {
     "gaussian growth": {"settings": {"children": (3, 3)}},
     "gaussian two-point": {"settings": {"children": (3, 3)}},
     "n-grams": {"n_max": 2, "source": None},
+    "effective context": {"settings": {"axis": "tokens", "model": "tiny"}},
     "position nll": {"settings": {"axis": "tokens", "model": "tiny"}},
     "two-point": {"settings": {"null": "exact"}},
     "memory": {"layer": 0, "part": "attention", "growth": "fixed"},

@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from l2m.scoring.effective_context import ContextRatio, EffectiveContext
     from l2m.scoring.position_nll import PositionCurve
     from l2m.statistics.power_law import PowerLaw
 
@@ -13,6 +14,7 @@ def nll(
     per_octave: int = 1,
     quantiles: list[float] | None = None,
     entropy: bool | None = None,
+    effective_context: str | None = None,
     out: Path | None = None,
     json: bool = False,
 ) -> None:
@@ -23,7 +25,8 @@ def nll(
     --------
     l2m nll scores
     l2m nll scores --quantiles 0.1,0.5,0.9 --per-octave 2
-    l2m nll small large --axis bytes --out nll
+    l2m nll scores --effective-context 5%
+    l2m nll small large --effective-context 0.05nats --axis bytes --out nll
 
     Parameters
     ----------
@@ -39,6 +42,9 @@ def nll(
     entropy
         The entropy of the model's own predictions, which scores hold that were made with l2m score --entropy, and how far the
         NLL is above it: overconfidence. Default: where the scores hold it.
+    effective_context
+        Find the position from which the NLL is within this of its value at the end: a share of it, such as 5% or 0.05, or nats
+        per token, such as 0.1nats. Of several models also the ratios to the first, on the windows that both have.
     out
         Folder for one JSON record per curve and a figure.
     json
@@ -66,15 +72,30 @@ def nll(
         names = [str(path).strip("/").replace("/", "-") for path in scores]
     if len(set(names)) < len(names):
         raise InputError(f"SCORES: {max(names, key=names.count)} is named twice; expected each folder once")
+    tolerance = None if effective_context is None else _tolerance(effective_context)
+    if tolerance is not None:
+        every = [position_nll(one, axis=axis, per_octave=None, levels=(), entropy=False) for one in held]
+        contexts = [curve.effective_context(**tolerance) for curve in every]
+        ratios = [curve.context_ratio(every[0], **tolerance) for curve in every[1:]]
+    else:
+        contexts, ratios = [], []
     if out is not None:
         of = {name: json_hash(one.settings) for name, one in zip(names, held, strict=True)}
-        claim(out, "nll", {"scores": of, "axis": axis, "per_octave": per_octave, "quantiles": levels})
+        claim(
+            out,
+            "nll",
+            {"scores": of, "axis": axis, "per_octave": per_octave, "quantiles": levels, "effective_context": tolerance},
+        )
         for name, curve in zip(names, curves, strict=True):
             curve.save(out / record_name(name))
         for name, curve in zip(names[1:], differences, strict=True):
             curve.save(out / f"{name}-minus-{names[0]}.json")
+        for name, context in zip(names, contexts, strict=False):
+            context.save(out / f"{name}-effective-context.json")
+        for name, ratio in zip(names[1:], ratios, strict=False):
+            ratio.save(out / f"{name}-over-{names[0]}.json")
         if can_draw():
-            draw(curves, differences, names, out / "nll.svg")
+            draw(curves, differences, names, out / "nll.svg", contexts)
     result = {
         "axis": axis,
         "models": [_table(name, curve) for name, curve in zip(names, curves, strict=True)],
@@ -82,6 +103,13 @@ def nll(
             _table(f"{name} minus {names[0]}", curve) for name, curve in zip(names[1:], differences, strict=True)
         ],
     }
+    if tolerance is not None:
+        result["effective_context"] = [
+            {"name": name, **_numbers(one)} for name, one in zip(names, contexts, strict=True)
+        ]
+        result["context_ratios"] = [
+            {"name": f"{name} over {names[0]}", **_numbers(one)} for name, one in zip(names[1:], ratios, strict=True)
+        ]
     print_result(result, json, _in_words(result))
 
 
@@ -98,6 +126,36 @@ def _table(name: str, curve: "PositionCurve") -> dict[str, Any]:
         law, words = fit_or_reason(curve)
         table |= {"law": None if law is None else _law(law), "law_words": words}
     return table
+
+
+def _tolerance(text: str) -> dict[str, float]:
+    """The tolerance of an effective context: 5%, 0.05 or 0.1nats.
+
+    Raises:
+        InputError: something else.
+    """
+    from l2m.errors import InputError
+
+    number, name, scale = text.strip(), "share", 1.0
+    if number.endswith("%"):
+        number, scale = number[:-1], 0.01
+    elif number.endswith("nats"):
+        number, name = number.removesuffix("nats"), "nats"
+    try:
+        value = float(number) * scale
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise InputError(
+            f"effective-context: {text!r}; expected a share such as 5% or 0.05, or nats per token such as 0.1nats"
+        )
+    return {name: value}
+
+
+def _numbers(record: "EffectiveContext | ContextRatio") -> dict[str, Any]:
+    """What a record says in numbers and in words."""
+    numbers = {name: value[0].item() for name, value in record.columns().items()}
+    return {**numbers, "words": record.explain()}
 
 
 def _lines(curve: "PositionCurve", value: Any, error: Any) -> list[str]:
@@ -146,13 +204,25 @@ def _in_words(result: dict[str, Any]) -> str:
     for table in result["models"] + result["differences"]:
         lines.append(f"\n{table['name']}, {table['unit']} by position in {result['axis']}")
         lines += table.pop("words")
+        if context := next((one for one in result.get("effective_context", ()) if one["name"] == table["name"]), None):
+            lines.append(f"  Effective context: {context['words']}")
         if "law_words" in table:
             lines.append(f"  H_n = H_inf + A n^-gamma: {table['law_words']}")
+    if result.get("context_ratios"):
+        lines.append("")
+        lines += [f"{ratio['name']}: {ratio['words']}" for ratio in result["context_ratios"]]
     return "\n".join(lines)
 
 
-def draw(curves: list["PositionCurve"], differences: list["PositionCurve"], names: list[str], path: Path) -> None:
-    """All models in one panel; below it, where there are several, their paired differences to the first."""
+def draw(
+    curves: list["PositionCurve"],
+    differences: list["PositionCurve"],
+    names: list[str],
+    path: Path,
+    contexts: list["EffectiveContext"],
+) -> None:
+    """All models in one panel, with their effective contexts where they are known; below it, where there are several, their
+    paired differences to the first."""
     from matplotlib.figure import Figure
 
     from l2m.base.files import atomic_write
@@ -163,6 +233,8 @@ def draw(curves: list["PositionCurve"], differences: list["PositionCurve"], name
     panels = figure.subplots(rows, 1, squeeze=False, sharex=True)[:, 0]
     for name, curve in zip(names, curves, strict=True):
         curve.plot(panels[0], label=name)
+    for number, context in enumerate(contexts):
+        context.plot(panels[0], color=f"C{number}")
     if differences:
         panels[1].axhline(0, color="0.6", linewidth=0.8)
     for number, (name, curve) in enumerate(zip(names[1:], differences, strict=True), 1):

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from l2m.base import checks
 from l2m.base.records import Record, span
 from l2m.errors import InputError
+from l2m.scoring.effective_context import ContextRatio, EffectiveContext, context_ratio, effective_context
 from l2m.scoring.scores import SCORES, Scores
 from l2m.statistics.jackknife import groups_of_windows, jackknife_errors, means_without_each
 
@@ -190,6 +191,50 @@ class PositionCurve(Record):
             raise InputError(f"{self.settings['groups']}: {len(replicates)}; a fit needs 2 for its errors")
         starts = starts_of(self.first[kept], 3) if min_position is None else [0.0]
         return first_that_holds(starts, lambda start: self._law(kept & (self.first >= start), replicates))
+
+    def effective_context(
+        self, *, share: float | None = None, nats: float | None = None, level: float = 0.95
+    ) -> EffectiveContext:
+        """The position from which the NLL is within a tolerance of its value at the end.
+
+        The first from which no later NLL is above (1 + share) times the value at the end, or that value and so many nats per
+        token; to the bins of this curve, so take `position_nll(..., per_octave=None)`. `l2m.scoring.effective_context` says how. A
+        curve that falls as a power law up to the end has one too, for it depends on the length of the window: compare at equal lengths.
+
+        Args:
+            share: tolerance as a share of the NLL at the end. None, without `nats`: 0.05.
+            nats: tolerance in nats per token (in `unit`, of a curve in bits).
+            level: of the interval. Of simulated texts 92 % to 100 % of the intervals of 95 % held the truth.
+
+        Returns:
+            The position, its interval, and the NLL at the end.
+
+        Raises:
+            InputError: both tolerances, or one that is not above 0; a difference of two models; fewer than three bins or eight windows.
+        """
+        return effective_context(self, share=share, nats=nats, level=level)
+
+    def context_ratio(
+        self,
+        other: "PositionCurve",
+        *,
+        share: float | None = None,
+        nats: float | None = None,
+        level: float = 0.95,
+    ) -> ContextRatio:
+        """The effective context of this model over that of another, paired: both on the windows that both curves have.
+
+        Args:
+            other: of the same axis; of another tokenizer it takes axis="bytes" or "characters".
+            share, nats, level: as `effective_context` takes them.
+
+        Returns:
+            The ratio with its interval, and both contexts on the common windows.
+
+        Raises:
+            InputError: as `effective_context`; curves of different axes or units, or without a window in common.
+        """
+        return context_ratio(self, other, share=share, nats=nats, level=level)
 
     def replicates(self) -> Floats:
         """`nll` without each group, (groups, bins)."""
