@@ -24,9 +24,9 @@ from l2m.scoring import Scores as Scores
 from l2m.scoring import score as score
 from l2m.scoring.bipartite import BipartiteCurve as BipartiteCurve
 from l2m.scoring.bipartite import bipartite as bipartite
-from l2m.scoring.endpoint import Endpoint as Endpoint
 from l2m.scoring.effective_context import ContextRatio as ContextRatio
 from l2m.scoring.effective_context import EffectiveContext as EffectiveContext
+from l2m.scoring.endpoint import Endpoint as Endpoint
 from l2m.scoring.position_nll import PositionCurve as PositionCurve
 from l2m.scoring.position_nll import position_nll as position_nll
 from l2m.states.comparison import Comparison as Comparison

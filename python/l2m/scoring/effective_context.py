@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from l2m.base import checks
 from l2m.base.records import Record
 from l2m.errors import InputError
-from l2m.statistics.jackknife import FEWEST_DOCUMENTS, groups_of_windows, jackknife_errors, means_without_each
+from l2m.statistics.jackknife import FEWEST_DOCUMENTS, groups_of_windows, means_without_each
 
 if TYPE_CHECKING:
     from l2m.scoring.position_nll import PositionCurve
