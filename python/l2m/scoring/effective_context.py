@@ -13,7 +13,8 @@ is as short as errors allow, 1/16 to 1/2 of an octave.
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +24,6 @@ from l2m.base.records import Record
 from l2m.errors import InputError
 from l2m.statistics.jackknife import FEWEST_DOCUMENTS, groups_of_windows, means_without_each
 
-if TYPE_CHECKING:
-    from l2m.scoring.position_nll import PositionCurve
-
 Floats = NDArray[np.float64]
 
 SHARE = 0.05
@@ -33,6 +31,23 @@ SHARE = 0.05
 _END = 0.25
 _STRETCHES = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
 """Octaves."""
+
+
+class ByPosition(Protocol):
+    """What is read of a `PositionCurve`."""
+
+    @property
+    def first(self) -> Floats: ...
+    @property
+    def last(self) -> Floats: ...
+    @property
+    def pointwise(self) -> Floats: ...
+    @property
+    def document(self) -> NDArray[np.int64]: ...
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+    @property
+    def unit(self) -> str: ...
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -241,24 +256,33 @@ class _Crossing:
 
 
 def effective_context(
-    curve: "PositionCurve", *, share: float | None = None, nats: float | None = None, level: float = 0.95
+    curve: ByPosition, *, share: float | None = None, nats: float | None = None, level: float = 0.95
 ) -> EffectiveContext:
     """See `PositionCurve.effective_context`."""
     return _found(curve, slice(None), _Tolerance.of(share, nats), _level(level))[0]
 
 
 def context_ratio(
-    curve: "PositionCurve", other: "PositionCurve", *, share: float | None, nats: float | None, level: float
+    curve: ByPosition,
+    other: ByPosition,
+    common: tuple[list[int], list[int]],
+    *,
+    share: float | None,
+    nats: float | None,
+    level: float,
 ) -> ContextRatio:
-    """See `PositionCurve.context_ratio`."""
+    """See `PositionCurve.context_ratio`.
+
+    Args:
+        common: the rows of the windows that both have, of each.
+    """
     if curve.unit != other.unit or curve.settings["axis"] != other.settings["axis"]:
         raise InputError(
             f"context_ratio: {curve.settings['axis']} in {curve.unit} and {other.settings['axis']} in {other.unit}; expected the same"
         )
     tolerance = _Tolerance.of(share, nats)
     (mine, of_mine), (theirs, of_theirs) = (
-        _found(one, rows, tolerance, _level(level))
-        for one, rows in zip((curve, other), curve.common_windows(other), strict=True)
+        _found(one, rows, tolerance, _level(level)) for one, rows in zip((curve, other), common, strict=True)
     )
     correlation = of_mine.correlation(of_theirs)
     a, b = math.log(mine.position), math.log(theirs.position)
@@ -279,9 +303,7 @@ def context_ratio(
     )
 
 
-def _found(
-    curve: "PositionCurve", rows: Any, tolerance: _Tolerance, level: float
-) -> tuple[EffectiveContext, _Crossing]:
+def _found(curve: ByPosition, rows: Any, tolerance: _Tolerance, level: float) -> tuple[EffectiveContext, _Crossing]:
     if "minus" in curve.settings:
         raise InputError("effective_context: a difference of two models; expected the curve of one")
     if curve.first.size < 3:

@@ -234,7 +234,7 @@ class PositionCurve(Record):
         Raises:
             InputError: as `effective_context`; curves of different axes or units, or without a window in common.
         """
-        return context_ratio(self, other, share=share, nats=nats, level=level)
+        return context_ratio(self, other, self.common_windows(other), share=share, nats=nats, level=level)
 
     def replicates(self) -> Floats:
         """`nll` without each group, (groups, bins)."""
