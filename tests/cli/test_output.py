@@ -1,5 +1,6 @@
 """What is printed fits the terminal; examples in the help run through the parser; completion; notes that --quiet leaves out."""
 
+import io
 import json
 import os
 import shutil
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 
 import l2m
-from l2m.cli import COMMANDS, _examples, make_app
+from l2m.cli import COMMANDS, _examples, main, make_app
+from l2m.corpora.documents import Document
+from l2m.corpora.sources import Source
 
 FOX = "The quick brown fox jumps over the lazy dog. " * 60
 
@@ -142,6 +145,46 @@ def test_words_are_shown_where_the_vocabulary_is_known(tmp_path: Path) -> None:
         "orders"
     ][0]
     assert len(bare["most_common"]) == len(bare["most_common_words"]) == 1
+    in_memory = run("ngrams", "fox.txt", "--tokenizer", "words", "--n-max", "2", "--most-common", "3", cwd=tmp_path).stdout
+    assert in_memory == shown
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of Windows has no <(command)")
+def test_what_a_shell_pipes_is_text_for_every_command_that_reads_text(tmp_path: Path) -> None:
+    """`-` and `<(command)` give what the file gives."""
+    (tmp_path / "fox.txt").write_text(FOX)
+    command = f"{sys.executable} -m l2m ngrams {{}} --tokenizer words --n-max 1 --most-common 2"
+    wanted = run("ngrams", "fox.txt", "--tokenizer", "words", "--n-max", "1", "--most-common", "2", cwd=tmp_path).stdout
+    for text in ("- < fox.txt", "<(cat fox.txt)"):
+        done = subprocess.run(
+            ["bash", "-c", command.format(text)], capture_output=True, text=True, cwd=tmp_path, check=True
+        )
+        assert done.stdout == wanted
+
+
+def test_measure_reads_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    import l2m.pipeline.measure
+
+    given: list[object] = []
+
+    def record(texts: list[object], *_: object, **__: object) -> None:
+        given.extend(texts)
+        raise l2m.InputError("seen")
+
+    monkeypatch.setattr(l2m.pipeline.measure, "measure", record)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(FOX.encode())))
+    with pytest.raises(SystemExit):
+        main(["measure", "-", "book.txt", "--model", "m", "--out", "o"])
+    first, second = given
+    assert isinstance(first, Document)
+    assert first.text == FOX
+    assert second == Source("book.txt")
+
+
+def test_a_state_says_what_it_counts() -> None:
+    """Where convolution windows make it another number than the condition's."""
+    assert "convolution windows too" in run("state", "mamba-130m").stdout
+    assert "convolution" not in run("state", "SmolLM2-135M").stdout
 
 
 STOPPED = """

@@ -12,6 +12,7 @@ import pytest
 
 import l2m
 from fake_server import FAULTS, FakeServer
+from base_install import make_site, run_in
 from l2m.cli import main
 from l2m.scoring.server_self_test import check_servers
 from l2m.scoring.windows import Windows
@@ -385,3 +386,35 @@ def test_measure_gives_the_report_that_the_local_model_gives(serve, tiny_model, 
     # A server with too short a context gives shorter windows where none are named.
     short = l2m.measure(texts, endpoint(serve(max_length=100), tiny_model), tmp_path / "short", windows=9)
     assert short.settings["length"] == 64
+
+
+RUN = """
+import json, sys
+from l2m.base.optional import installed
+from l2m.cli import main
+assert not any(map(installed, ("torch", "transformers", "accelerate")))
+main(json.loads({arguments!r}))
+"""
+
+
+def test_a_server_needs_no_torch_here(serve, tiny_model, tmp_path):
+    """The extra `endpoint` is enough: a tokenizer and a client; `plots` too for a report."""
+    site = make_site(tmp_path / "site", "endpoint", "plots")
+    server = serve()
+    text = tmp_path / "texts"
+    text.mkdir()
+    for number, words in enumerate(some_texts(9)):
+        (text / f"{number}.txt").write_text(words)
+    options = ["--endpoint", server.url, "--tokenizer", str(tiny_model), "--length", "64", "--windows", "18"]
+    for command in (
+        ["check", server.url, "--tokenizer", str(tiny_model), "--length", "64"],
+        ["score", str(text), "--out", "scores", *options],
+        ["measure", str(text), "--out", "measured", *options, "--dry-run"],
+        ["measure", str(text), "--out", "measured", *options],
+    ):
+        done = run_in(site, RUN.format(arguments=json.dumps(command)), tmp_path)
+        assert (done.returncode, done.stderr.count("not installed")) == (0, 0), (command, done.stderr)
+        assert done.stdout
+    asked = run_in(site, RUN.format(arguments=json.dumps(["score", str(text), "--model", "gpt2", "--out", "s"])), tmp_path)
+    assert (asked.returncode, asked.stdout) == (2, "")
+    assert asked.stderr.endswith("pip install 'l2m-scaling[lm]'\n")

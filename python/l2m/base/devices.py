@@ -46,10 +46,11 @@ def pick_dtype(dtype: "str | torch.dtype | None") -> "torch.dtype | None":
     Raises:
         InputError: no such dtype, or none of floating-point numbers.
     """
-    import torch
-
     if dtype is None:
         return None
+    require("dtype", "torch")
+    import torch
+
     named: Any = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if not (isinstance(named, torch.dtype) and named.is_floating_point):
         raise InputError(f"dtype: {dtype!r}; expected float32, bfloat16, float16 or float64")

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from l2m.base import checks
 from l2m.base.files import read_json
-from l2m.base.optional import require
+from l2m.base.optional import installed, require
 from l2m.errors import InputError
 
 # owner/name, or a bare name as the hub's first models have (gpt2).
@@ -234,7 +234,10 @@ def reading(what: str) -> Iterator[None]:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """No progress bars, warnings or advice of transformers on the terminal."""
+    """No progress bars, warnings or advice of transformers on the terminal; nothing is done where it is not installed."""
+    if not installed("transformers"):  # a tokenizer alone is read, for a server
+        yield
+        return
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

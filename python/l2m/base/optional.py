@@ -19,6 +19,12 @@ EXTRA_OF = {
 """Package that is imported -> extra that brings it. `lm` and `endpoint` include `text`."""
 
 
+RUNS_MODEL = ("torch", "transformers", "tokenizers", "nupunkt")
+"""What scoring with a model imports."""
+
+RUNS_ENDPOINT = ("tokenizers", "nupunkt", "httpx2", "orjson")
+"""What scoring through a server imports: the model, and torch, are there."""
+
 TRAINING = ("torch", "transformers", "accelerate", "safetensors")
 """What `l2m.training` imports."""
 

@@ -71,6 +71,10 @@ def condition(
         require("condition --report, --figure", "matplotlib")
     if law is None and not model:
         raise InputError("RESULTS: nothing named; expected a measured law before the models, or --law A,BETA")
+    if law is None and not Path(model[0]).exists():
+        raise InputError(
+            f"RESULTS: {model[0]!r}: no such file or folder; expected a measured law before the models, or --law A,BETA"
+        )
     names = models_named(model if law is not None else model[1:], catalogue)
     if figure is not None:
         require_figure(figure)

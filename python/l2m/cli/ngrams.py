@@ -91,9 +91,7 @@ def show(
         from l2m.corpora.encoders import spell
 
         ids = sorted({id for row in rows for gram, _ in row["most_common"] for id in gram})
-        spelled = dict(
-            zip(ids, spell(corpus, None if corpus.folder is None else Path(corpus.folder), ids), strict=True)
-        )
+        spelled = dict(zip(ids, spell(corpus, ids), strict=True))
         for row in rows:
             row["most_common_words"] = [[spelled[id] for id in gram] for gram, _ in row["most_common"]]
     if out is not None:

@@ -39,7 +39,7 @@ def score(
     """
     from l2m.base.devices import use_threads
     from l2m.base.folders import require_own
-    from l2m.base.optional import require
+    from l2m.base.optional import RUNS_ENDPOINT, RUNS_MODEL, require
     from l2m.base.progress import progress_bar
     from l2m.cli.inputs import read_corpus
     from l2m.cli.options import require_no_numbers
@@ -51,12 +51,12 @@ def score(
     from l2m.scoring.scores import Scores
 
     settings, work = settings or ScoreSettings(), work or Work()
-    require("score", "torch", "transformers", "tokenizers", "nupunkt")
+    server = server or Server()
+    require("score", *(RUNS_MODEL if server.endpoint is None else RUNS_ENDPOINT))
     require_own(out, "scores.json")
     share = work.share
     require_no_numbers(text)
     use_threads(work.threads)
-    server = server or Server()
     endpoint = server.scorer(model, start_token=settings.start_token, dtype=settings.dtype, revision=settings.revision)
     if endpoint is None:
         assert model is not None

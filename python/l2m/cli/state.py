@@ -101,10 +101,10 @@ def state(
     shown = lengths is not None or (memory is None and law is None)
     print_table(table.rows(), "json" if json else form, table.table(lengths=shown))
     if form == "words" and not json:
-        _explain(table)
+        _explain(table, lengths=shown)
 
 
-def _explain(table: Any) -> None:
+def _explain(table: Any, *, lengths: bool) -> None:
     """Below the table: what its columns count, in lines no wider than the terminal."""
     from l2m.base.numbers import short
     from l2m.cli.output import print_words
@@ -112,6 +112,11 @@ def _explain(table: Any) -> None:
 
     first = table.plans[0]
     notes = []
+    if lengths and table.verdicts is None and any(plan.state.at(1).convolution for plan in table.plans):
+        notes.append(
+            "Numbers and bytes count all that is stored, convolution windows too; l2m condition counts attention caches and "
+            "recurrent states."
+        )
     if first.engine != "transformers" or table.memory is not None:
         engine, _, file = ENGINES[first.engine].source.partition(", ")
         notes.append(f"Counted as {engine} reserves ({file}).")

@@ -29,6 +29,11 @@ STDIN = Path("<stdin>")
 """Standard input, which the command line writes as `-`."""
 
 
+def is_of_shell(file: Path) -> bool:
+    """Whether a file is `<(command)` of a shell: its writer ends; another named pipe might have none."""
+    return file.parent == Path("/dev/fd")
+
+
 def read_bytes(file: Path) -> bytes:
     """The bytes of a regular file of at most 2 GiB, of standard input (`STDIN`), or of `<(command)` of a shell.
 
@@ -44,7 +49,7 @@ def read_bytes(file: Path) -> bytes:
         if sys.stdin is None or sys.stdin.isatty():
             raise InputError("-: standard input is a terminal; expected a pipe or a file")
         content, size = sys.stdin.buffer.read(MOST_BYTES + 1), 0
-    elif file.parent == Path("/dev/fd"):  # its writer ends; another named pipe might have none
+    elif is_of_shell(file):
         with file.open("rb") as pipe:
             content, size = pipe.read(MOST_BYTES + 1), 0
     else:

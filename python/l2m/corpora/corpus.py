@@ -89,6 +89,7 @@ class Corpus:
         tokens: uint16 or uint32, memory-mapped when opened from a folder. Never written.
         offsets: int64, (documents + 1).
         folder: absolute path or URL it was opened from; None for a corpus made in memory.
+        words: the vocabulary, by id, of a corpus that was tokenized into words in memory; in a folder it is words.txt. Else None.
 
     Raises:
         InputError: ids that are not integers, missing or masked, negative or above 2^32 - 1, or not below `vocab_size`; offsets
@@ -126,6 +127,7 @@ class Corpus:
         self.documents: Sequence[Mapping[str, Any]] = _documents(documents, len(self))
         self.tokenizer: dict[str, Any] = _tokenizer(tokenizer)
         self.folder: str | None = None
+        self.words: tuple[str, ...] | None = None
         self._hash: str | None = None
 
     def __len__(self) -> int:

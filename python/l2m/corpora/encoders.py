@@ -4,7 +4,7 @@ A new tokenizer is a class with the members of `Encoder`, and a line of `BUILT_I
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -224,16 +224,20 @@ def _offsets(lengths: Iterable[int]) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(np.fromiter(lengths, np.int64))]).astype(np.int64)
 
 
-def spell(corpus: Corpus, folder: Path | None, ids: list[int]) -> list[str | None]:
+def spell(corpus: Corpus, ids: list[int]) -> list[str | None]:
     """What the ids of a corpus stand for; None for each where the tokenizer is not at hand."""
     name = corpus.tokenizer["name"]
     if name == "bytes":
         return [bytes([id]).decode("ascii", "backslashreplace") if id < 256 else None for id in ids]
     if name == "characters":
         return [chr(id) if id < 0x110000 else None for id in ids]
-    if name == "words" and folder is not None and (folder / "words.txt").exists():
-        words = dict(enumerate((folder / "words.txt").read_text("utf-8", "replace").split("\n")))
-        return [words.get(id) for id in ids]
+    if name == "words":
+        kept = None if corpus.folder is None else Path(corpus.folder) / "words.txt"
+        if kept is not None and kept.exists():
+            listed: Sequence[str] = kept.read_text("utf-8", "replace").split("\n")
+        else:
+            listed = corpus.words or ()
+        return [listed[id] if id < len(listed) else None for id in ids]
     try:
         encoder = load_encoder(name)
     except InputError:

@@ -309,13 +309,15 @@ class Whole:
 
     def in_memory(self) -> Corpus:
         """The corpus, independent of the parts."""
-        return Corpus(
+        corpus = Corpus(
             np.concatenate(list(self.ids())),
             self.offsets,
             self.vocab_size,
             documents=[_document(line) for line in self.documents()],
             tokenizer=self.made_by,
         )
+        corpus.words = None if self.words is None else tuple(self.words.words())
+        return corpus
 
 
 def _write(whole: Whole, out: Path) -> None:

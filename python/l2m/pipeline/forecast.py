@@ -12,7 +12,7 @@ from l2m.corpora.corpus import Corpus
 from l2m.corpora.sources import Sources
 from l2m.corpora.tokenize import tokenize
 from l2m.counting.two_point_job import TwoPointJob, TwoPointSettings
-from l2m.pipeline.measure import NEEDS, find_model, window_length, windows_that_fit
+from l2m.pipeline.measure import find_model, needs, window_length, windows_that_fit
 from l2m.scoring.endpoint import Endpoint
 from l2m.scoring.prefix import Prefix
 from l2m.scoring.request import Request
@@ -49,7 +49,7 @@ def forecast(
     Raises:
         InputError: as `l2m.measure`, before it begins to score.
     """
-    require("measure", *NEEDS)
+    require("measure", *needs(model))
     source, scorer, context = find_model(model, revision)
     scored = str(scorer.settings["name"]) if isinstance(scorer, Endpoint) else source.name
     length = window_length(length, scored, scorer, context)

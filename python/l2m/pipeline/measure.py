@@ -16,7 +16,7 @@ from l2m.base import checks
 from l2m.base.devices import pick_device, pick_dtype
 from l2m.base.files import atomic_write, json_hash, read_json, read_sealed, write_sealed
 from l2m.base.folders import lock, require_own, require_same
-from l2m.base.optional import require
+from l2m.base.optional import RUNS_ENDPOINT, RUNS_MODEL, require
 from l2m.base.progress import Progress, progress_bar, stage
 from l2m.corpora.corpus import Corpus
 from l2m.corpora.sources import Sources
@@ -48,7 +48,6 @@ WINDOWS = 40
 """Windows scored in all where the user gives no number: about 4 minutes with a 135M model on two cores."""
 
 STAGES = 5
-NEEDS = ("torch", "transformers", "tokenizers", "nupunkt", "matplotlib")
 BESIDE = ("state-spaces/mamba-130m", "mistralai/Mistral-7B-v0.1", "ai21labs/Jamba-v0.1")
 """Models of the catalogue that are judged as well as the scored one: a fixed state, a sliding window, a hybrid."""
 
@@ -109,7 +108,7 @@ def measure(
     Example:
         >>> l2m.measure('novels/', 'HuggingFaceTB/SmolLM2-135M', 'results')  # doctest: +SKIP
     """
-    require("measure", *NEEDS)
+    require("measure", *needs(model))
     out = Path(out)
     require_own(out, "run.json")
     length, seed = None if length is None else checks.whole("length", length, 1), checks.seed(seed)
@@ -194,6 +193,11 @@ def measure(
         )
         _write(out, result)
     return result
+
+
+def needs(model: "str | os.PathLike[str] | ModelSource | Endpoint") -> tuple[str, ...]:
+    """The packages of extras that a measurement imports."""
+    return (*(RUNS_ENDPOINT if isinstance(model, Endpoint) else RUNS_MODEL), "matplotlib")
 
 
 def window_length(length: int | None, scored: str, scorer: "ModelSource | Endpoint", context: int | None) -> int:

@@ -18,7 +18,7 @@ from l2m.base.cache import kept_folder
 from l2m.base.devices import DEVICE_MAPS, pick_device, pick_dtype
 from l2m.base.files import cache_folder, file_hash, read_json
 from l2m.base.hub import Location, alone, locate, one_line, read_config, reading
-from l2m.base.optional import require
+from l2m.base.optional import RUNS_MODEL, require
 from l2m.corpora.model_tokenizers import tokenizer_of_folder, tokenizer_of_gguf
 from l2m.errors import InputError
 
@@ -221,7 +221,7 @@ def resolve_model(
     """
     if isinstance(name, ModelSource):
         return name
-    require("model", "torch", "transformers", "tokenizers", "nupunkt")
+    require("model", *RUNS_MODEL)
     location = locate("model", name)
     if location.folder is not None:
         _weights(location.folder)
