@@ -184,7 +184,10 @@ def test_a_law_that_is_known() -> None:
         (["--law", "2.27", "mamba-130m"], "law: '2.27'; expected A,BETA or A,BETA,LOW,HIGH"),
         (["--law", "a,b", "mamba-130m"], "law: 'a,b'; expected A,BETA or A,BETA,LOW,HIGH"),
         (["--law", "none.json", "mamba-130m"], "none.json: no such file"),
-        (["gpt2"], "RESULTS: 'gpt2': no such file or folder; expected a measured law before the models, or --law A,BETA"),
+        (
+            ["gpt2"],
+            "RESULTS: 'gpt2': no such file or folder; expected a measured law before the models, or --law A,BETA",
+        ),
         (["--law", "2.27,x", "mamba-130m"], "expected A,BETA or A,BETA,LOW,HIGH"),
         (["--law", "1,2,3", "mamba-130m"], "expected A,BETA or A,BETA,LOW,HIGH"),
         (["--law", "0,0.76", "mamba-130m"], "amplitude: 0"),

@@ -145,7 +145,9 @@ def test_words_are_shown_where_the_vocabulary_is_known(tmp_path: Path) -> None:
         "orders"
     ][0]
     assert len(bare["most_common"]) == len(bare["most_common_words"]) == 1
-    in_memory = run("ngrams", "fox.txt", "--tokenizer", "words", "--n-max", "2", "--most-common", "3", cwd=tmp_path).stdout
+    in_memory = run(
+        "ngrams", "fox.txt", "--tokenizer", "words", "--n-max", "2", "--most-common", "3", cwd=tmp_path
+    ).stdout
     assert in_memory == shown
 
 

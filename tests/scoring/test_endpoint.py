@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import l2m
-from fake_server import FAULTS, FakeServer
 from base_install import make_site, run_in
+from fake_server import FAULTS, FakeServer
 from l2m.cli import main
 from l2m.scoring.server_self_test import check_servers
 from l2m.scoring.windows import Windows
@@ -415,6 +415,8 @@ def test_a_server_needs_no_torch_here(serve, tiny_model, tmp_path):
         done = run_in(site, RUN.format(arguments=json.dumps(command)), tmp_path)
         assert (done.returncode, done.stderr.count("not installed")) == (0, 0), (command, done.stderr)
         assert done.stdout
-    asked = run_in(site, RUN.format(arguments=json.dumps(["score", str(text), "--model", "gpt2", "--out", "s"])), tmp_path)
+    asked = run_in(
+        site, RUN.format(arguments=json.dumps(["score", str(text), "--model", "gpt2", "--out", "s"])), tmp_path
+    )
     assert (asked.returncode, asked.stdout) == (2, "")
     assert asked.stderr.endswith("pip install 'l2m-scaling[lm]'\n")
