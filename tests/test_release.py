@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,18 @@ def test_one_version_one_license_one_address() -> None:
     assert repository == CITATION["repository-code"] == RECIPE["about"]["homepage"]
     assert repository in {entry["identifier"] for entry in ZENODO["related_identifiers"]}
     assert all(url.startswith(repository) for name, url in PROJECT["urls"].items() if name != "Paper")
+
+
+def test_the_address_is_where_contributing_says_it_is_and_nowhere_else() -> None:
+    """One command changes it; a page that repeats it would be forgotten."""
+    address = PROJECT["urls"]["Repository"].removeprefix("https://")
+    (named,) = re.findall(r"`sed -i \S+ ([^`]+)`", (ROOT / "CONTRIBUTING.md").read_text("utf-8"))
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.splitlines()
+    if not tracked:
+        pytest.skip("no git here: a source archive")
+    texts = {name: (ROOT / name).read_bytes() for name in tracked if (ROOT / name).is_file()}
+    holding = {name for name, text in texts.items() if address.encode() in text}
+    assert holding - {"CONTRIBUTING.md"} == set(named.split())
 
 
 def test_authors_and_title_agree() -> None:

@@ -246,7 +246,7 @@ class Verdict(Record):
 
     @property
     def headline(self) -> str:
-        """The outcome in a phrase, to follow a name: "fixed memory: enough up to 25.6 M tokens (95 %: 11.1 M to 65.9 M)"."""
+        """The outcome in a phrase, to follow a name: "fixed memory: enough up to 329 k tokens (95 %: 112 k to 909 k)"."""
         if not _is_resolved(self.law):
             return "undetermined: no law is resolved"
         longest, memory = self.sufficient_length, self.memory
@@ -347,7 +347,7 @@ class Verdict(Record):
         return f"Needed at {self.length:,.0f} tokens: at the optimum {numbers[0]} numbers {best}, {reached} {numbers[1]} {taken}"
 
     def _interval(self, value: Bounded, endless: str = "any length") -> str:
-        """`95 %: 11.1 M to 65.9 M`."""
+        """`95 %: 112 k to 909 k`."""
         high = short(value.high) if math.isfinite(value.high) else endless
         return f"{100 * self.level:g} %: {short(value.low)} to {high}"
 
