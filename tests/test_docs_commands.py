@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from test_docs import PAGES, blocks
 
 import l2m
 from l2m.cli import main
 from scored import measured, strong_chain
-from test_docs import PAGES, blocks
 
 ELSEWHERE = {
     r"--endpoint|l2m check http": "needs a server; tests/scoring/test_endpoint.py runs the same commands against one",

@@ -112,7 +112,12 @@ def _explain(table: Any, *, lengths: bool) -> None:
 
     first = table.plans[0]
     notes = []
-    if lengths and table.memory is None and table.verdicts is None and any(plan.state.at(1).convolution for plan in table.plans):
+    if (
+        lengths
+        and table.memory is None
+        and table.verdicts is None
+        and any(plan.state.at(1).convolution for plan in table.plans)
+    ):
         notes.append(
             "Numbers and bytes count all that is stored, convolution windows too; l2m condition counts attention caches and "
             "recurrent states."
