@@ -18,6 +18,7 @@ UNITLESS = {
     "collapse": {"numbers", "equivalent", "distance"},
     "curve comparison": {
         *("aicc_weight", "bic_weight", "x", "slope_x", "slope", "slope_stderr", "exponent", "exponent_stderr"),
+        *("break_x", "decay_length"),
     },
     "design": {"length", "required", "required_high", "full_attention_bytes"},
     "entropy table": {"coverage"},

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import l2m
+from l2m.statistics.curve_models import PLACES, curve_models, fit_model, profile_interval
 
 X = 2.0 ** np.arange(13)
 
@@ -28,6 +29,7 @@ CURVES = {
     "stretched exponential": 5 * np.exp(-((X / 300) ** 0.5)),
     "power law with cutoff": 2 * X**-0.5 * np.exp(-X / 1500),
     "broken power law": 2 * np.where(X < 60, X**-0.2, 60**0.7 * X**-0.9),
+    "exponential plus power law": X**-0.4 + 5 * np.exp(-X / 5),
 }
 
 
@@ -104,3 +106,52 @@ def test_figures_are_drawn():
     frame = l2m.fit_power_law(X, noisy()).to_frame()
     assert list(frame.columns) == ["x", "y", "stderr", "fit", "low", "high"]
     assert list(l2m.fit_power_law(X, noisy()).compare().to_frame().columns)[:2] == ["parameters", "log_likelihood"]
+
+
+def coverage(name, curve, place, *, size=0.05, number, seed=0):
+    """Share of noisy curves whose 95 % interval holds the planted place."""
+    random, held = np.random.default_rng(seed), 0
+    model = next(model for model in curve_models(X, "log", False) if model.name == name)
+    for _ in range(number):
+        target = np.log(curve) + size * random.standard_normal(X.size)
+        shape, _, _ = fit_model(model, X, target, np.ones(X.size))
+        low, high = np.exp(profile_interval(model, PLACES[name], shape, X, target, np.ones(X.size)))
+        held += low <= place <= high
+    return held / number
+
+
+def broken(place):
+    return 2 * np.where(X < place, X**-0.2, place**0.7 * X**-0.9)
+
+
+def test_the_interval_of_a_break_covers_it():
+    # 0.95 less and more three standard errors of a share of 300.
+    assert 0.91 < coverage("broken power law", broken(60), 60, number=300) < 0.99
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [0.02, 0.1])
+@pytest.mark.parametrize("place", [20, 60, 128])
+def test_the_interval_of_a_break_covers_at_its_level(place, size):
+    assert 0.93 <= coverage("broken power law", broken(place), place, size=size, number=2_000) <= 0.97
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("length", [3, 8])
+def test_the_interval_of_an_exponential_covers_at_its_level(length):
+    curve = X**-0.4 + 5 * np.exp(-X / length)
+    assert 0.93 <= coverage("exponential plus power law", curve, length, number=1_000) <= 0.97
+
+
+def test_places_on_the_axis_are_named_with_their_interval():
+    noise = np.exp(0.02 * np.random.default_rng(12).standard_normal(13))
+    told = l2m.compare_curves(X, CURVES["broken power law"] * noise)
+    value, low, high = told.break_x
+    assert low < 60 < high < 1.5 * low
+    assert f"The break is at x = {value:.3g} (95 %: {low:.3g} to {high:.3g})." in told.verdict
+    told = l2m.compare_curves(X, CURVES["exponential plus power law"] * noise)
+    value, low, high = told.decay_length
+    assert low < 5 < high < 2 * low
+    assert "The exponential falls by a factor e over x = " in told.verdict
+    fields = {name: field for name, field in told.to_dict().items() if name not in ("break_x", "decay_length")}
+    assert np.isnan(l2m.CurveComparison.from_dict(fields).break_x).all()  # a record of before

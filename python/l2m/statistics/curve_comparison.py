@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from l2m.base import checks
 from l2m.base.records import Record, frame
 from l2m.errors import InputError
-from l2m.statistics.curve_models import curve_models, fit_model, left_out_error
+from l2m.statistics.curve_models import BROKEN, MIXED, PLACES, CurveModel, curve_models, fit_model, left_out_error, profile_interval
 from l2m.statistics.fit_problem import FitProblem
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ Floats = NDArray[np.float64]
 DECADE = math.log(10)
 INDISTINCT = 4.0
 """AICc differences below this leave a model with considerable support (Burnham & Anderson 2002, section 2.6)."""
+UNSUPPORTED = 10.0
+"""AICc differences above this leave a model with essentially none (the same section)."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -45,6 +47,9 @@ class CurveComparison(Record):
             or both have the same x).
         dropped: (cases,) points left out, negative from the end (-2: the last two), positive from the start.
         exponent, exponent_stderr: (cases,) of the power law without them.
+        break_x: (3,) where the broken power law breaks, and its 95 % interval: best, low, high; nan where that model was
+            not fitted or has no support (AICc higher than the lowest by 10 or more).
+        decay_length: (3,) x over which the exponential of the exponential plus power law falls by a factor e, likewise.
         verdict: in words.
     """
 
@@ -59,6 +64,7 @@ class CurveComparison(Record):
         "y": "points",
         **dict.fromkeys(("slope_x", "slope", "slope_stderr"), "slopes"),
         **dict.fromkeys(("dropped", "exponent", "exponent_stderr"), "cases"),
+        **dict.fromkeys(("break_x", "decay_length"), "ends"),
     }
 
     models: tuple[str, ...]
@@ -79,6 +85,8 @@ class CurveComparison(Record):
     exponent: Floats
     exponent_stderr: Floats
     verdict: str
+    break_x: Floats = dataclasses.field(default_factory=lambda: np.full(3, math.nan))
+    decay_length: Floats = dataclasses.field(default_factory=lambda: np.full(3, math.nan))
 
     def _brief(self) -> str:
         return self.verdict
@@ -135,9 +143,10 @@ class CurveComparison(Record):
 def compare_curves(
     x: ArrayLike, y: ArrayLike, *, stderr: ArrayLike | None = None, offset: bool = False
 ) -> CurveComparison:
-    """Constant, logarithm, exponential, stretched exponential, power law, power law with cutoff and broken power law.
+    """Constant, logarithm, exponential, stretched exponential, power law, with cutoff, broken, and plus an exponential.
 
-    Log y is fitted where all y are positive, else y itself; weighted by stderr where given.
+    Log y is fitted where all y are positive, else y itself; weighted by stderr where given. Intervals of the break and of the
+    exponential's length take the errors of points as independent, as the likelihoods do.
 
     Args:
         x, y, stderr: (points,), as for `l2m.fit_power_law`.
@@ -189,8 +198,10 @@ def _compare(
     if weighted and stderr is not None:
         scale = stderr / y if space == "log" else stderr
     rows: list[tuple[str, int, float, float, float, float, Floats]] = []
+    shapes: dict[str, tuple[CurveModel, Floats]] = {}
     for model in curve_models(x, space, offset):
         shape, _, residual = fit_model(model, x, target, scale)
+        shapes[model.name] = model, shape
         # A perfect fit has no scale: its residuals are rounding.
         spread = max(float(residual @ residual) / size, (1e-15 * float(np.abs(target / scale).max())) ** 2)
         likelihood = -0.5 * size * (math.log(2 * math.pi * spread) + 1) - float(np.log(scale).sum())
@@ -201,6 +212,12 @@ def _compare(
         rows.append((model.name, model.parameters, likelihood, aicc, bic, left_out, residual * scale))
     rows.sort(key=lambda row: row[3])
     names = tuple(row[0] for row in rows)
+    places = {name: np.full(3, math.nan) for name in PLACES}
+    for name, _, _, aicc, *_ in rows:
+        if name in PLACES and aicc - rows[0][3] < UNSUPPORTED:
+            model, shape = shapes[name]
+            ends = profile_interval(model, PLACES[name], shape, x, target, scale)
+            places[name] = np.exp([shape[PLACES[name]], *ends])
     criteria, bic_values = np.array([row[3] for row in rows]), np.array([row[4] for row in rows])
     dropped, exponent, exponent_stderr = _drops(problem, weighted)
     slope_x, slope, slope_stderr = _local_slopes(problem, fitted, degrees_of_freedom)
@@ -222,7 +239,9 @@ def _compare(
         dropped=dropped,
         exponent=exponent,
         exponent_stderr=exponent_stderr,
-        verdict=_verdict(names, criteria, problem),
+        verdict=_verdict(names, criteria, problem, places),
+        break_x=places[BROKEN],
+        decay_length=places[MIXED],
         unit=unit,
         settings={"space": space, "weighted": weighted, "offset": offset},
     )
@@ -276,7 +295,7 @@ def _drops(problem: FitProblem, weighted: bool) -> tuple[NDArray[np.int64], Floa
     return np.array(cases, np.int64), np.array(values), np.array(stderr)
 
 
-def _verdict(names: tuple[str, ...], aicc: Floats, problem: FitProblem) -> str:
+def _verdict(names: tuple[str, ...], aicc: Floats, problem: FitProblem, places: Mapping[str, Floats]) -> str:
     decades = float(np.ptp(np.log(problem.x))) / DECADE
     ours = {"power law", "power law with offset"} if problem.offset else {"power law"}
     judged = [name for name, value in zip(names, aicc, strict=True) if math.isfinite(value)]
@@ -287,6 +306,10 @@ def _verdict(names: tuple[str, ...], aicc: Floats, problem: FitProblem) -> str:
         words = f"There are too few points to compare models: {problem.x.size}."
     elif aicc[place] - aicc[0] >= INDISTINCT:
         words = f"Not a power law: {_either(others)} fits better (AICc lower by {aicc[place] - aicc[0]:.1f})."
+        if names[0] in places:
+            value, low, high = places[names[0]]
+            what = "The break is at" if names[0] == BROKEN else "The exponential falls by a factor e over"
+            words += f" {what} x = {value:.3g} (95 %: {low:.3g} to {high:.3g})."
     elif others:
         words = f"A power law fits, but these points do not tell it from {_either(others)}."
     else:
