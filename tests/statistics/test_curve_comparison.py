@@ -121,7 +121,7 @@ def coverage(name, curve, place, *, size=0.05, number, seed=0):
 
 
 def broken(place):
-    return 2 * np.where(X < place, X**-0.2, place**0.7 * X**-0.9)
+    return 2 * np.where(place > X, X**-0.2, place**0.7 * X**-0.9)
 
 
 def test_the_interval_of_a_break_covers_it():

@@ -11,7 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 from l2m.base import checks
 from l2m.base.records import Record, frame
 from l2m.errors import InputError
-from l2m.statistics.curve_models import BROKEN, MIXED, PLACES, CurveModel, curve_models, fit_model, left_out_error, profile_interval
+from l2m.statistics.curve_models import (
+    BROKEN,
+    MIXED,
+    PLACES,
+    CurveModel,
+    curve_models,
+    fit_model,
+    left_out_error,
+    profile_interval,
+)
 from l2m.statistics.fit_problem import FitProblem
 
 if TYPE_CHECKING:

@@ -120,9 +120,7 @@ def curve_models(x: Floats, space: str, offset: bool) -> list[CurveModel]:
             lambda s, x: (0.0, [power(s[0], x) * np.exp(np.clip(s[1] * hinge(s[2], x), -600, 600))]),
             (powers[::6], powers[::6], breaks[::4]),
         ),
-        CurveModel(
-            MIXED, 4, lambda s, x: (0.0, [power(s[0], x), fading(s[1], x)]), (powers[::3], lengths), (0, 1)
-        ),
+        CurveModel(MIXED, 4, lambda s, x: (0.0, [power(s[0], x), fading(s[1], x)]), (powers[::3], lengths), (0, 1)),
     ]
     if offset:
         models.append(CurveModel("power law with offset", 3, lambda s, x: (0.0, [ones(x), curved(s[0], x)]), (powers,)))
