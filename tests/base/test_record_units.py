@@ -35,6 +35,7 @@ UNITLESS = {
     "learning exponent": {
         *("value", "stderr", "low", "high", "gamma", "gamma_stderr", "decay", "decay_stderr"),
     },
+    "kl_curve": {"flops"},
     "logarithm": {"x", "degrees_of_freedom", "group_weights"},
     "memory": {"bits"},
     "memory_plan": {"cache_bits"},

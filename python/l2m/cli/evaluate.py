@@ -8,18 +8,19 @@ def evaluate(
     *run: Path,
     out: Path | None = None,
     figure: Path | None = None,
-    quantity: Literal["kl", "nll"] = "kl",
+    quantity: Literal["kl", "nll", "utilization"] = "kl",
     sequences: int = 64,
     device: str | None = None,
     threads: int | None = None,
     json: bool = False,
 ) -> None:
-    """KL by position, captured information and the share of the state that is used, of runs on the Gaussian language; NLL by
-    position of runs on text.
+    """KL by position, captured over available information against length and compute, and the share of the state that is used, of
+    runs on the Gaussian language; NLL by position of runs on text.
 
     Examples
     --------
     l2m evaluate runs/gpt2-tiny-64 --figure kl.svg
+    l2m evaluate runs/* --figure utilization.svg --quantity utilization
     l2m evaluate runs/* --out evaluation
 
     Parameters
@@ -31,7 +32,8 @@ def evaluate(
     figure
         Draw the curves of all runs into this file (svg, png, pdf).
     quantity
-        What the figure shows of runs on the Gaussian language: KL, or NLL = KL + conditional entropy.
+        What the figure shows of runs on the Gaussian language: KL; NLL = KL + conditional entropy; or utilization, captured over
+        available information, against length and against the FLOPs of the training.
     sequences
         Number of held-out sequences to read.
     device
@@ -58,6 +60,10 @@ def evaluate(
     if (out is not None or figure is not None) and len(set(names)) < len(names):
         raise InputError(
             f"RUN: {', '.join(map(str, run))}; expected folders of different names, which name the records"
+        )
+    if quantity == "utilization" and all(Run.open(folder).config.corpus is not None for folder in run):
+        raise InputError(
+            "quantity: 'utilization' of runs on text; expected runs on the Gaussian language, whose information is known"
         )
     if out is not None:
         runs = {folder.name: Run.open(folder) for folder in run}

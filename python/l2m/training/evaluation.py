@@ -43,13 +43,21 @@ class KLCurve(Record):
         copies: of the law, side by side in the model's input.
         state: numbers the model keeps after L/2 positions: attention cache and recurrent state.
         sequences: held-out sequences that were read.
+        lengths: 2, 4, 8, ..., L: the first m positions, of which the first half is X and the second is Y, (lengths,).
+        available: I(X; Y) of one copy, exact, from the law, (lengths,).
+        captured_by_length, captured_by_length_stderr: `available` - sum of kl over Y, (lengths,).
+        flops: floating-point operations of the training up to here (`l2m.training.utilization` says which are counted).
     """
 
     kind: ClassVar[str] = "kl_curve"
     information_fields: ClassVar[tuple[str, ...]] = (
         *("kl", "stderr", "entropy", "mean_kl", "mean_stderr", "information", "captured", "captured_stderr"),
+        *("available", "captured_by_length", "captured_by_length_stderr"),
     )
-    axes: ClassVar[Mapping[str, str]] = dict.fromkeys(("position", "kl", "stderr", "entropy"), "positions")
+    axes: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("position", "kl", "stderr", "entropy"), "positions"),
+        **dict.fromkeys(("lengths", "available", "captured_by_length", "captured_by_length_stderr"), "lengths"),
+    }
 
     position: NDArray[np.int64]
     kl: Floats
@@ -63,6 +71,32 @@ class KLCurve(Record):
     copies: int
     state: int
     sequences: int
+    lengths: NDArray[np.int64] | None = None
+    available: Floats | None = None
+    captured_by_length: Floats | None = None
+    captured_by_length_stderr: Floats | None = None
+    flops: float | None = None
+
+    @property
+    def utilization(self) -> float:
+        """Captured over available information: 1 for the exact law."""
+        return self.captured / self.information
+
+    @property
+    def utilization_stderr(self) -> float:
+        """Standard error of `utilization`; the available information is exact."""
+        return self.captured_stderr / self.information
+
+    def utilization_by_length(self) -> tuple[NDArray[np.int64], Floats, Floats]:
+        """Lengths, `utilization` of the first so many positions, and its standard error; empty in records of versions before 0.2."""
+        if self.lengths is None or self.available is None or self.captured_by_length is None:
+            return np.empty(0, np.int64), np.empty(0), np.empty(0)
+        error = (
+            np.full(self.lengths.size, np.nan)
+            if self.captured_by_length_stderr is None
+            else self.captured_by_length_stderr
+        )
+        return self.lengths, self.captured_by_length / self.available, error / self.available
 
     @property
     def nll(self) -> Floats:
@@ -148,6 +182,7 @@ def evaluate(
     from l2m.base.devices import pick_device
     from l2m.training.data import GaussianData, TextData
     from l2m.training.runs import Run, load_model
+    from l2m.training.utilization import flops_of_sequence
 
     checks.whole("sequences", sequences, 2, 2**24)
     held = Run.open(Path(run))
@@ -159,8 +194,14 @@ def evaluate(
         settings["identity"] = dict(inputs.identity)
     state = model.state_size(max(1, config.length // 2))
     if config.corpus is None:
-        curve = kl_curve(model, GaussianData(config), sequences=sequences, batch=config.batch, state=state)
-        return dataclasses.replace(curve, settings=settings)
+        gaussian = GaussianData(config)
+        curve = kl_curve(model, gaussian, sequences=sequences, batch=config.batch, state=state)
+        device = next(model.parameters()).device
+        of_sequence = flops_of_sequence(model, {name: v.to(device) for name, v in gaussian.held_out(0, 1).items()})
+        processes = held.checkpoints.state(step).get("processes", 1)
+        read = step * config.batch * config.accumulate * processes
+        settings |= {"sequences_trained": read, "flops_a_sequence": of_sequence}
+        return dataclasses.replace(curve, settings=settings, flops=float(of_sequence) * read)
 
     from l2m.scoring import score
     from l2m.scoring.position_nll import position_nll
@@ -189,7 +230,7 @@ def summary(curve: Any) -> str:
         use = curve.state_use()
         return (
             f"KL {curve.mean_kl:.5f} ± {curve.mean_stderr:.5f} {curve.unit} a value; captured {curve.captured:.4f} ± "
-            f"{curve.captured_stderr:.4f} of {curve.information:.4f} {curve.unit} a copy; I/dim {curve.information_per_number:.4g} "
+            f"{curve.captured_stderr:.4f} of {curve.information:.4f} {curve.unit} a copy ({_in_words(curve)}); I/dim {curve.information_per_number:.4g} "
             f"({curve.copies} copies, {curve.state:,} numbers)" + ("" if use is None else f"; {use.explain()}")
         )
     numbers = headline(curve)
@@ -199,7 +240,13 @@ def summary(curve: Any) -> str:
     )
 
 
-def headline(curve: Any) -> dict[str, float]:
+def _in_words(curve: KLCurve) -> str:
+    """Utilization with its error, and what it cost."""
+    words = f"utilization {curve.utilization:.1%} ± {curve.utilization_stderr:.1%}"
+    return words if curve.flops is None else f"{words} after {curve.flops:.3g} FLOPs"
+
+
+def headline(curve: Any) -> dict[str, Any]:
     """The numbers that sum up an evaluation, by name."""
     if isinstance(curve, KLCurve):
         names = (
@@ -212,6 +259,13 @@ def headline(curve: Any) -> dict[str, float]:
             "state",
         )
         numbers = {name: getattr(curve, name) for name in names}
+        numbers |= {"utilization": curve.utilization, "utilization_stderr": curve.utilization_stderr}
+        if curve.flops is not None:
+            numbers["flops"] = curve.flops
+        lengths, share, stderr = curve.utilization_by_length()
+        if lengths.size:
+            table = {"length": lengths, "utilization": share, "stderr": stderr}
+            numbers["utilization_by_length"] = {name: column.tolist() for name, column in table.items()}
         if (use := curve.state_use()) is not None:
             numbers |= {
                 "numbers_a_copy": use.numbers,
@@ -273,6 +327,7 @@ def kl_curve(model: Any, data: Any, *, sequences: int, batch: int, state: int) -
     import torch
 
     from l2m.training.loss import position_loss
+    from l2m.training.utilization import available_information, lengths_of, missed_information
 
     checks.whole("sequences", sequences, 2, 2**24)
     device = next(model.parameters()).device
@@ -283,8 +338,9 @@ def kl_curve(model: Any, data: Any, *, sequences: int, batch: int, state: int) -
             rows.append(position_loss(model, held_out).double().cpu().numpy())
     kl = np.concatenate(rows)[:sequences]
     law, length = data.law, data.law.length
-    missed = kl[:, length // 2 :].sum(1)
-    information = law.bipartite_information()
+    lengths = lengths_of(length)
+    missed = missed_information(kl, lengths)
+    available = np.array([available_information(law, int(m)) for m in lengths])
 
     def error(values: Floats) -> Any:
         return values.std(0, ddof=1) / math.sqrt(len(values))
@@ -296,25 +352,56 @@ def kl_curve(model: Any, data: Any, *, sequences: int, batch: int, state: int) -
         entropy=np.array(law.entropy()),
         mean_kl=float(kl.mean()),
         mean_stderr=float(error(kl.mean(1))),
-        information=information,
-        captured=float(information - missed.mean()),
-        captured_stderr=float(error(missed)),
+        information=float(available[-1]),
+        captured=float(available[-1] - missed[:, -1].mean()),
+        captured_stderr=float(error(missed[:, -1])),
+        lengths=lengths,
+        available=available,
+        captured_by_length=available - missed.mean(0),
+        captured_by_length_stderr=error(missed),
         copies=data.config.copies,
         state=state,
         sequences=len(kl),
     )
 
 
-def draw(curves: dict[str, Any], path: str | os.PathLike[str], *, quantity: Literal["kl", "nll"] = "kl") -> None:
+def _draw_utilization(curves: dict[str, KLCurve], path: str | os.PathLike[str]) -> None:
+    """Captured over available information of several runs, by name: against length, and of whole sequences against compute."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.6, 3.6), layout="constrained")
+    by_length, by_compute = figure.subplots(1, 2, sharey=True)
+    for name, curve in curves.items():
+        lengths, share, stderr = curve.utilization_by_length()
+        by_length.errorbar(lengths, share, 1.96 * stderr, marker="o", markersize=3, capsize=2, label=name)
+        if curve.flops is not None:
+            reach = 1.96 * curve.utilization_stderr
+            by_compute.errorbar(curve.flops, curve.utilization, reach, marker="o", capsize=2, label=name)
+    for axes in (by_length, by_compute):
+        axes.axhline(1, color="0.6", linewidth=0.8)
+    by_length.set(xlabel="length m: the first m/2 positions, the next m/2", ylabel="captured / available information")
+    by_length.set_xscale("log", base=2)
+    by_compute.set(xscale="log", xlabel="FLOPs of the training")
+    by_length.legend()
+    figure.savefig(path)
+
+
+def draw(
+    curves: dict[str, Any], path: str | os.PathLike[str], *, quantity: Literal["kl", "nll", "utilization"] = "kl"
+) -> None:
     """The curves of several runs, by name, into one figure file (its suffix names the format).
 
     Args:
-        quantity: of runs on the Gaussian language: the KL, or the NLL and the conditional entropy of the law.
+        quantity: of runs on the Gaussian language: the KL; the NLL and the conditional entropy of the law; or, of these runs alone,
+            the utilization.
     """
     from l2m.base.plots import new_axes
 
-    axes = new_axes()
     gaussian = {name: curve for name, curve in curves.items() if isinstance(curve, KLCurve)}
+    if quantity == "utilization":
+        _draw_utilization(gaussian, path)
+        return
+    axes = new_axes()
     for name, curve in curves.items():
         if name in gaussian:
             curve.plot(axes, label=name, quantity=quantity)
