@@ -22,6 +22,7 @@ import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -140,7 +141,7 @@ class BipartiteCurve(Record):
         **options: Any,
     ) -> "PowerLaw":
         """As `fit`, without the warning."""
-        from l2m.statistics.law_start import first_that_holds
+        from l2m.statistics.law_start import first_that_holds, with_start_error
 
         x = x or self.settings["x"]
         self._abscissa(x)  # refuses another name
@@ -151,7 +152,14 @@ class BipartiteCurve(Record):
             kept &= self.split >= checks.whole("min_split", min_split, 1)
         chosen = splits is not None or min_split is not None or self.settings.get("preset") == "paper"
         starts = [0.0] if chosen or len(self.replicates) < 2 else self.starts(bool(options.get("offset")))
-        return first_that_holds(starts, lambda start: self._law(kept & (self.split >= start), x, options))
+
+        @cache
+        def law_from(start: float) -> "PowerLaw":
+            return self._law(kept & (self.split >= start), x, options)
+
+        law = first_that_holds(starts, law_from)
+        later = [law_from(start) for start in starts if start > law.settings["splits"].min()]
+        return law if chosen else with_start_error(law, later)
 
     def laws(self, *, x: str | None = None, **options: Any) -> "list[PowerLaw]":
         """The law from every start, whether it describes the curve or not; arguments as in `fit`."""

@@ -97,15 +97,10 @@ def range_of(scores: Scores) -> ExponentRange:
 def default_estimate(scores: Scores) -> BipartiteCurve:
     """The estimate at L = 2 l that errs least of those a store has the passes for.
 
-    `direct` where the first tokens are no matter; where what they may be wrong by is as large as the information at an l that the
-    law is fitted to, `averaged` if contexts were scored, else `ngram` if the n-grams were counted in enough text.
+    "averaged" if contexts were scored, else "ngram" if the n-grams were counted in enough text, else uncorrected. The passes
+    decide, not the values: an estimate that is chosen by its outcome differs between two halves of one text.
     """
     plain = bipartite(scores)
-    try:
-        if not plain.fit_quietly().settings["dominated"]:
-            return plain
-    except InputError:  # values that no law passes
-        return plain
     if scores.contexts and np.isfinite(scores.given_contexts(int(plain.split[0]))).all(1).sum() >= len(plain.pointwise):
         return bipartite(scores, correction="averaged")
     if scores.ngram_entropy and scores.ngrams.too_few(2) is None:

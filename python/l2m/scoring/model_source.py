@@ -339,13 +339,15 @@ def _checked_config(path: Path) -> Mapping[str, Any]:
 def _convert_gguf(file: Path, folder: Path) -> None:
     """`save_pretrained` refuses a model that was loaded from GGUF, so its parts are saved one by one."""
     import torch
-    from safetensors.torch import save_model
+    from safetensors.torch import save_file
 
     refuse_lfs_pointer(file)
     with alone(file) as where:
         model = _read_weights(where, str(file), gguf_file=file.name, dtype=torch.float32)
     with reading(f"{file}: cannot be converted"):
-        save_model(model, str(folder / "model.safetensors"), metadata={"format": "pt"})
+        # Tied weights once, under the name that `save_pretrained` keeps: vLLM fills the other in, and not the other way round.
+        kept = {name: tensor for name, tensor in model.state_dict().items() if name not in model.all_tied_weights_keys}
+        save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
         if hasattr(model.config, "quantization_config"):
             del model.config.quantization_config
         model.config.architectures = [type(model).__name__]

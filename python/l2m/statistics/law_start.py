@@ -54,6 +54,34 @@ def first_that_holds(starts: Sequence[float], fit: Callable[[float], PowerLaw]) 
     return next((law for law in map(fit, starts[1:]) if law.holds), first)
 
 
+def with_start_error(law: PowerLaw, later: Sequence[PowerLaw]) -> PowerLaw:
+    """A law whose errors also cover the choice of its first point.
+
+    Which start is the first that holds depends on the noise of the data, and a law that is only nearly true gives another exponent
+    from each. With b, V the exponent and its variance from the chosen start and b_k, V_k from later ones, (b_k - b)^2 is V_k - V
+    on average where the law is true (Hausman 1978). The mean of what is above that, weighted by 1 / V_k, is the variance of the
+    choice (by moments, as DerSimonian & Laird 1986 between studies). All errors grow by one factor, as the Particle Data
+    Group scales those of measurements that disagree.
+
+    Args:
+        law: from the chosen start.
+        later: from the starts after it.
+
+    Returns:
+        The law; `settings["start_scale"]` is the factor, 1 where later starts agree.
+    """
+    others = [other for other in later if other.holds]
+    variance = law.standard_error("exponent") ** 2
+    scale = 1.0
+    if law.holds and law.refits is not None and others and variance > 0:
+        variances = np.array([other.standard_error("exponent") ** 2 for other in others])
+        moves = np.array([other.exponent - law.exponent for other in others])
+        weights = 1 / variances
+        excess = float(weights @ (moves**2 - (variances - variance)) / weights.sum())
+        scale = float(np.sqrt(1 + max(excess, 0.0) / variance))
+    return law.scaled_errors(scale, start_scale=scale)
+
+
 def misfit_words(missed: dict[float, float], symbol: str) -> str:
     """The worst of the points missed, in a sentence; empty without any."""
     if not missed:

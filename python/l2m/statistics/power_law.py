@@ -225,6 +225,25 @@ class PowerLaw(Curve):
             intervals["amplitude"] = (low * factor, high * factor)
         return intervals
 
+    def scaled_errors(self, scale: float, **settings: Any) -> "PowerLaw":
+        """This law with errors `scale` times as large; of the logarithm for the amplitude.
+
+        Args:
+            settings: to keep with it.
+        """
+        refits = self.refits
+        if refits is not None and scale != 1:
+            best = self.parameters
+            with np.errstate(all="ignore"):  # refits at the ends of the searched range overflow
+                refits = best + scale * (refits - best)
+                refits[:, 0] = best[0] * (self.refits[:, 0] / best[0]) ** scale
+        return dataclasses.replace(
+            self,
+            refits=refits,
+            parameter_covariance=self.parameter_covariance * scale**2,
+            settings={**self.settings, **settings},
+        )
+
     def standard_error(self, name: str) -> float:
         """Of "exponent", "offset" or "amplitude" (there amplitude times the error of its logarithm)."""
         error = super().standard_error(name)
