@@ -45,7 +45,7 @@ def test_one_beta_with_its_interval_and_the_range_over_the_choices(tmp_path):
     assert found.headline.startswith("beta = 0.6")
     assert "as SmolLM2-135M reads Shakespeare's plays" in found.headline
     assert "over L = 4 to 1,024 tokens" in found.headline
-    assert re.search(r"\(95 % sampling interval [0-9.]+ to [0-9.]+ over 30 documents; ", found.headline)
+    assert re.search(r"\(95 % interval [0-9.]+ to [0-9.]+ over 30 documents; ", found.headline)
     assert "\n" not in found.headline
     found.save(tmp_path / "results.json")
     assert f'"headline": "{found.headline}"' in (tmp_path / "results.json").read_text()

@@ -69,7 +69,7 @@ class Measurement(Record):
     """All that `measure` found: what `results.json` holds and the report shows.
 
     Attributes:
-        headline: what one may quote of it, in a line: one beta, its 95 % interval of sampling, and the range over the choices
+        headline: what one may quote of it, in a line: one beta, its 95 % interval, and the range over the choices
             that can be defended; or that no single law describes the information, and its local slopes.
         summary: the numbers people quote: alpha, beta, their 95 % intervals (None where no law holds), the range of beta over
             the choices, the outcome for the scored model.
@@ -117,7 +117,7 @@ class Measurement(Record):
         low, high = self.law.interval("exponent")
         beta = _number(self.law.exponent, high - low)
         units = f"{len(self.bipartite.replicates)} {self.bipartite.groups}"
-        beside = f"95 % sampling interval {_ends(low, high)} over {units}"
+        beside = f"95 % interval {_ends(low, high)} over {units}"
         if self.choices is not None and self.choices.exponent.size > 1:
             beside += f"; other estimators and fit ranges give {_ends(*self.choices.ends)}"
         return (
