@@ -288,7 +288,9 @@ def test_the_error_covers_the_choice_of_the_start():
     alone = curves[wide].fit(min_split=int(laws[wide].settings["splits"][0]))
     assert laws[wide].standard_error("exponent") == pytest.approx(scale[wide] * alone.standard_error("exponent"))
     (low, high), (near, far) = laws[wide].band([64.0]), alone.band([64.0])
-    assert (high - low) / (far - near) == pytest.approx(scale[wide], rel=0.1)  # refits move in logarithms, the band in nats
+    assert (high - low) / (far - near) == pytest.approx(
+        scale[wide], rel=0.1
+    )  # refits move in logarithms, the band in nats
     assert "start_scale" not in alone.settings
 
 
