@@ -231,12 +231,11 @@ class PowerLaw(Curve):
         Args:
             settings: to keep with it.
         """
-        refits = self.refits
-        if refits is not None and scale != 1:
-            best = self.parameters
+        refits, best = self.refits, self.parameters
+        if refits is not None:
             with np.errstate(all="ignore"):  # refits at the ends of the searched range overflow
-                refits = best + scale * (refits - best)
-                refits[:, 0] = best[0] * (self.refits[:, 0] / best[0]) ** scale
+                amplitudes = best[0] * (refits[:, :1] / best[0]) ** scale
+                refits = np.concatenate([amplitudes, best[1:] + scale * (refits[:, 1:] - best[1:])], axis=1)
         return dataclasses.replace(
             self,
             refits=refits,
