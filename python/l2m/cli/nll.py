@@ -202,7 +202,8 @@ def _in_words(result: dict[str, Any]) -> str:
         for table in result["models"]
     ]
     for table in result["models"] + result["differences"]:
-        lines.append(f"\n{table['name']}, {table['unit']} by position in {result['axis']}")
+        others = "" if result["axis"] == "tokens" else "; other columns in nats per token"
+        lines.append(f"\n{table['name']}, {table['unit']} by position in {result['axis']}{others}")
         lines += table.pop("words")
         if context := next((one for one in result.get("effective_context", ()) if one["name"] == table["name"]), None):
             lines.append(f"  Effective context: {context['words']}")
