@@ -15,6 +15,8 @@ from scored import measured, strong_chain
 
 ELSEWHERE = {
     r"--endpoint|l2m check http": "needs a server; tests/scoring/test_endpoint.py runs the same commands against one",
+    r"^l2m nll .*(--axis bytes|scores-of-)": "needs scores of a text, or of two models; tests/scoring/test_position_nll.py makes them",
+    r"runs/steps-": "trains for a minute; tests/training/test_utilization.py trains less",
     r"--ray ": "needs a cluster; tests/counting and tests/helpers/on_ray.py run one",
     r"^l2m (measure|score) ": "a language model reads for minutes; `make demo`, tests/scoring and tests/pipeline run them",
     r"--tokenizer (HuggingFaceTB|meta-llama)/": "downloads a tokenizer; tests/corpora run one that is made there",
