@@ -10,6 +10,7 @@ project, author = "l2m", "the l2m contributors"
 version = release = l2m.__version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+extensions += ["sphinx-mathjax-offline"]  # formulas are drawn without a network
 templates_path, html_static_path = ["_templates"], ["_static"]
 exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
 html_theme, html_title = "furo", f"l2m {release}"

@@ -1,6 +1,7 @@
 """The documentation shows the figures that docs/figures.py draws, and the tree holds no others."""
 
 import importlib.util
+import pickle
 import re
 import sys
 from pathlib import Path
@@ -55,3 +56,11 @@ def test_a_case_of_the_exponent_study_has_a_row_for_each_estimator_and_range() -
     assert abs(direct["bias"]) < 4 * direct["stderr"]
     assert direct["failed"] == 0
     assert study.cases_done([{**direct, "trials": "3", "windows": "24"}], 3, 24) == {("small forest 0.75", "exact")}
+
+
+def test_a_notebook_shows_a_figure_as_an_image() -> None:
+    """Also one that was pickled."""
+    from l2m.base.plots import new_axes
+
+    figure = pickle.loads(pickle.dumps(new_axes().figure))
+    assert figure._repr_png_().startswith(b"\x89PNG")

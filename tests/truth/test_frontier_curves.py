@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import l2m
+from l2m.truth.frontier import growth_formula
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +100,18 @@ def test_bad_arguments_are_one_line(arguments: list[str], message: str) -> None:
     assert run.returncode == 2
     assert message in run.stderr
     assert run.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("growth", "formula"),
+    [
+        ("8", "8"),
+        ("log:4", r"$4\,\ln(1 + t)$"),
+        ("power:0.4:1.5", r"$1.5\,t^{0.4}$"),
+        ("power:beta:1", r"$t^{\beta}$"),
+        ("power:0.5", r"$t^{0.5}$"),
+        ("a rule of mine", "a rule of mine"),
+    ],
+)
+def test_a_legend_names_a_growth_by_its_formula(growth: str, formula: str) -> None:
+    assert growth_formula(growth) == formula

@@ -37,10 +37,11 @@ def new_axes(width: float = 6.4, height: float = 4.2, *, panels: int = 1) -> Any
     """
     require("figures", "matplotlib")
     from matplotlib import rc_context
-    from matplotlib.figure import Figure
+
+    from l2m.base.figure import NotebookFigure
 
     with rc_context(_STYLE):
-        return Figure(figsize=(width, height), layout="constrained").subplots(1, panels)
+        return NotebookFigure(figsize=(width, height), layout="constrained").subplots(1, panels)
 
 
 class FittedCurve(Protocol):

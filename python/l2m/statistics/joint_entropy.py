@@ -222,7 +222,7 @@ class BlockEntropies(Record):
 
 
 def block_entropies(source: Any, n_max: int = 5, estimator: str = "grassberger") -> BlockEntropies:
-    """Block entropies H_1 ... H_n, their differences and the excess entropy.
+    """Block entropies H_1 to H_n, their differences and the excess entropy.
 
     Args:
         source: `l2m.NgramCounts`, or one sequence of tokens (integers, a string).

@@ -63,6 +63,17 @@ _GROWTH = re.compile(r"(log|power):([^:]+)(?::([^:]+))?")
 FORMS = "a whole number, an array with one entry a position, 'log:A' (A ln(1 + t)), 'power:P:A' (A t^P; P may be 'beta'), or a callable"
 
 
+def growth_formula(growth: str) -> str:
+    """How a state grows, for a legend (matplotlib's math): "power:0.4:1.5" is 1.5 t^0.4; what is no formula stays as it is."""
+    if (found := _GROWTH.fullmatch(growth)) is None:
+        return growth
+    kind, first, second = found.groups()
+    if kind == "log":
+        return rf"${first}\,\ln(1 + t)$"
+    factor = "" if second in (None, "1") else rf"{second}\,"
+    return rf"${factor}t^{{{first.replace('beta', chr(92) + 'beta')}}}$"
+
+
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class MemoryFrontier(Record):
     """How well a state of limited size predicts the Gaussian language.

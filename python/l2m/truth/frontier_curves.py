@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from l2m.base import checks
 from l2m.base.progress import Progress
 from l2m.base.records import Record, span
-from l2m.truth.frontier import Growth, MemoryFrontier
+from l2m.truth.frontier import Growth, MemoryFrontier, growth_formula
 from l2m.truth.gaussian import HierarchicalGaussian
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class FrontierCurves(Record):
         styles = [(color, marker) for marker in "os^v" for color in (BLUE, ORANGE, GREEN, PURPLE, GREY)]
         for name, (color, marker) in zip(chosen, styles, strict=False):
             length, kl, _ = self.of(name)
-            axes.plot(length, np.maximum(kl, 0), marker=marker, color=color, label=name)
+            axes.plot(length, np.maximum(kl, 0), marker=marker, color=color, label=growth_formula(name))
         axes.set_xscale("log", base=4)
         axes.set_xlabel("sequence length L")
         axes.set_ylabel(f"mean KL divergence ({self.unit} a value)")
