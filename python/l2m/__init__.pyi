@@ -17,6 +17,9 @@ from l2m.counting.two_point_job import TwoPointSettings as TwoPointSettings
 from l2m.errors import InputError as InputError
 from l2m.errors import ServerFault as ServerFault
 from l2m.loading import load as load
+from l2m.pipeline.laws import LawRow as LawRow
+from l2m.pipeline.laws import law as law
+from l2m.pipeline.laws import laws as laws
 from l2m.pipeline.measure import measure as measure
 from l2m.pipeline.measurement import Domain as Domain
 from l2m.pipeline.measurement import Measurement as Measurement

@@ -8,7 +8,7 @@ from l2m.base.records import read_record
 from l2m.corpora.corpus import Corpus
 from l2m.counting import covariance_curve, ngrams, two_point  # noqa: F401
 from l2m.errors import InputError
-from l2m.pipeline import measurement  # noqa: F401
+from l2m.pipeline import laws, measurement  # noqa: F401
 from l2m.scoring import Scores, bipartite, position_nll  # noqa: F401
 from l2m.states import comparison, condition, design, history_state, memory_plan, plans, threshold  # noqa: F401
 from l2m.statistics import curve_comparison, entropy, joint_entropy, learning_exponent, logarithm, power_law  # noqa: F401

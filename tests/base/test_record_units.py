@@ -32,6 +32,7 @@ UNITLESS = {
     "gaussian two-point": {"correlation"},
     "history_state": {"bits", "cache_bits"},
     "joint entropy": {"normalized"},
+    "law curve": {"x", "exponent", "low", "high"},
     "learning exponent": {
         *("value", "stderr", "low", "high", "gamma", "gamma_stderr", "decay", "decay_stderr"),
     },

@@ -14,6 +14,7 @@ EXTRA_OF = {
     "torch": "lm", "transformers": "lm", "accelerate": "lm", "safetensors": "lm", "gguf": "lm",
     "matplotlib": "plots", "pandas": "frames",
     "datasets": "data", "pyarrow": "data", "fsspec": "data", "backports": "data",
+    "music21": "music",
     "ray": "cluster", "httpx2": "endpoint", "orjson": "endpoint",
 }  # fmt: skip
 """Package that is imported -> extra that brings it. `lm` and `endpoint` include `text`."""

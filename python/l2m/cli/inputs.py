@@ -104,13 +104,21 @@ def read_law(text: str | Path) -> Any:
     """The bipartite law that a command is given: known, as A,BETA or A,BETA,LOW,HIGH, or in what was saved.
 
     I(L) = A L^BETA in nats, with the 95 % interval of BETA from LOW to HIGH. Saved: the folder or results.json of
-    `l2m measure`, a folder of scores, a bipartite curve, a law.
+    `l2m measure`, a folder of scores, a bipartite curve, a law. Or a row of the shipped table (`l2m laws`); a file or folder of
+    the same name comes first.
 
     Raises:
         InputError: two or four numbers that make no law; no such file; a file without a bipartite law.
     """
     known = _known_law(str(text))
-    return _law_in(Path(text)) if known is None else known
+    if known is not None:
+        return known
+    if not Path(text).exists():
+        from l2m.pipeline.laws import law, laws
+
+        if str(text) in laws() or not {".", "/"} & set(str(text)):
+            return law(str(text))
+    return _law_in(Path(text))
 
 
 def _known_law(text: str) -> Any:

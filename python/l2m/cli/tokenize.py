@@ -13,7 +13,18 @@ def tokenize(
     field: str = "text",
     id_field: str = "id",
     format: Literal[
-        "auto", "text", "jsonl", "json", "fasta", "fasta-as-written", "fasta-bases", "parquet", "arrow", "npy", "bin"
+        "auto",
+        "text",
+        "jsonl",
+        "json",
+        "fasta",
+        "fasta-as-written",
+        "fasta-bases",
+        "score",
+        "parquet",
+        "arrow",
+        "npy",
+        "bin",
     ] = "auto",
     separator: int | None = None,
     dtype: Literal["uint8", "uint16", "uint32", "int32", "int64"] = "uint16",
@@ -41,7 +52,7 @@ def tokenize(
     ----------
     text
         Files, folders, `-` for text on standard input, patterns, URLs (s3://, gs://, https://, ...) and Hugging Face datasets (owner/name, or pg19, wikipedia,
-        fineweb): UTF-8 text, JSON lines, FASTA, parquet, arrow, token dumps (.npy, nanoGPT and Megatron .bin, folders of litdata or
+        fineweb): UTF-8 text, JSON lines, FASTA, MusicXML and MIDI, parquet, arrow, token dumps (.npy, nanoGPT and Megatron .bin, folders of litdata or
         MosaicML shards); text, JSON lines and FASTA also as .gz, .xz, .bz2, .zst.
     out
         Folder to write: tokens.npy, offsets.npy, documents.jsonl, corpus.json.

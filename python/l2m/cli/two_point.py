@@ -7,6 +7,12 @@ if TYPE_CHECKING:
     from l2m.counting.two_point_curve import TwoPointCurve
 
 DEFAULT = CountingWork()
+OFFSETS: dict[str, dict[str, Any]] = {
+    "free": {},
+    "bounded": {"offset": "bounded", "method": "ols"},
+    "none": {"offset": False},
+}
+"""What `TwoPointCurve.fit` is given for --offset."""
 
 
 def two_point(
@@ -23,6 +29,7 @@ def two_point(
     subsamples: bool = False,
     min_distance: int | None = None,
     max_distance: int | None = None,
+    offset: Literal["free", "bounded", "none"] = "free",
     seed: int = 0,
     work: CountingWork = DEFAULT,
 ) -> None:
@@ -62,6 +69,8 @@ def two_point(
         Of the fit. Default: the shortest from which a power law describes the curve.
     max_distance
         Of the fit.
+    offset
+        C of the fit I(d) = A d^-alpha + C: free; bounded, the paper's 0 < C < min I; none, where I(d) is known to fall to 0.
     seed
         Of the shuffles.
     """
@@ -83,10 +92,11 @@ def two_point(
     if curve is None:
         result = {"out": str(out), "shard": work.shard, "done": False}
         return print_result(result, work.json, f"shard {work.shard} done -> {out}")
-    return show(curve, out, work.json, min_distance=min_distance, max_distance=max_distance)
+    fit = {"min_distance": min_distance, "max_distance": max_distance, **OFFSETS[offset]}
+    return show(curve, out, work.json, **fit)
 
 
-def show(curve: "TwoPointCurve", out: Path | None, json: bool, **fit: int | None) -> None:
+def show(curve: "TwoPointCurve", out: Path | None, json: bool, **fit: Any) -> None:
     """Print the curve and its law; write two_point.json, .csv and figures to `out`."""
     import numpy as np
 
@@ -100,7 +110,8 @@ def show(curve: "TwoPointCurve", out: Path | None, json: bool, **fit: int | None
     if law is not None and law.holds:
         low, high = sorted(-end for end in law.interval("exponent"))
         alpha = {"value": -law.exponent, "low": low, "high": high}
-        sentence += f"\nI(d) = A d^-alpha + C   alpha = {-law.exponent:.3f}   95 %: {low:.3f} to {high:.3f}"
+        form = "A d^-alpha + C" if law.settings["offset"] else "A d^-alpha"
+        sentence += f"\nI(d) = {form}   alpha = {-law.exponent:.3f}   95 %: {low:.3f} to {high:.3f}"
     if out is not None:
         figures: dict[str, Any] = {"two_point": lambda axes: curve.plot(axes, law)}
         if curve.subsample_information is not None:

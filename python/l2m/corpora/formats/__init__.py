@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from l2m.corpora.documents import Document, FileUnit, ReadingLog, ReadingOptions
 from l2m.corpora.formats.fasta import read_as_written, read_bases, read_upper
+from l2m.corpora.formats.scores import read_score
 from l2m.corpora.formats.shard_folders import read_shards
 from l2m.corpora.formats.streams import COMPRESSIONS
 from l2m.corpora.formats.tables import read_arrow, read_parquet
@@ -43,6 +44,7 @@ FORMATS: dict[str, Format] = {
     "fasta-bases": Format(read_bases, stream=True),
     "parquet": Format(read_parquet, (".parquet",)),
     "arrow": Format(read_arrow, (".arrow", ".feather", ".ipc")),
+    "score": Format(read_score, (".mxl", ".musicxml", ".mid", ".midi")),
     "npy": Format(read_npy, (".npy",)),
     "bin": Format(read_bin, (".bin",)),
 }
