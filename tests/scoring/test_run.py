@@ -195,7 +195,7 @@ def test_out_of_memory_halves_the_batch(tmp_path):
         ({"shard": (2, 2)}, "shard: 2/2"),
         ({"max_batch_tokens": 0}, "max_batch_tokens: 0"),
         ({"window_starts": "heads"}, "window_starts: 'heads'; expected anywhere, head"),
-        ({"model": 3}, "model: a int"),
+        ({"model": 3}, "model: int"),
         ({"model": "no-such-model"}, "no-such-model"),
     ],
 )

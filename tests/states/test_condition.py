@@ -198,7 +198,7 @@ def test_bad_input() -> None:
     cases = {
         "exponent 1.2; expected within": lambda: l2m.condition(Power(exponent=1.2), SMOLLM2),
         "exponent -0.1; expected within": lambda: l2m.condition(Power(exponent=-0.1), SMOLLM2),
-        "law: a int": lambda: l2m.condition(3, SMOLLM2),
+        "law: int": lambda: l2m.condition(3, SMOLLM2),
         "length: -5": lambda: l2m.condition(Power(), SMOLLM2, -5),
         "x: 'tokens'": lambda: l2m.condition(Power(), SMOLLM2, x="tokens"),
         "threshold: 0;": lambda: l2m.condition(Power(), SMOLLM2, threshold=0),
@@ -226,6 +226,9 @@ def test_headlines() -> None:
     assert l2m.condition(Power(amplitude=1e9), MAMBA_130M).headline.startswith(
         "fixed memory: too small at every length"
     )
+    beyond = l2m.condition(l2m.PowerLaw.of(2.27, 0.76), "gpt2", 131_072)
+    assert beyond.headline == "cannot read 131,072 tokens: it has 1,024 positions"
+    assert "passes" not in repr(beyond)
     assert l2m.condition(Logarithm(), MAMBA_130M).headline == "fixed memory: enough up to 1e+300 tokens"
 
 

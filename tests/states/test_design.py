@@ -51,3 +51,15 @@ def test_bad_input() -> None:
         l2m.design(Power(), 1000, BASE, {})
     with pytest.raises(l2m.InputError, match="20 global_layers and 0 window_layers of 12"):
         l2m.design(Power(), 1000, BASE, {"global_layers": [20]})
+
+
+def test_arguments_of_another_type_are_named() -> None:
+    law = l2m.PowerLaw.of(2.27, 0.76)
+    for words, arguments in {
+        "model: int": (law, 1000, 3, {"state_size": [16]}),
+        "vary: int": (law, 1000, {}, 4),
+        "vary: state_size: 16": (law, 1000, {}, {"state_size": 16}),
+        "vary: state_size: 'many'": (law, 1000, {}, {"state_size": "many"}),
+    }.items():
+        with pytest.raises(l2m.InputError, match=words):
+            l2m.design(*arguments)  # type: ignore[arg-type]

@@ -148,7 +148,7 @@ def test_tolerances_are_numbers_from_0(tolerance) -> None:
 
 
 def test_a_frontier_that_is_no_threshold_is_refused() -> None:
-    with pytest.raises(l2m.InputError, match="frontier: a float; expected a threshold"):
+    with pytest.raises(l2m.InputError, match="frontier: float; expected a threshold"):
         dataclasses.replace(l2m.condition(Power(), MAMBA_130M), frontier=0.22)
 
 

@@ -348,3 +348,10 @@ def test_the_numbers_of_a_warning_are_in_the_unit() -> None:
     table = l2m.entropy_table(counts).to("bits")
     assert table.warnings[table.estimators.index("plug-in")] == bits.warning
     assert not any("nats" in warning for warning in table.warnings)
+
+
+def test_counts_that_are_text_are_called_text() -> None:
+    with pytest.raises(l2m.InputError, match=r"counts: text; expected non-negative whole numbers"):
+        l2m.entropy("abc")  # type: ignore[arg-type]
+    with pytest.raises(l2m.InputError, match=r"x: text; expected numbers"):
+        l2m.fit_power_law("a", "b")  # type: ignore[arg-type]

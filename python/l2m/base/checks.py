@@ -247,7 +247,7 @@ def integers(
         array = array.astype(np.int64)
     elif array.dtype.kind not in "iu":
         if array.size:
-            raise InputError(f"{argument}: {_dtype_name(array)}; expected whole numbers")
+            raise InputError(f"{argument}: {dtype_name(array)}; expected whole numbers")
         array = array.astype(np.int64)
     if array.size:
         smallest, largest = int(array.min()), int(array.max())
@@ -268,14 +268,15 @@ def reals(argument: str, value: ArrayLike, *, axes: int | None = 1, finite: bool
     if axes is not None and array.ndim != axes:
         raise InputError(f"{argument}: shape {array.shape}; expected {axes} {'axis' if axes == 1 else 'axes'}")
     if array.dtype.kind not in "iuf" and array.size:
-        raise InputError(f"{argument}: {_dtype_name(array)}; expected numbers")
+        raise InputError(f"{argument}: {dtype_name(array)}; expected numbers")
     array = array.astype(np.float64)
     if finite and not np.isfinite(array).all():
         raise InputError(f"{argument}: holds {array[~np.isfinite(array)].flat[0]}; expected finite numbers")
     return array
 
 
-def _dtype_name(array: NDArray[Any]) -> str:
+def dtype_name(array: NDArray[Any]) -> str:
+    """What an array holds, in words where its dtype is not one of numbers."""
     return {"U": "text", "S": "bytes", "b": "booleans", "c": "complex numbers", "O": "Python objects"}.get(
         array.dtype.kind, str(array.dtype)
     )

@@ -104,7 +104,7 @@ class Request:
                 scorer = LanguageModel.of_instance(self.model, start_token=settings.start_token)
             else:
                 raise InputError(
-                    f"model: a {type(self.model).__name__}; expected a name, a folder, a causal model of transformers, "
+                    f"model: {type(self.model).__name__}; expected a name, a folder, a causal model of transformers, "
                     "or a scorer with log_prob"
                 )
         check_context(str(settings_of(scorer).get("name")), getattr(scorer, "context", None), settings.length)

@@ -129,7 +129,7 @@ class Verdict(Record):
         if not isinstance(self.state, HistoryState) or not isinstance(self.threshold, Threshold):
             raise InputError("verdict: no history state with a threshold; expected both")
         if not isinstance(self.frontier, Threshold):
-            raise InputError(f"frontier: a {type(self.frontier).__name__}; expected a threshold")
+            raise InputError(f"frontier: {type(self.frontier).__name__}; expected a threshold")
         # A verdict in bits that was saved before there was this field is loaded with the default, which is in nats.
         object.__setattr__(self, "frontier", self.frontier.to(self.unit))
         _require_law(self.law)
@@ -249,6 +249,8 @@ class Verdict(Record):
         """The outcome in a phrase, to follow a name: "fixed memory: enough up to 329 k tokens (95 %: 112 k to 909 k)"."""
         if not _is_resolved(self.law):
             return "undetermined: no law is resolved"
+        if self.beyond_positions:
+            return f"cannot read {self.length:,.0f} tokens: it has {self.state.positions:,} positions"
         longest, memory = self.sufficient_length, self.memory
         interval = "" if longest.exact else f" ({self._interval(longest)})"
         tokens = f"{short(float(longest)) if math.isfinite(longest) else '1e+300'} tokens"
@@ -498,7 +500,7 @@ def _require_law(law: Any) -> None:
         InputError: naming what is wrong.
     """
     if not all(hasattr(law, name) for name in ("predict", "interval", "kind")):
-        raise InputError(f"law: a {type(law).__name__}; expected a fitted law (predict, interval, kind)")
+        raise InputError(f"law: {type(law).__name__}; expected a fitted law (predict, interval, kind), or l2m.PowerLaw.of(A, beta)")
     if not _is_resolved(law):
         return
     try:

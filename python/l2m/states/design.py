@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -106,6 +106,12 @@ def design(
         >>> l2m.design(law, 8192, model, {"state_size": [16, 32, 64]})
         Design(3 candidates, 35.1 k numbers needed at 8,192 tokens, best 50.7 M numbers)
     """
+    for name, value in (("model", model), ("vary", vary)):
+        if not isinstance(value, Mapping):
+            raise InputError(f"{name}: {type(value).__name__}; expected a mapping of a config's fields")
+    for name, values in vary.items():
+        if isinstance(values, str) or not isinstance(values, Collection):
+            raise InputError(f"vary: {name}: {values!r}; expected a list of values")
     count = math.prod(len(values) for values in vary.values())
     if not vary or not 0 < count <= MOST_CANDIDATES:
         raise InputError(f"vary: {count if vary else 0} combinations; expected 1 to {MOST_CANDIDATES:,}")

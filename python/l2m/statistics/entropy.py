@@ -305,7 +305,7 @@ def whole_numbers(counts: ArrayLike | Mapping[Any, int], name: str = "counts") -
     if table.size == 0:
         return np.zeros(0, np.uint64)
     if table.dtype.kind not in "iuf":
-        raise InputError(f"{name}: {table.dtype}; expected non-negative whole numbers")
+        raise InputError(f"{name}: {checks.dtype_name(table)}; expected non-negative whole numbers")
     flat = table.ravel()
     bad = ~(np.isfinite(flat) & (flat >= 0) & (flat == np.floor(flat)) & (flat < 2.0**63))
     if bad.any():

@@ -366,7 +366,7 @@ def _bounds(offset_bounds: tuple[float, float] | None, kind: str) -> tuple[float
 def _numbers(name: str, values: ArrayLike) -> Floats:
     array = checks.plain_array(name, values)
     if array.dtype.kind not in "iufb":
-        raise InputError(f"{name}: {array.dtype} values; expected numbers")
+        raise InputError(f"{name}: {checks.dtype_name(array)}; expected numbers")
     return np.array(array, dtype=float)
 
 

@@ -228,7 +228,7 @@ def _find(model: Any) -> _Found:
         whole, name = model, str(model.name_or_path or model.model_type)
     else:
         raise InputError(
-            f"model: a {type(model).__name__}; expected a config, a dict, a folder, a hub name or a module"
+            f"model: {type(model).__name__}; expected a config, a dict, a folder, a hub name or a module"
         )
     if not isinstance(whole, Mapping):
         return _Found(name, whole, whole.get_text_config(decoder=True), module_class)
