@@ -500,7 +500,9 @@ def _require_law(law: Any) -> None:
         InputError: naming what is wrong.
     """
     if not all(hasattr(law, name) for name in ("predict", "interval", "kind")):
-        raise InputError(f"law: {type(law).__name__}; expected a fitted law (predict, interval, kind), or l2m.PowerLaw.of(A, beta)")
+        raise InputError(
+            f"law: {type(law).__name__}; expected a fitted law (predict, interval, kind), or l2m.PowerLaw.of(A, beta)"
+        )
     if not _is_resolved(law):
         return
     try:

@@ -227,9 +227,7 @@ def _find(model: Any) -> _Found:
     elif hasattr(model, "get_text_config"):
         whole, name = model, str(model.name_or_path or model.model_type)
     else:
-        raise InputError(
-            f"model: {type(model).__name__}; expected a config, a dict, a folder, a hub name or a module"
-        )
+        raise InputError(f"model: {type(model).__name__}; expected a config, a dict, a folder, a hub name or a module")
     if not isinstance(whole, Mapping):
         return _Found(name, whole, whole.get_text_config(decoder=True), module_class)
     if "model_type" not in whole and "ssm_cfg" in whole:
