@@ -118,5 +118,7 @@ def test_what_has_no_effective_context_is_refused():
         curve_of(windows(CURVES["a power law"], 9, 0), minus="other").effective_context()
     with pytest.raises(l2m.InputError, match="2 bins"):
         curve_of(windows(N[:2], 9, 0), N[:2], N[:2]).effective_context()
-    with pytest.raises(l2m.InputError, match="expected the same"):
+    with pytest.raises(l2m.InputError, match=r"context_ratio: .*axis='bytes'"):
+        curve.context_ratio(curve_of(windows(N, 9, 0), corpus="of another tokenizer"))
+    with pytest.raises(l2m.InputError, match=r"context_ratio: .*expected the same"):
         curve.context_ratio(curve_of(windows(N, 9, 0), axis="bytes"))

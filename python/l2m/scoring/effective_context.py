@@ -276,10 +276,6 @@ def context_ratio(
     Args:
         common: the rows of the windows that both have, of each.
     """
-    if curve.unit != other.unit or curve.settings["axis"] != other.settings["axis"]:
-        raise InputError(
-            f"context_ratio: {curve.settings['axis']} in {curve.unit} and {other.settings['axis']} in {other.unit}; expected the same"
-        )
     tolerance = _Tolerance.of(share, nats)
     (mine, of_mine), (theirs, of_theirs) = (
         _found(one, rows, tolerance, _level(level)) for one, rows in zip((curve, other), common, strict=True)

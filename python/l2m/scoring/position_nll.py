@@ -101,23 +101,15 @@ class PositionCurve(Record):
             InputError: other bins or units; no window in common; models of different tokenizers by tokens, where positions
                 do not match: take axis="bytes".
         """
-        if self.unit != other.unit or self.settings["axis"] != other.settings["axis"]:
-            raise InputError(
-                f"difference: {self.settings['axis']} in {self.unit} and {other.settings['axis']} in {other.unit}; expected the same"
-            )
-        in_tokens = self.settings["axis"] == "tokens"
-        if in_tokens and self.settings["corpus"] != other.settings["corpus"]:
-            raise InputError(
-                "difference: positions in tokens of different corpora or tokenizers; expected axis='bytes'"
-            )
+        rows = self.common_windows(other, "difference")
         bins, mine, theirs = np.intersect1d(self.first, other.first, return_indices=True)
-        rows = self.common_windows(other)
         if not bins.size:
             raise InputError("difference: no bin in common; expected scores of the same documents")
         of_both = zip((self, other), rows, (mine, theirs), strict=True)
         one, two = ({name: v[row][:, at] for name, v in c._per_window().items()} for c, row, at in of_both)
         # What a tokenizer makes of entropy by token says nothing of that of another.
-        shared = [name for name in one if name in two and (in_tokens or name not in ("entropy", "overconfidence"))]
+        by_token = () if self.settings["axis"] == "tokens" else ("entropy", "overconfidence")
+        shared = [name for name in one if name in two and name not in by_token]
         values = {name: one[name] - two[name] for name in shared}
         document = self.document[rows[0]]
         width = self.last[mine] - self.first[mine] + 1
@@ -136,19 +128,30 @@ class PositionCurve(Record):
             characters_per_token=None if known is None else known[rows[0]],
         )  # fmt: skip
 
-    def common_windows(self, other: "PositionCurve") -> tuple[list[int], list[int]]:
+    def common_windows(self, other: "PositionCurve", argument: str) -> tuple[list[int], list[int]]:
         """The rows of the windows that both curves have, of this one and of the other: the same window of the same document.
 
+        Args:
+            argument: what messages begin with.
+
         Raises:
-            InputError: there is none.
+            InputError: there is none; positions or units that do not match.
         """
+        if self.unit != other.unit or self.settings["axis"] != other.settings["axis"]:
+            raise InputError(
+                f"{argument}: {self.settings['axis']} in {self.unit} and {other.settings['axis']} in {other.unit}; expected the same"
+            )
+        if self.settings["axis"] == "tokens" and self.settings["corpus"] != other.settings["corpus"]:
+            raise InputError(
+                f"{argument}: positions in tokens of different corpora or tokenizers; expected axis='bytes'"
+            )
         places = [
             dict(zip(zip(c.document, c.number, strict=True), range(c.document.size), strict=True))
             for c in (self, other)
         ]
         common = sorted(places[0].keys() & places[1].keys())
         if not common:
-            raise InputError("difference: no window in common; expected scores of the same documents")
+            raise InputError(f"{argument}: no window in common; expected scores of the same documents")
         mine, theirs = ([place[key] for key in common] for place in places)
         return mine, theirs
 
@@ -234,7 +237,8 @@ class PositionCurve(Record):
         Raises:
             InputError: as `effective_context`; curves of different axes or units, or without a window in common.
         """
-        return context_ratio(self, other, self.common_windows(other), share=share, nats=nats, level=level)
+        common = self.common_windows(other, "context_ratio")
+        return context_ratio(self, other, common, share=share, nats=nats, level=level)
 
     def replicates(self) -> Floats:
         """`nll` without each group, (groups, bins)."""
