@@ -107,7 +107,9 @@ def measured(tokens: int, requests: int, concurrency: int, seconds: float) -> di
     endpoint._client._session.request = timed
     done, early = 0, 0.0
     wall, processor = time.perf_counter(), time.process_time()
-    with ThreadPoolExecutor(2) as groups:  # as `l2m.score` does, so that one is sent while the other waits for its last answer
+    with ThreadPoolExecutor(
+        2
+    ) as groups:  # as `l2m.score` does, so that one is sent while the other waits for its last answer
         running = {groups.submit(endpoint.log_prob, batch) for _ in range(2)}
         while running:
             ended, running = wait(running, return_when=FIRST_COMPLETED)

@@ -7,7 +7,6 @@ plays. Exits with 1 where values or I(L) are further apart than stated below, or
 """
 
 import argparse
-import json
 import os
 import shutil
 import socket
@@ -35,9 +34,9 @@ time.sleep(1e6)
 """
 LENGTH, WINDOWS = 512, 8
 CONTEXT = 1024
-# Two libraries in float32: 1.8e-4 nats at the worst token of a window, 6e-6 on average. The worst is held to what the self-test
-# takes for rounding, the mean to 1e-4, I(L) to 0.1 %.
-LARGEST, MEAN, RELATIVE = 5e-4, 1e-4, 1e-3
+# Nats a token: 1e-4, but for the first two of a pass, where float32 itself is up to 2e-3 away from float64 (the model's first
+# positions have activations in the thousands). I(L) to 0.1 %.
+START, FIRST, LATER, RELATIVE = 2, 3e-3, 1e-4, 1e-3
 
 
 def saved_model(folder: Path) -> Path:
@@ -116,20 +115,21 @@ def compared(work: Path, url: str, model: Path, text: Sequence[str]) -> bool:
     if not sound:
         return False
     stores = [l2m.load(work / name / "scores") for name in ("there", "here")]
-    values = [
-        np.concatenate([s.conditional.ravel(), *(s.marginal(split).ravel() for split in s.splits)]) for s in stores
-    ]
-    apart = np.abs(values[0] - values[1])
-    there, here = (json.loads((work / name / "results.json").read_text()) for name in ("there", "here"))
-    curves = [np.array(report["bipartite"]["information"]) for report in (there, here)]
-    relative = float(np.abs(curves[0] / curves[1] - 1).max())
+    passes = [[s.conditional, *(s.marginal(split) for split in s.splits)] for s in stores]
+    apart = [np.abs(there.astype(float) - here) for there, here in zip(*passes, strict=True)]
+    first, later = (
+        np.concatenate([one[:, part].ravel() for one in apart]) for part in (slice(START), slice(START, None))
+    )
+    there, here = (l2m.load(work / name / "results.json") for name in ("there", "here"))
+    relative = float(np.abs(there.bipartite.information / here.bipartite.information - 1).max())
     print(
-        f"log-probabilities: {apart.size:,} values, at most {apart.max():.2g} nats apart (mean {apart.mean():.2g}); I(L): at most "
-        f"{relative:.2g} of it apart; beta {there['summary']['beta']['value']:.6f} there, {here['summary']['beta']['value']:.6f} here; "
-        f"outcome {there['summary']['outcome']} and {here['summary']['outcome']}",
+        f"log-probabilities: {later.size:,} values, at most {later.max():.2g} nats apart (mean {later.mean():.2g}); {first.size} of the "
+        f"first {START} tokens of a pass, at most {first.max():.2g} (mean {first.mean():.2g}); I(L): at most {relative:.2g} of it apart",
         flush=True,
     )
-    return float(apart.max()) <= LARGEST and float(apart.mean()) <= MEAN and relative <= RELATIVE
+    print(f"there: {there.headline}\n here: {here.headline}", flush=True)
+    alike = [verdict["outcome"] for verdict in there.verdicts] == [verdict["outcome"] for verdict in here.verdicts]
+    return bool(alike and first.max() <= FIRST and later.max() <= LATER and relative <= RELATIVE)
 
 
 def refused(work: Path, model: Path, python: str) -> bool:
