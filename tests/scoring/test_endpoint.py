@@ -87,6 +87,13 @@ def values_of(scores):
     )
 
 
+def test_a_server_gives_no_entropy_of_its_predictions(serve, tiny_model, corpus, tmp_path):
+    asked = {"length": 32, "windows": 4, "splits": (2,), "out": tmp_path / "scores", "entropy": True}
+    with pytest.raises(l2m.InputError, match=r"^entropy: True of tiny, which does not give it; .*runs here"):
+        l2m.score(corpus, endpoint(serve(api="vllm"), tiny_model), **asked)
+    assert not (tmp_path / "scores").exists()
+
+
 @pytest.mark.parametrize("api", APIS)
 def test_the_values_are_those_of_the_model(api, serve, tiny_model, corpus, tmp_path):
     # Contexts are short requests by the hundred, sent alike in every form.
