@@ -259,8 +259,8 @@ pub struct Ranked {
 pub enum Arrangement {
     /// As they are.
     Given,
-    /// Shuffled within every document.
-    Shuffled { seed: u64 },
+    /// Blocks of so many tokens shuffled within every document, the last one shorter; 1: the tokens.
+    Shuffled { seed: u64, block: usize },
     /// The second token of every pair is drawn anew from the other documents.
     CrossDocument { seed: u64 },
 }
@@ -358,7 +358,7 @@ fn arrange<I: Id, T: Rank>(
     let mut first: Vec<T> = alphabet.ranks(tokens, documents, monitor)?;
     match arrangement {
         Arrangement::Given => Ok(Sides { first, second: None }),
-        Arrangement::Shuffled { seed } => {
+        Arrangement::Shuffled { seed, block } => {
             let mut pieces = Vec::with_capacity(documents.len());
             let mut rest = first.as_mut_slice();
             for document in documents {
@@ -367,7 +367,16 @@ fn arrange<I: Id, T: Rank>(
                 pieces.push((document.start as u64, piece));
                 rest = remaining;
             }
-            pieces.into_par_iter().try_for_each(|(stream, piece)| shuffle(piece, seed, stream, monitor))?;
+            pieces.into_par_iter().try_for_each(|(stream, piece)| {
+                if block <= 1 {
+                    return shuffle(piece, seed, stream, monitor);
+                }
+                let mut blocks: Vec<&[T]> = piece.chunks(block).collect();
+                shuffle(&mut blocks, seed, stream, monitor)?;
+                let moved = blocks.concat();
+                piece.copy_from_slice(&moved);
+                Ok(())
+            })?;
             Ok(Sides { first, second: None })
         }
         Arrangement::CrossDocument { seed } => {
@@ -453,7 +462,7 @@ mod tests {
         let segments =
             [Segment { start: 0, end: 50, limit: 50, group: 0 }, Segment { start: 50, end: 100, limit: 100, group: 0 }];
         let shuffled = |seed| {
-            let arrangement = Arrangement::Shuffled { seed };
+            let arrangement = Arrangement::Shuffled { seed, block: 1 };
             firsts(&Ranked::new(&tokens, &segments, 1, arrangement, &Monitor::new()).unwrap())
         };
         let ids: Vec<u64> = tokens.iter().map(|&id| id as u64).collect();
@@ -464,6 +473,26 @@ mod tests {
         sorted[..50].sort_unstable();
         sorted[50..].sort_unstable();
         assert_eq!(sorted, ids);
+    }
+
+    #[test]
+    fn a_shuffle_of_blocks_moves_them_whole() {
+        let tokens: Vec<u16> = (0..203).collect();
+        let segments =
+            [Segment { start: 0, end: 100, limit: 100, group: 0 }, Segment { start: 100, end: 203, limit: 203, group: 0 }];
+        let arrangement = Arrangement::Shuffled { seed: 1, block: 10 };
+        let shuffled = firsts(&Ranked::new(&tokens, &segments, 1, arrangement, &Monitor::new()).unwrap());
+        assert_ne!(shuffled, (0..203).collect::<Vec<_>>());
+        for document in [&shuffled[..100], &shuffled[100..]] {
+            let starts = document.iter().filter(|&&id| (id as usize % 100).is_multiple_of(10) || id == 200);
+            assert_eq!(starts.count(), document.len().div_ceil(10));
+            for pair in document.windows(2) {
+                assert!(pair[1] == pair[0] + 1 || pair[1] % 10 == 0, "a block was cut: {pair:?}");
+            }
+        }
+        let mut sorted = shuffled.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..203).collect::<Vec<_>>());
     }
 
     #[test]

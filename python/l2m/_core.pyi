@@ -52,8 +52,10 @@ class PairCounter:
         seed: int,
         threads: int | None = None,
         progress: Callable[[int, int], None] | None = None,
+        block: int = 1,
     ) -> PairCounter:
-        """`segments`: start, end, limit and group of first tokens. `arrangement`: given, shuffled or cross-document."""
+        """`segments`: start, end, limit and group of first tokens. `arrangement`: given, shuffled or cross-document; `block`: tokens
+        that a shuffle keeps together."""
 
     @staticmethod
     def paired(x: NDArray[np.integer], y: NDArray[np.integer], groups: int, threads: int | None = None) -> PairCounter:

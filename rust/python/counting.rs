@@ -52,10 +52,10 @@ struct PairCounter {
 
 #[pymethods]
 impl PairCounter {
-    /// `segments`: start, end, limit and group of first tokens, ordered by group.
+    /// `segments`: start, end, limit and group of first tokens, ordered by group. `block`: tokens that a shuffle keeps together.
     #[allow(clippy::too_many_arguments)] // the signature Python sees
     #[new]
-    #[pyo3(signature = (tokens, segments, groups, arrangement, seed, threads=None, progress=None))]
+    #[pyo3(signature = (tokens, segments, groups, arrangement, seed, threads=None, progress=None, block=1))]
     fn new(
         py: Python<'_>,
         tokens: &Bound<'_, PyAny>,
@@ -70,10 +70,11 @@ impl PairCounter {
         seed: u64,
         threads: Option<Threads>,
         progress: Option<&Bound<'_, PyAny>>,
+        block: usize,
     ) -> PyResult<Self> {
         let arrangement = match arrangement {
             "given" => Arrangement::Given,
-            "shuffled" => Arrangement::Shuffled { seed },
+            "shuffled" => Arrangement::Shuffled { seed, block },
             "cross-document" => Arrangement::CrossDocument { seed },
             other => return Err(Error::invalid("arrangement", other, "given, shuffled or cross-document").into()),
         };

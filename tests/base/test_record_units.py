@@ -48,6 +48,7 @@ UNITLESS = {
         *("bits_per_character", "bits_per_character_stderr", "characters_per_token"),
     },
     "power law": {"x", "degrees_of_freedom", "group_weights"},
+    "two-point": {"permutation_p", "permutation_q"},
     "token covariance": {"singular", "stderr", "frobenius", "floor", "frobenius_floor", "replicates", "group_pairs"},
     "weights": {"bits", "expert_bits"},
     "verdict": {"growth_probability", "length", "length_probability", "ratio", "level"},

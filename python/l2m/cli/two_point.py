@@ -27,6 +27,7 @@ def two_point(
     within_document: bool = True,
     cross_document: bool = False,
     subsamples: bool = False,
+    permutations: int = 0,
     min_distance: int | None = None,
     max_distance: int | None = None,
     offset: Literal["free", "bounded", "none"] = "free",
@@ -65,6 +66,9 @@ def two_point(
         Also pair tokens of different documents, a check of the null.
     subsamples
         Also measure halves, quarters and eighths of the documents, to see whether I(d) has converged.
+    permutations
+        Also give every distance a p-value from so many permutations within documents, such as 199, and q, the p-value
+        adjusted for the number of distances.
     min_distance
         Of the fit. Default: the shortest from which a power law describes the curve.
     max_distance
@@ -82,7 +86,8 @@ def two_point(
     check_out(out, work)
     settings = TwoPointSettings(
         distances=distances, estimator=estimator, margins=margins, null=null, groups=groups or None,
-        within_document=within_document, cross_document=cross_document, subsamples=subsamples, seed=seed,
+        within_document=within_document, cross_document=cross_document, subsamples=subsamples, permutations=permutations,
+        seed=seed,
     )  # fmt: skip
     corpus = read_corpus(text, tokenizer, None if work.dry_run else out, sharded=work.share is not None)
     job = TwoPointJob(corpus, settings, **work.of_job(corpus, out))
@@ -123,6 +128,7 @@ def show(curve: "TwoPointCurve", out: Path | None, json: bool, **fit: Any) -> No
         "alpha": alpha,
         "words": sentence,
         "growth": curve.growth_words,
+        "significance": curve.significance_words,
     }
     columns = [(f"I ({curve.unit})", curve.information), ("error", curve.stderr)]
     if curve.fixed is not None:
@@ -135,8 +141,10 @@ def show(curve: "TwoPointCurve", out: Path | None, json: bool, **fit: Any) -> No
     if curve.subsample_information is not None:
         names = (f"in 1/{share}" for share in SUBSAMPLES.values())
         columns += zip(names, curve.subsample_information, strict=True)
+    if curve.permutation_p is not None and curve.permutation_q is not None:
+        columns += [("p", curve.permutation_p), ("q", curve.permutation_q)]
     lines = [f"{'d':>8} {'pairs':>16} " + " ".join(f"{name:>10}" for name, _ in columns)]
     for index, (distance, pairs) in enumerate(zip(curve.distance, curve.pairs, strict=True)):
         cells = (f"{values[index]:>10.5f}" for _, values in columns)
         lines.append(f"{distance:>8,} {pairs:>16,} " + " ".join(cells))
-    print_result(result, json, "\n".join(filter(None, [*lines, curve.growth_words, sentence])))
+    print_result(result, json, "\n".join(filter(None, [*lines, curve.growth_words, curve.significance_words, sentence])))

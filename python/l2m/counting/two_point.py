@@ -28,6 +28,7 @@ def two_point(
     cross_document: bool = False,
     subsamples: bool = False,
     fixed_documents: bool = True,
+    permutations: int = 0,
     threads: int | None = None,
     memory: int | str | None = None,
     seed: int = 0,
@@ -53,6 +54,8 @@ def two_point(
             documents): how far the information has converged. Costs as much as the counting without error bars, three times.
         fixed_documents: where documents run out as the distance grows, also measure over the one set of documents a fit
             uses (`.fixed`).
+        permutations: also give each distance a p-value from so many permutations of blocks of d tokens within documents (0: none;
+            at least 19), and control over all distances. Each costs as much as the counting without error bars.
         threads: None: all cores. Never changes the result.
         memory: for the counting, bytes or e.g. "2GiB"; None: what full speed needs. Never changes the result.
         seed: of the shuffles.
@@ -84,6 +87,7 @@ def two_point(
         cross_document=cross_document,
         subsamples=subsamples,
         fixed_documents=fixed_documents,
+        permutations=permutations,
         seed=seed,
     )
     return TwoPointJob(corpus, settings, threads=threads, memory=memory, parts=1).run_all(progress)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l2m.base.records import Record, span
+from l2m.counting.permutations import SIGNIFICANT
 from l2m.counting.segments import ENOUGH_GROUPS, SUBSAMPLES, between, jackknife_of
 from l2m.errors import InputError
 
@@ -50,6 +51,11 @@ class TwoPointCurve(Record):
         subsample_stderr: standard error of those means, from the scatter of the parts.
         fixed: the same curve over the one set of documents that a fit uses (those that contribute at every distance
             fitted); None if these are all documents.
+        permutation_p: share of permutations, the text itself among them, with at least as much information: blocks of d tokens are
+            shuffled within documents, so what documents share and what tokens closer than d share is no evidence. None if
+            not measured.
+        permutation_q: these p-values adjusted for the number of distances (Benjamini & Hochberg 1995): of the distances with a value
+            of at most q, an expected share of at most q has no information of its own.
     """
 
     kind: ClassVar[str] = "two-point"
@@ -62,6 +68,7 @@ class TwoPointCurve(Record):
         "group_pairs": "groups distances",
         "subsample_information": "subsamples distances",
         "subsample_stderr": "subsamples distances",
+        **dict.fromkeys(("permutation_p", "permutation_q"), "distances"),
     }
     information_fields: ClassVar[tuple[str, ...]] = (
         "information",
@@ -102,6 +109,8 @@ class TwoPointCurve(Record):
     subsample_information: Floats | None = None
     subsample_stderr: Floats | None = None
     fixed: "TwoPointCurve | None" = None
+    permutation_p: Floats | None = None
+    permutation_q: Floats | None = None
 
     def __len__(self) -> int:
         """The number of distances."""
@@ -142,9 +151,21 @@ class TwoPointCurve(Record):
             "are of sampling alone: what a larger sample would add comes on top, and is about as much again."
         )
 
+    @property
+    def significance_words(self) -> str:
+        """At which distances permutations do not explain the information, in a sentence; empty where none were made."""
+        if self.permutation_q is None:
+            return ""
+        named = self.distance[self.permutation_q <= SIGNIFICANT]
+        where = "d = " + ", ".join(f"{distance:,}" for distance in named) if named.size else "no distance"
+        return (
+            f"I(d) is above chance at {where} (false discovery rate of {SIGNIFICANT:.0%} over {len(self)} distances, "
+            f"{self.settings['permutations']:,} permutations within documents)."
+        )
+
     def explain(self) -> str:
-        """The result in words: its headline, what each field holds, and where it still grows with the sample."""
-        return "\n".join(filter(None, [super().explain(), self.growth_words]))
+        """The result in words: its headline, what each field holds, where it still grows with the sample, and where it is significant."""
+        return "\n".join(filter(None, [super().explain(), self.growth_words, self.significance_words]))
 
     def fit(
         self,

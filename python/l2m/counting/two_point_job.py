@@ -1,9 +1,9 @@
 """The measurement of `two_point` as tasks whose results add."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from time import perf_counter
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,6 +27,8 @@ from l2m.counting.pair_counts import (
     is_dense,
     least_budget,
 )
+from l2m.counting.permutations import FEWEST, MOST, p_values, permuted_information, q_values
+from l2m.counting.results import check_rows
 from l2m.counting.segments import SUBSAMPLES, Selection
 from l2m.counting.tasks import Calibration, calibrate, check_parts, default_parts, part_of
 from l2m.counting.two_point_curve import TwoPointCurve
@@ -42,7 +44,13 @@ MOST_GROUPS = 4096
 PAIR_COST, WALK_COST = 7, 0.5
 """Nanoseconds of a pair with error bars, and of a token that a walk passes by (docs/scaling.md): their ratio is what counts."""
 
-Arrangement = Literal["given", "shuffled", "cross-document"]
+Arrangement = Literal["given", "shuffled", "cross-document", "permuted"]
+
+
+class Permuted(TypedDict):
+    """Raw information by distance after one permutation, in nats; None without pairs."""
+
+    information: list[float | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +70,7 @@ class TwoPointSettings:
     cross_document: bool = False
     subsamples: bool = False
     fixed_documents: bool = True
+    permutations: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -72,18 +81,19 @@ class TwoPointSettings:
         checks.one_of("null", self.null, ("exact", "none"))
         object.__setattr__(self, "groups", check_groups(self.groups))
         object.__setattr__(self, "seed", checks.whole("seed", self.seed, 0, (1 << 64) - 1))
+        object.__setattr__(self, "permutations", check_permutations(self.permutations))
         for name in ("within_document", "cross_document", "subsamples", "fixed_documents"):
             if not isinstance(getattr(self, name), (bool, np.bool_)):
                 raise InputError(f"{name}: {getattr(self, name)!r}; expected True or False")
 
 
 class TwoPointTask(NamedTuple):
-    """One task: the margins of a sample, or the joint counts over one range of its first tokens.
+    """One task: the margins of a sample, the joint counts over one range of its first tokens, or a permutation of all documents.
 
     Attributes:
         documents: "all", "fixed" (those of a fit, if they differ) or a subsample ("half0" ... "eighth7").
         arrangement: of the tokens.
-        part: the range of first tokens; None: the margins.
+        part: the range of first tokens; None: the margins; the number of the permutation where the arrangement is "permuted".
     """
 
     documents: str
@@ -93,6 +103,8 @@ class TwoPointTask(NamedTuple):
     @property
     def name(self) -> str:
         """Of the file that keeps the result."""
+        if self.arrangement == "permuted":
+            return f"permutation-{self.part:05}"
         what = "margins" if self.part is None else f"joint-{self.part:05}"
         return f"{self.documents}-{self.arrangement}-{what}"
 
@@ -157,7 +169,7 @@ class TwoPointJob:
             InputError: options of another kind of job, or values that it cannot have.
         """
         expected = {field.name for field in fields(TwoPointSettings)} | {"parts"}
-        if set(options) != expected:
+        if set(options) | {"permutations"} != expected:
             raise InputError(f"options: other fields than {', '.join(sorted(expected))}")
         settings = TwoPointSettings(**{name: value for name, value in options.items() if name != "parts"})
         return cls(corpus, settings, memory=memory, reserved=reserved, parts=options["parts"])
@@ -165,7 +177,10 @@ class TwoPointJob:
     @property
     def options(self) -> dict[str, Any]:
         """What `remake` takes, JSON-ready."""
-        return {**asdict(self.measured), "distances": self.distances, "parts": self.parts}
+        options = {**asdict(self.measured), "distances": self.distances, "parts": self.parts}
+        if not self.measured.permutations:  # as in folders of before there were any
+            del options["permutations"]
+        return options
 
     @property
     def distances(self) -> list[int]:
@@ -174,12 +189,17 @@ class TwoPointJob:
 
     @property
     def tasks(self) -> list[TwoPointTask]:
-        """Sample by sample, the margins of each first."""
-        return [
+        """Sample by sample, the margins of each first; then the permutations."""
+        counts = [
             TwoPointTask(documents, arrangement, part)
             for documents, arrangement in self._samples
             for part in (None, *range(self._parts(documents)))
         ]
+        return counts + self._permutations
+
+    @property
+    def _permutations(self) -> list[TwoPointTask]:
+        return [TwoPointTask("all", "permuted", number) for number in range(self.measured.permutations)]
 
     def _parts(self, documents: str) -> int:
         """Tasks of one count: fewer of a part of the corpus."""
@@ -195,6 +215,7 @@ class TwoPointJob:
             **self._choices("all"),
             "samples": [list(sample) for sample in self._samples],
             "parts": self.parts,
+            **({"permutations": self.measured.permutations} if self.measured.permutations else {}),
         }
 
     def _choices(self, documents: str) -> dict[str, Any]:
@@ -210,7 +231,8 @@ class TwoPointJob:
     @property
     def work(self) -> int:
         """Pairs to count in all, for progress: tokens x distances of every sample."""
-        chosen = (self.selections[documents] for documents, _ in self._samples)
+        chosen = [self.selections[documents] for documents, _ in self._samples]
+        chosen += [self.selections["all"]] * self.measured.permutations
         return sum(selection.tokens * len(selection.distances) for selection in chosen)
 
     @property
@@ -256,7 +278,10 @@ class TwoPointJob:
         for task in self.tasks:
             share = self.selections[task.documents].tokens / max(1, self.selections["all"].tokens)
             # The null costs the same however many tokens there are.
-            tasks[task.name] = margin if task.part is None else share * sum(pieces) / self._parts(task.documents)
+            if task.arrangement == "permuted":
+                tasks[task.name] = number * prepare + sum(pieces)
+            else:
+                tasks[task.name] = margin if task.part is None else share * sum(pieces) / self._parts(task.documents)
         counted = threads * budget
         if not is_dense(counter):
             counted = min(counted, threads * (largest + counter.least(self._grouped)))
@@ -283,9 +308,17 @@ class TwoPointJob:
             )
         return calibrate(counter.frequencies, lambda low, high: count(low, high, self.distances))
 
-    def run(self, task: TwoPointTask, progress: Progress | None = None) -> Margins | Joint:
+    def run(self, task: TwoPointTask, progress: Progress | None = None) -> Margins | Joint | Permuted:
         """The result of one task: integers, and floats that depend on the corpus alone."""
         documents, arrangement, part = task
+        if arrangement == "permuted" and part is not None:
+            self._held = None
+            information = permuted_information(
+                self.corpus, self.selections[documents], part,
+                estimator=self.measured.estimator, margins=self.measured.margins, seed=self.measured.seed,
+                threads=self.threads, memory=self.memory, reserved=self.reserved, progress=progress,
+            )  # fmt: skip
+            return {"information": [None if np.isnan(value) else float(value) for value in information]}
         counter, selection = self._counter(documents, arrangement), self.selections[documents]
         grouped = selection.segments.groups > 1
         threads, budget = self._budget(counter, grouped)
@@ -346,13 +379,14 @@ class TwoPointJob:
 
     def run_all(self, progress: Progress | None = None) -> TwoPointCurve:
         """Run every task here and combine."""
-        results: dict[TwoPointTask, Margins | Joint] = {}
+        results: dict[TwoPointTask, Margins | Joint | Permuted] = {}
         done = 0
         for task in self.tasks:
             results[task] = self.run(task, None if progress is None else _offset(progress, done, self.work))
             if task.part is not None:
                 selection = self.selections[task.documents]
-                done += selection.tokens * len(selection.distances) // self._parts(task.documents)
+                parts = 1 if task.arrangement == "permuted" else self._parts(task.documents)
+                done += selection.tokens * len(selection.distances) // parts
         self._held = None
         return self.combine(results)
 
@@ -363,6 +397,11 @@ class TwoPointJob:
             InputError: what is wrong, without the file's name.
         """
         selection = self.selections[task.documents]
+        if task.arrangement == "permuted":
+            (values,) = check_rows(result, {"information": len(selection.distances)})
+            if not all(value is None or type(value) is float for value in values):
+                raise InputError("information: a value that is not a number")
+            return
         verify = check_margins if task.part is None else check_joint
         verify(result, len(selection.distances), selection.segments.groups)
 
@@ -379,7 +418,13 @@ class TwoPointJob:
             margin = results[TwoPointTask(documents, arrangement, None)]
             samples[documents, arrangement] = combine(margin, joints, self.measured.estimator, self.measured.null)
         fixed = self._curve("fixed", samples, None) if "fixed" in self.selections else None
-        return self._curve("all", samples, fixed)
+        curve = self._curve("all", samples, fixed)
+        if not self.measured.permutations:
+            return curve
+        permuted = np.array([results[task]["information"] for task in self._permutations], float)
+        p = p_values(curve.raw, permuted)
+        settings = {**curve.settings, "permutations": len(permuted)}
+        return replace(curve, permutation_p=p, permutation_q=q_values(p), settings=settings)
 
     def _counter(self, documents: str, arrangement: Arrangement) -> "_core.PairCounter":
         """The ranked tokens of one sample; one is held at a time."""
@@ -458,6 +503,16 @@ def check_estimator(estimator: str) -> None:
 
 def _letters(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+def check_permutations(permutations: int) -> int:
+    """Permutations; 0: none."""
+    number = checks.whole("permutations", permutations, 0, MOST)
+    if 0 < number < FEWEST:
+        raise InputError(
+            f"permutations: {number}; expected 0, or at least {FEWEST}: the smallest p-value is 1 / (permutations + 1)"
+        )
+    return number
 
 
 def check_groups(groups: int | None) -> int | None:
