@@ -43,7 +43,7 @@ GIVEN: dict[str, dict[str, typing.Any]] = {
     "n-grams": {"n_max": 2, "source": None},
     "effective context": {"settings": {"axis": "tokens", "model": "tiny"}},
     "position nll": {"settings": {"axis": "tokens", "model": "tiny"}},
-    "two-point": {"settings": {"null": "exact"}},
+    "two-point": {"settings": {"null": "exact", "permutations": 19}},
     "memory": {"layer": 0, "part": "attention", "growth": "fixed"},
     "memory_plan": {"engine": "vllm", "block": 16, "chunk": 32, "cache_bits": 16.0, "reserve": 7},
     "memory_plans": {"lengths": (8, 64), "batch": 2, "memory": 10**9, "verdicts": None},

@@ -126,11 +126,11 @@ class CurveComparison(Record):
         return frame({name: getattr(self, name) for name in names}, ("model", self.models))
 
     def __str__(self) -> str:
-        head = f"{'model':<24}{'k':>3}{'log L':>10}{'AICc':>10}{'weight':>8}{'BIC':>10}{'weight':>8}{'CV error':>11}"
+        head = f"{'model':<27}{'k':>3}{'log L':>10}{'AICc':>10}{'weight':>8}{'BIC':>10}{'weight':>8}{'CV error':>11}"
         columns = (self.models, self.parameters, self.log_likelihood, self.aicc, self.aicc_weight)
         rows = zip(*columns, self.bic, self.bic_weight, self.cross_validated, strict=True)
         lines = [
-            f"{name:<24}{k:>3}{likelihood:>10.2f}{aicc:>10.2f}{weight:>8.3f}{bic:>10.2f}{other:>8.3f}{error:>11.4g}"
+            f"{name:<27}{k:>3}{likelihood:>10.2f}{aicc:>10.2f}{weight:>8.3f}{bic:>10.2f}{other:>8.3f}{error:>11.4g}"
             for name, k, likelihood, aicc, weight, bic, other, error in rows
         ]
         return "\n".join([head, *lines, self.verdict])
@@ -170,7 +170,7 @@ def compare_curves(
     Example:
         >>> x = np.geomspace(1, 1e4, 30)
         >>> l2m.compare_curves(x, 2 * x**0.5 * np.exp(0.05 * np.random.default_rng(0).normal(size=30)))
-        CurveComparison(A power law fits, but these points do not tell it from a broken power law or a power law with cutoff.)
+        CurveComparison(A power law fits, but these points do not tell it from a broken power law, a power law with cutoff or an exponential plus power law.)
     """
     values = checks.plain_array("y", y)
     positive = values.dtype.kind in "iuf" and bool((values > 0).all())
