@@ -102,7 +102,9 @@ def test_permutations_in_folders_and_records_of_before(tmp_path):
         run_in_folder(job, damaged.parent.parent)
 
 
-@pytest.mark.parametrize(("number", "message"), [(18, "permutations: 18"), (-1, "permutations: -1"), (2.5, "permutations: 2.5")])
+@pytest.mark.parametrize(
+    ("number", "message"), [(18, "permutations: 18"), (-1, "permutations: -1"), (2.5, "permutations: 2.5")]
+)
 def test_too_few_permutations_are_refused(number, message):
     with pytest.raises(l2m.InputError, match=f"^{message}"):
         l2m.two_point([np.arange(10)], [1], permutations=number)

@@ -147,4 +147,6 @@ def show(curve: "TwoPointCurve", out: Path | None, json: bool, **fit: Any) -> No
     for index, (distance, pairs) in enumerate(zip(curve.distance, curve.pairs, strict=True)):
         cells = (f"{values[index]:>10.5f}" for _, values in columns)
         lines.append(f"{distance:>8,} {pairs:>16,} " + " ".join(cells))
-    print_result(result, json, "\n".join(filter(None, [*lines, curve.growth_words, curve.significance_words, sentence])))
+    print_result(
+        result, json, "\n".join(filter(None, [*lines, curve.growth_words, curve.significance_words, sentence]))
+    )

@@ -49,9 +49,7 @@ def permuted_information(
     for place, distance in enumerate(selection.distances):
         counter = _core.PairCounter(tokens, segments, 1, "shuffled", chosen, threads, None, distance)
         several, budget = budget_of(counter, False, threads, memory, reserved)
-        margin = count_margins(
-            counter, [distance], estimator, corpus=margins == "corpus", null="none", threads=several
-        )
+        margin = count_margins(counter, [distance], estimator, corpus=margins == "corpus", null="none", threads=several)
         joint = count_joint(
             counter, [distance], 0, counter.distinct, budget=budget, estimator=None, threads=several
         )  # fmt: skip
