@@ -105,8 +105,10 @@ class EffectiveContext(Record):
         from l2m.base.plots import new_axes
 
         axes = new_axes() if axes is None else axes
-        line = axes.axvline(self.position, linestyle=":", linewidth=1.2, color=color)
+        words = f"effective context: {self.position:,.0f} ({self.low:,.0f} to {self.high:,.0f})"
+        line = axes.axvline(self.position, linestyle=":", linewidth=1.2, color=color, label=words)
         axes.axvspan(self.low, self.high, color=line.get_color(), alpha=0.08, linewidth=0)
+        axes.legend()
         return axes
 
 

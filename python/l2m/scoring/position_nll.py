@@ -295,12 +295,21 @@ class PositionCurve(Record):
 
         axes = new_axes() if axes is None else axes
         value, stderr, unit = self.in_unit_of_axis()
-        (line,) = axes.plot(self.position, value, label=label or self.settings["model"], color=color)
+        name = label or self.settings["model"]
+        (line,) = axes.plot(self.position, value, label=name, color=color)
         low, high = value - 1.96 * stderr, value + 1.96 * stderr
         axes.fill_between(self.position, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
         if self.entropy is not None and "minus" not in self.settings:
             # A share of the NLL, which holds in every unit.
-            axes.plot(self.position, value * self.entropy / self.nll, "--", color=line.get_color(), linewidth=1.0)
+            predicted = value * self.entropy / self.nll
+            axes.plot(
+                self.position,
+                predicted,
+                "--",
+                color=line.get_color(),
+                linewidth=1.0,
+                label=f"{name}: predicted entropy",
+            )
         axes.set_xscale("log", base=2)
         axes.set_xlabel(f"position ({self.settings['axis']})")
         axes.set_ylabel(f"difference of {unit}" if "minus" in self.settings else unit)
