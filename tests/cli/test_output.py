@@ -41,11 +41,17 @@ def run(*arguments: str, columns: int | None = None, **options: object) -> subpr
         ["entropy", "fox.txt", "--estimator", "plug-in", "--symbols", "words"],
         ["gaussian", "--layers", "4"],
         ["ngrams", "fox.txt", "--n-max", "3", "--most-common", "3"],
+        ["fit", "curve.csv"],
+        ["two-point", "corpus", "--out", "two"],
+        ["covariance", "corpus", "--distances", "1,2,4"],
     ],
     ids=lambda arguments: arguments[0],
 )
 def test_everything_fits_60_columns(arguments: list[str], tmp_path: Path) -> None:
     (tmp_path / "fox.txt").write_text(FOX)
+    (tmp_path / "curve.csv").write_text("x,y\n" + "".join(f"{2**k},{3 * 1.5**k + (k % 3) / 9}\n" for k in range(3, 11)))
+    words = np.random.default_rng(0).integers(0, 9, (24, 400))
+    l2m.Corpus([np.repeat(row, 3) for row in words]).save(tmp_path / "corpus")
     narrow, free = (run(*arguments, columns=columns, cwd=tmp_path) for columns in (60, None))
     assert narrow.returncode == free.returncode == 0, narrow.stderr
     assert max(map(len, narrow.stdout.splitlines())) <= 60
@@ -53,6 +59,9 @@ def test_everything_fits_60_columns(arguments: list[str], tmp_path: Path) -> Non
         names = [line for line in narrow.stdout.splitlines() if line and not line.startswith(" ")]
         assert any("mamba-130m" in name for name in names)
         assert max(map(len, free.stdout.splitlines())) > 60
+    elif arguments[0] == "fit":  # fewer columns, and each on one line
+        assert "log L" in free.stdout
+        assert next(line for line in narrow.stdout.splitlines() if line.startswith("power law ")).count(".") == 3
     else:
         assert narrow.stdout.split() == free.stdout.split()
 

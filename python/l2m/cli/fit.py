@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from l2m.cli.output import plain, print_result
+from l2m.cli.output import columns, plain, print_result
 
 if TYPE_CHECKING:
     from l2m.statistics.curve_comparison import CurveComparison
@@ -117,7 +117,7 @@ def fit(
     elif compare:
         comparison = law.compare()
         result["comparison"] = _comparison(comparison)
-        words += ["", str(comparison)]
+        words += ["", comparison.table(columns()), comparison.verdict]
     if figure is not None:
         drawn = law.plot().get_figure(root=True)
         assert drawn is not None

@@ -126,14 +126,27 @@ class CurveComparison(Record):
         return frame({name: getattr(self, name) for name in names}, ("model", self.models))
 
     def __str__(self) -> str:
-        head = f"{'model':<27}{'k':>3}{'log L':>10}{'AICc':>10}{'weight':>8}{'BIC':>10}{'weight':>8}{'CV error':>11}"
-        columns = (self.models, self.parameters, self.log_likelihood, self.aicc, self.aicc_weight)
-        rows = zip(*columns, self.bic, self.bic_weight, self.cross_validated, strict=True)
-        lines = [
-            f"{name:<27}{k:>3}{likelihood:>10.2f}{aicc:>10.2f}{weight:>8.3f}{bic:>10.2f}{other:>8.3f}{error:>11.4g}"
-            for name, k, likelihood, aicc, weight, bic, other, error in rows
-        ]
-        return "\n".join([head, *lines, self.verdict])
+        return f"{self.table()}\n{self.verdict}"
+
+    def table(self, columns: int = 100) -> str:
+        """A row a model, best first; where it would be wider than `columns`, model, AICc, its weight and the error alone."""
+        cells: dict[str, list[str]] = {"model": list(self.models)}
+        cells["k"] = [f"{k:>3}" for k in self.parameters]
+        cells["log L"] = [f"{value:>10.2f}" for value in self.log_likelihood]
+        cells["AICc"] = [f"{value:>10.2f}" for value in self.aicc]
+        cells["weight"] = [f"{value:>8.3f}" for value in self.aicc_weight]
+        cells["BIC"] = [f"{value:>10.2f}" for value in self.bic]
+        cells["weight "] = [f"{value:>8.3f}" for value in self.bic_weight]
+        cells["CV error"] = [f"{value:>11.4g}" for value in self.cross_validated]
+        first = max(26, *map(len, self.models)) + 1
+        if first + sum(len(column[0]) for name, column in cells.items() if name != "model") > columns:
+            cells = {name: cells[name] for name in ("model", "AICc", "weight", "CV error")}
+        lines = [(name.strip(), *column) for name, column in cells.items()]
+        widths = [first, *(len(column[1]) for column in lines[1:])]
+        return "\n".join(
+            row[0].ljust(widths[0]) + "".join(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
+            for row in zip(*lines, strict=True)
+        )
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
         """Residuals of every model over x, best first; a shape in them is what a model misses."""
