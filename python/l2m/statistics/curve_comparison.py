@@ -144,7 +144,8 @@ class CurveComparison(Record):
         lines = [(name.strip(), *column) for name, column in cells.items()]
         widths = [first, *(len(column[1]) for column in lines[1:])]
         return "\n".join(
-            row[0].ljust(widths[0]) + "".join(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
+            row[0].ljust(widths[0])
+            + "".join(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
             for row in zip(*lines, strict=True)
         )
 
