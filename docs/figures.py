@@ -331,5 +331,29 @@ def memory_plan() -> Any:
     return plan_models(plans, memory="24GB", law=PowerLaw.of(2.27, 0.76)).plot().figure
 
 
+@figure
+def laws() -> Any:
+    """The curves of the shipped table: two-point at the left, bipartite at the right, values of two standard errors and more."""
+    from matplotlib.figure import Figure
+
+    import l2m
+
+    drawn = Figure(figsize=(9.6, 4.4), layout="constrained")
+    panels = dict(zip(("two-point", "bipartite"), drawn.subplots(1, 2), strict=True))
+    for quantity, axes in panels.items():
+        for place, row in enumerate(l2m.laws().values()):
+            curve = next((curve for curve in row.curves if curve.quantity == quantity), None)
+            if curve is None:
+                continue
+            shown = curve.information > 2 * np.nan_to_num(curve.stderr)
+            if shown.sum() > 2:
+                axes.plot(curve.x[shown], curve.information[shown], "os^vD"[place % 5] + "-", markersize=3, label=row.name)
+        axes.set(xscale="log", yscale="log")
+        axes.legend(fontsize="small", ncols=2)
+    panels["two-point"].set(xlabel="distance d", ylabel="two-point information (nats)", ylim=(1e-6, 10))
+    panels["bipartite"].set(xlabel="length L", ylabel="bipartite information (nats)")
+    return drawn
+
+
 if __name__ == "__main__":
     main()

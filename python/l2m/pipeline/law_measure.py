@@ -116,6 +116,7 @@ def verify(
     chosen = [curve for curve in row.curves if quantity in (None, curve.quantity)]
     if not chosen:
         row.curve(quantity or "bipartite")
+    out.mkdir(parents=True, exist_ok=True)
     pairs, done = [], set()
     for curve in chosen:
         for command in curve.commands:

@@ -36,7 +36,7 @@ def read_score(file: FileUnit, options: ReadingOptions, log: ReadingLog) -> Iter
 
 
 def _words(piece: Any) -> list[str]:
-    notes = []
+    notes: list[tuple[float, int, int, str]] = []
     for place, part in enumerate(list(piece.parts) or [piece]):
         for note in part.stripTies().flatten().notes:
             sixteenths = round(4 * float(note.duration.quarterLength))
