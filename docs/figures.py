@@ -350,7 +350,7 @@ def laws() -> Any:
                 axes.plot(curve.x[shown], curve.information[shown], "os^vD"[place % 5] + "-", markersize=3, label=row.name)
         axes.set(xscale="log", yscale="log")
         axes.legend(fontsize="small", ncols=2)
-    panels["two-point"].set(xlabel="distance d", ylabel="two-point information (nats)", ylim=(1e-6, 10))
+    panels["two-point"].set(xlabel="distance d", ylabel="two-point information (nats)", ylim=(1e-5, 10))
     panels["bipartite"].set(xlabel="length L", ylabel="bipartite information (nats)")
     return drawn
 

@@ -26,16 +26,17 @@ def condition(
     --------
     l2m condition results/ SmolLM2-135M mamba-130m --length 131072
     l2m condition --law 2.27,0.76 --catalogue
+    l2m condition code mamba-130m Jamba-v0.1
 
     Parameters
     ----------
     model
         Folders with config.json, config files, GGUF files, names in the catalogue or on the Hugging Face hub. Without --law,
         the measured law comes first: the folder or results.json of `l2m measure`, a folder of scores, a saved bipartite
-        curve, or a saved law.
+        curve, a saved law, or a row of `l2m laws`, such as books.
     law
         A law that is known: A,BETA for I = A L^BETA in nats; or A,BETA,LOW,HIGH with the 95 % interval of BETA. Or a saved
-        law.
+        law, or a row of `l2m laws`.
     length
         Total length (past and future) to judge at. Without it, only the limit of long texts is judged.
     threshold
@@ -63,6 +64,7 @@ def condition(
     from l2m.cli.inputs import models_named, read_law
     from l2m.cli.output import print_table, print_words, require_figure, write_figure
     from l2m.errors import InputError
+    from l2m.pipeline.laws import laws
     from l2m.states.comparison import compare_models
     from l2m.states.history_state import history_state
     from l2m.states.threshold import PAPER_THRESHOLD
@@ -71,9 +73,10 @@ def condition(
         require("condition --report, --figure", "matplotlib")
     if law is None and not model:
         raise InputError("RESULTS: nothing named; expected a measured law before the models, or --law A,BETA")
-    if law is None and not Path(model[0]).exists():
+    if law is None and not Path(model[0]).exists() and model[0] not in laws():
         raise InputError(
-            f"RESULTS: {model[0]!r}: no such file or folder; expected a measured law before the models, or --law A,BETA"
+            f"RESULTS: {model[0]!r}: no such file or folder; expected a measured law before the models, or --law A,BETA, or a row "
+            "of l2m laws"
         )
     names = models_named(model if law is not None else model[1:], catalogue)
     if figure is not None:
