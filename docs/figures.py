@@ -347,7 +347,9 @@ def laws() -> Any:
                 continue
             shown = curve.information > 2 * np.nan_to_num(curve.stderr)
             if shown.sum() > 2:
-                axes.plot(curve.x[shown], curve.information[shown], "os^vD"[place % 5] + "-", markersize=3, label=row.name)
+                axes.plot(
+                    curve.x[shown], curve.information[shown], "os^vD"[place % 5] + "-", markersize=3, label=row.name
+                )
         axes.set(xscale="log", yscale="log")
         axes.legend(fontsize="small", ncols=2)
     panels["two-point"].set(xlabel="distance d", ylabel="two-point information (nats)", ylim=(1e-5, 10))
