@@ -173,7 +173,13 @@ def token_covariance() -> Any:
     names = {"corpus": "the corpus as centre", "document": "documents as centre"}
     for (center, run), color in zip(by(rows("token-covariance.csv"), "center").items(), (BLUE, ORANGE), strict=True):
         axes.errorbar(
-            run["distance"], run["largest"], yerr=2 * run["stderr"], fmt="o-", color=color, markersize=4, label=names[center]
+            run["distance"],
+            run["largest"],
+            yerr=2 * run["stderr"],
+            fmt="o-",
+            color=color,
+            markersize=4,
+            label=names[center],
         )
         axes.plot(run["distance"], run["shuffled"], "--", color=color, linewidth=1, label="the same, shuffled")
     axes.set(xscale="log", yscale="log", xlabel="distance d (tokens)", ylabel="largest singular value of C(d)")
