@@ -64,7 +64,7 @@ def condition(
     from l2m.cli.inputs import models_named, read_law
     from l2m.cli.output import print_table, print_words, require_figure, write_figure
     from l2m.errors import InputError
-    from l2m.pipeline.laws import laws
+    from l2m.pipeline.laws import names as rows
     from l2m.states.comparison import compare_models
     from l2m.states.history_state import history_state
     from l2m.states.threshold import PAPER_THRESHOLD
@@ -73,7 +73,7 @@ def condition(
         require("condition --report, --figure", "matplotlib")
     if law is None and not model:
         raise InputError("RESULTS: nothing named; expected a measured law before the models, or --law A,BETA")
-    if law is None and not Path(model[0]).exists() and model[0] not in laws():
+    if law is None and not Path(model[0]).exists() and model[0] not in rows():
         raise InputError(
             f"RESULTS: {model[0]!r}: no such file or folder; expected a measured law before the models, or --law A,BETA, or a row "
             "of l2m laws"

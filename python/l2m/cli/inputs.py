@@ -114,9 +114,9 @@ def read_law(text: str | Path) -> Any:
     if known is not None:
         return known
     if not Path(text).exists():
-        from l2m.pipeline.laws import law, laws
+        from l2m.pipeline.laws import law, names
 
-        if str(text) in laws() or not {".", "/"} & set(str(text)):
+        if str(text) in names() or not {".", "/"} & set(str(text)):
             return law(str(text))
     return _law_in(Path(text))
 

@@ -19,6 +19,7 @@ from l2m.statistics.power_law import PowerLaw
 
 Floats = NDArray[np.float64]
 
+_ROWS = Path(__file__).with_name("law_rows")
 QUANTITIES = {"bipartite": "beta", "two-point": "alpha", "entropy": "gamma"}
 """What was measured -> the exponent: I(L) ~ L^beta, I(d) ~ d^-alpha, H_n - H_inf ~ n^-gamma."""
 
@@ -207,9 +208,19 @@ def laws() -> Mapping[str, LawRow]:
         >>> l2m.laws()["ising"].curve("two-point").exponent > 0.4
         True
     """
-    paths = Path(__file__).with_name("law_rows").glob("*.json")
-    rows = {path.stem: LawRow.load(path) for path in paths}
+    rows = {name: _row(name) for name in names()}
     return {name: rows[name] for name in sorted(rows, key=lambda name: (rows[name].settings["order"], name))}
+
+
+@cache
+def names() -> frozenset[str]:
+    """The names of the rows; none is read."""
+    return frozenset(path.stem for path in _ROWS.glob("*.json"))
+
+
+@cache
+def _row(name: str) -> LawRow:
+    return LawRow.load(_ROWS / f"{name}.json")
 
 
 def law(name: str, quantity: str = "bipartite") -> PowerLaw:
@@ -243,7 +254,6 @@ def find(name: str) -> LawRow:
     Raises:
         InputError: no such row.
     """
-    rows = laws()
-    if name not in rows:
-        raise InputError(f"law: {name!r}; no such file, and no row of the shipped table, which has {', '.join(rows)}")
-    return rows[name]
+    if name not in names():
+        raise InputError(f"law: {name!r}; no such file, and no row of the shipped table, which has {', '.join(laws())}")
+    return _row(name)
