@@ -40,6 +40,7 @@ GIVEN: dict[str, dict[str, typing.Any]] = {
     },
     "gaussian growth": {"settings": {"children": (3, 3)}},
     "gaussian two-point": {"settings": {"children": (3, 3)}},
+    "law curve": {"quantity": "two-point"},
     "n-grams": {"n_max": 2, "source": None},
     "effective context": {"settings": {"axis": "tokens", "model": "tiny"}},
     "position nll": {"settings": {"axis": "tokens", "model": "tiny"}},
