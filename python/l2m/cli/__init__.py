@@ -19,7 +19,7 @@ COMMANDS: dict[str, str] = {
     "fit": "A power law through a curve, and whether it is one at all.",
     "frontier": "What a state of r numbers can hold of the Gaussian language, by length and growth.",
     "gaussian": "The Gaussian language: its exact law, curves and figures, samples with conditional means.",
-    "laws": "The measured laws that come with l2m: text, code, DNA, physics, exact sources, controls.",
+    "laws": "The measured laws that come with l2m: text, code, DNA, music, physics, exact sources, controls.",
     "measure": "The main job: text and a language model in; two laws, a verdict and a report out.",
     "merge": "What the shards of a job left, to one whole.",
     "ngrams": "n-gram counts of every order, block entropies, the entropy rate.",

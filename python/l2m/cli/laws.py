@@ -16,13 +16,13 @@ def laws(
     form: Annotated[Literal["words", "csv", "markdown"], Parameter(name="--format")] = "words",
     json: bool = False,
 ) -> None:
-    """The measured laws that come with l2m: text, code, DNA, physics, exact sources, controls.
+    """The measured laws that come with l2m: text, code, DNA, music, physics, exact sources, controls.
 
     Examples
     --------
     l2m laws
     l2m laws ising
-    l2m laws ising --verify --out again
+    l2m laws --verify gaussian-3
     l2m laws markov --write-corpus --out markov.jsonl
 
     Parameters
@@ -39,7 +39,7 @@ def laws(
         Write the row's corpus as JSON lines to the file OUT: what a package installed here holds, or a sample drawn with the
         seed.
     out
-        Folder for --verify; file for --write-corpus.
+        Folder for --verify, which keeps what it measured (default: nothing is kept); file for --write-corpus.
     seed
         Of a sample that --write-corpus draws.
     form
@@ -47,6 +47,8 @@ def laws(
     json
         Print one JSON object.
     """
+    from tempfile import TemporaryDirectory
+
     from l2m.cli.output import print_result, print_table
     from l2m.errors import InputError
     from l2m.pipeline.laws import find
@@ -57,12 +59,11 @@ def laws(
             raise InputError("NAME: none given; expected a row of the table that `l2m laws` prints")
         rows = table().values()
         return print_table([row.numbers() for row in rows], "json" if json else form, [row.cells() for row in rows])
-    if (verify or write_corpus) and out is None:
-        raise InputError("out: none given; expected --out, a folder for --verify or a file for --write-corpus")
     if write_corpus:
+        if out is None:
+            raise InputError("out: none given; expected --out, a file for --write-corpus")
         from l2m.pipeline.law_corpora import write_corpus as write
 
-        assert out is not None
         documents = write(name, out, seed)
         return print_result({"out": str(out), "documents": documents}, json, f"{documents:,} documents -> {out}")
     row = find(name)
@@ -70,8 +71,11 @@ def laws(
         return print_result(row.to_dict(), json, row.explain())
     from l2m.pipeline.law_measure import verify as again
 
-    assert out is not None
-    compared = again(row, out, corpus=corpus, quantity=quantity)
+    if out is None:
+        with TemporaryDirectory() as folder:
+            compared = again(row, Path(folder), corpus=corpus, quantity=quantity)
+    else:
+        compared = again(row, out, corpus=corpus, quantity=quantity)
     result = [
         {
             "quantity": held.quantity,
