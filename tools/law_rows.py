@@ -135,7 +135,7 @@ TABLE: list[dict[str, Any]] = [
                 {},
             )
         ],
-        "note": "Pieces of about 270 notes, so that d ends at 128; every fourth note is of the same voice.",
+        "note": "Pieces of about 270 notes: beyond d = 128 only a third of them have pairs. About every fourth note is of the same voice.",
     },
     {
         "name": "ising",
@@ -148,7 +148,7 @@ TABLE: list[dict[str, Any]] = [
         "token": "spins",
         "curves": spins("ising", SPINS, CRITICAL_FIT, "--offset none --min-distance 4"),
         "note": "Exact in the limit of long d: alpha = 1/2. Without offset, since I(d) falls to 0 at this temperature; from d = 4, since "
-        "c^4/12 adds 4 % to c^2/2 there and 9 % at d = 1.",
+        "c^4/12 adds 4 % to c^2/2 there and 8 % at d = 1.",
     },
     {
         "name": "ising-hot",
