@@ -478,8 +478,10 @@ mod tests {
     #[test]
     fn a_shuffle_of_blocks_moves_them_whole() {
         let tokens: Vec<u16> = (0..203).collect();
-        let segments =
-            [Segment { start: 0, end: 100, limit: 100, group: 0 }, Segment { start: 100, end: 203, limit: 203, group: 0 }];
+        let segments = [
+            Segment { start: 0, end: 100, limit: 100, group: 0 },
+            Segment { start: 100, end: 203, limit: 203, group: 0 },
+        ];
         let arrangement = Arrangement::Shuffled { seed: 1, block: 10 };
         let shuffled = firsts(&Ranked::new(&tokens, &segments, 1, arrangement, &Monitor::new()).unwrap());
         assert_ne!(shuffled, (0..203).collect::<Vec<_>>());
