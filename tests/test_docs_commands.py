@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 from test_docs import PAGES, blocks
 
@@ -19,6 +21,7 @@ ELSEWHERE = {
     r"runs/steps-": "trains for a minute; tests/training/test_utilization.py trains less",
     r"--ray ": "needs a cluster; tests/counting and tests/helpers/on_ray.py run one",
     r"^l2m (measure|score) ": "a language model reads for minutes; `make demo`, tests/scoring and tests/pipeline run them",
+    r"(ising\.jsonl|genome|chorales|--verify)": "needs a corpus that `l2m laws --write-corpus` writes; tests/pipeline/test_laws.py measures small ones",
     r"--tokenizer (HuggingFaceTB|meta-llama)/": "downloads a tokenizer; tests/corpora run one that is made there",
 }
 """Pattern of a command -> why it is not run here, and what runs it."""
@@ -70,6 +73,9 @@ def material(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         chosen = np.repeat(generator.choice(words, 400), generator.integers(1, 4, 400))
         (tmp_path / "books" / f"{number}.txt").write_text(" ".join(chosen))
     l2m.PowerLaw.of(2.27, 0.76).save(tmp_path / "law.json")
+    states = generator.integers(0, 5, (4, 300))
+    np.save(tmp_path / "states.npy", states)
+    pyarrow.parquet.write_table(pyarrow.table({"states": states.tolist()}), tmp_path / "states.parquet")
     return tmp_path
 
 

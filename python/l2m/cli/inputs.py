@@ -104,8 +104,8 @@ def read_law(text: str | Path) -> Any:
     """The bipartite law that a command is given: known, as A,BETA or A,BETA,LOW,HIGH, or in what was saved.
 
     I(L) = A L^BETA in nats, with the 95 % interval of BETA from LOW to HIGH. Saved: the folder or results.json of
-    `l2m measure`, a folder of scores, a bipartite curve, a law. Or a row of the shipped table (`l2m laws`); a file or folder of
-    the same name comes first.
+    `l2m measure`, a folder of scores, a bipartite curve, a law. Or a row of the shipped table (`l2m laws`); a file of the same
+    name, or a folder with a measurement or scores, comes first.
 
     Raises:
         InputError: two or four numbers that make no law; no such file; a file without a bipartite law.
@@ -113,12 +113,14 @@ def read_law(text: str | Path) -> Any:
     known = _known_law(str(text))
     if known is not None:
         return known
-    if not Path(text).exists():
+    path = Path(text)
+    # A folder of texts may well be called "books".
+    if not path.is_file() and not any((path / name).exists() for name in ("results.json", "scores.json")):
         from l2m.pipeline.laws import law, names
 
-        if str(text) in names() or not {".", "/"} & set(str(text)):
+        if str(text) in names() or not (path.exists() or {".", "/"} & set(str(text))):
             return law(str(text))
-    return _law_in(Path(text))
+    return _law_in(path)
 
 
 def _known_law(text: str) -> Any:
