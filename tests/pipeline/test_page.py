@@ -1,6 +1,7 @@
 """The report and the page of `l2m condition` as a reader meets them: the answer first, nothing cut off, real text, one style."""
 
 import dataclasses
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -230,25 +231,33 @@ def test_the_record_of_the_page_loads_with_its_states(
     assert render(loaded, drawn) == render(result, drawn)
 
 
-def test_the_page_says_which_model_to_take(result: Measurement, drawn: dict[str, str]) -> None:
-    """As far as memory decides it: by the shortest limit, at the low end of its interval, and by what passes."""
-    smol, mamba, mistral, jamba = result.verdicts
+def test_the_page_says_how_far_each_model_can_be_taken(result: Measurement, drawn: dict[str, str]) -> None:
+    """As far as memory, at the low end of its interval, and positions decide it."""
+    _, mamba, mistral, jamba = result.verdicts
 
     def said(*verdicts: Mapping[str, Any]) -> str:
         page = BeautifulSoup(render(dataclasses.replace(result, verdicts=verdicts), drawn), "html.parser")
         heading = next(head for head in page.select("h2") if head.get_text() == "The models")
         return " ".join(heading.find_next("p").get_text().split())
 
-    shortest = short(min(float(verdict["sufficient_length"]["low"]) for verdict in result.verdicts))
-    assert said(*result.verdicts).startswith(
-        f"By memory alone: up to {shortest} tokens all of these models are large enough, even at the low end of the intervals; "
-        f"for longer texts, take {MODELS[0]} or {MODELS[3]}."
-    )
-    assert "this model is large enough" in said(mamba)
-    assert "for longer texts, take a larger model" in said(mamba, mistral)
-    assert said(smol, jamba).startswith("The memory of each of these models is enough at any length.")
+    told = said(*result.verdicts)
+    assert told.startswith("The longest text in tokens, by memory (low end of its interval) and by positions: ")
+    assert f"{MODELS[1]} {short(float(mamba['sufficient_length']['low']))} (memory)" in told
+    assert f"{MODELS[0]} 8,192 (positions)" in told  # its memory passes, but it cannot read further
+    assert reach(mistral) == 32_768 < float(mistral["sufficient_length"]["low"])
+    assert f"{MODELS[2]} 32.8 k (positions)" in told
+    places = [told.index(verdict["model"]) for verdict in sorted(result.verdicts, key=reach)]
+    assert places == sorted(places)
+    unlimited = {**jamba, "history_state": None}
+    assert f"{MODELS[3]} no limit" in said(mamba, unlimited)
     never = {**mamba, "sufficient_length": {"value": 0.0, "low": 0.0, "high": 0.0}}
-    assert said(never, jamba).startswith(f"By memory alone: for longer texts, take {MODELS[3]}.")
+    assert f"{MODELS[1]} 0 (memory)" in said(never, jamba)
+
+
+def reach(verdict: Mapping[str, Any]) -> float:
+    """The longest text of a model."""
+    memory = math.inf if verdict["outcome"] == "holds" else float(verdict["sufficient_length"]["low"])
+    return min(memory, verdict["history_state"].positions or math.inf)
 
 
 def test_the_models_have_their_positions_and_one_name(result: Measurement, pages: dict[str, Path]) -> None:

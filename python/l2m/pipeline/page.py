@@ -1,5 +1,6 @@
 """One self-contained HTML page for a measurement. Every number of its tables names the key in results.json it was read from."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -110,24 +111,19 @@ def render(result: Measurement, drawn: Mapping[str, str]) -> str:
 
 
 def _choice(verdicts: Sequence[Mapping[str, Any]]) -> str:
-    """Which of the models to take, as far as memory decides it, in one or two sentences."""
+    """How far each model can be taken, as far as memory and positions decide it: a sentence, the shortest first."""
     if not verdicts:
         return ""
-    limits = {verdict["model"]: float(verdict["sufficient_length"]["low"]) for verdict in verdicts}
-    unlimited = [verdict["model"] for verdict in verdicts if verdict["outcome"] == "holds"]
-    shortest = min(limits.values())
-    if len(unlimited) == len(verdicts):
-        return "The memory of each of these models is enough at any length." if len(verdicts) > 1 else ""
-    above = f"for longer texts, take {_either(unlimited)}" if unlimited else "for longer texts, take a larger model"
-    if shortest == 0:
-        return f"By memory alone: {above}."
-    those = "all of these models are large enough" if len(verdicts) > 1 else "this model is large enough"
-    return f"By memory alone: up to {short(shortest)} tokens {those}, even at the low end of the intervals; {above}."
-
-
-def _either(names: Sequence[str]) -> str:
-    *others, last = names
-    return f"{', '.join(others)} or {last}" if others else last
+    reach = []
+    for verdict in verdicts:
+        memory = math.inf if verdict["outcome"] == "holds" else float(verdict["sufficient_length"]["low"])
+        state = verdict.get("history_state")
+        positions = (isinstance(state, HistoryState) and state.positions) or math.inf
+        ends = min(memory, positions)
+        limit = "no limit" if ends == math.inf else f"{short(ends)} ({'positions' if positions < memory else 'memory'})"
+        reach.append((ends, f"{verdict['model']} {limit}"))
+    ordered = "; ".join(words for _, words in sorted(reach, key=lambda one: one[0]))
+    return f"The longest text in tokens, by memory (low end of its interval) and by positions: {ordered}."
 
 
 def _about(law: "PowerLaw | None") -> list[str]:
