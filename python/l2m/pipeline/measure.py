@@ -32,7 +32,7 @@ from l2m.scoring.bipartite import BipartiteCurve
 from l2m.scoring.endpoint import Endpoint
 from l2m.scoring.exponents import ExponentRange, default_estimate, range_of
 from l2m.scoring.model_source import ModelSource, resolve_model
-from l2m.scoring.prefix import Prefix, as_prefix
+from l2m.scoring.prefix import Prefix, as_prefix, recorded
 from l2m.scoring.settings import split_spans
 from l2m.scoring.windows import STARTS, room
 from l2m.states.condition import COUNTED, Bounded, condition
@@ -115,7 +115,7 @@ def measure(
     windows = None if windows is None else checks.whole("windows", windows, 1)
     checks.one_of("window_starts", window_starts, STARTS)
     asked = as_prefix(prefix)
-    others_ngrams = ngrams_from if ngrams_from is None or isinstance(ngrams_from, Corpus) else Corpus.open(ngrams_from)
+    ngrams_corpus = ngrams_from if ngrams_from is None or isinstance(ngrams_from, Corpus) else Corpus.open(ngrams_from)
     distances = None if distances is None else checks.wholes("distances", distances, 1)
     checks.threads(threads)
     if device is not None:
@@ -141,8 +141,8 @@ def measure(
                 "length": length,
                 "windows": windows,
                 "window_starts": window_starts,
-                "prefix": None if asked is None else [one if isinstance(one, str) else list(one) for one in asked],
-                "ngrams_from": None if others_ngrams is None else others_ngrams.hash,
+                "prefix": None if asked is None else recorded(asked),
+                "ngrams_from": None if ngrams_corpus is None else ngrams_corpus.hash,
                 "distances": None if distances is None else list(distances),
                 "corpus": corpus.hash,
                 "domains": {name: other.hash for name, other in others.items()},
@@ -166,7 +166,7 @@ def measure(
             progress = _announced(bar, f"scoring {windows} windows of {length:,} tokens")
             scores = score(
                 corpus, scorer, out=out / "scores", length=length, ratios=(2,), shuffles=0, windows=windows,
-                window_starts=window_starts, prefix=prefix, ngrams_from=others_ngrams, device=device, dtype=dtype,
+                window_starts=window_starts, prefix=prefix, ngrams_from=ngrams_corpus, device=device, dtype=dtype,
                 max_batch_tokens=max_batch_tokens, seed=seed, progress=progress,
             )  # fmt: skip
         stage(5, STAGES, "fitting the laws, judging models, writing the report")

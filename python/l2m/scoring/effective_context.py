@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from l2m.base import checks
 from l2m.base.records import Record
 from l2m.errors import InputError
+from l2m.statistics.fitted_curve import student_quantile
 from l2m.statistics.jackknife import FEWEST_DOCUMENTS, groups_of_windows, means_without_each
 
 Floats = NDArray[np.float64]
@@ -179,7 +180,6 @@ class _Crossing:
         level: float,
     ):
         from scipy.optimize import isotonic_regression
-        from scipy.special import stdtrit
 
         names, label, _ = groups_of_windows(document)
         self.first, self.last = first, last
@@ -190,7 +190,7 @@ class _Crossing:
         # Row 0 is of all windows, the others are without each group.
         self._sums = np.concatenate([np.zeros((len(means), 1)), np.cumsum(means * width, 1)], 1)
         self._widths = np.concatenate([[0], np.cumsum(width)])
-        self._reach = float(stdtrit(len(means) - 2, 1 - (1 - level) / 4))
+        self._reach = student_quantile(1 - (1 - level) / 4, len(means) - 2)
         self._bins = np.arange(first.size)
         self.end = self._backward(_END)[:, -1]
         self._allowed = tolerance.above(self.end)
@@ -214,8 +214,6 @@ class _Crossing:
 
     def rise(self, level: float) -> tuple[float, float, float]:
         """(nats, error, position of the lowest mean over an octave) where the end is above it beyond chance; zeros elsewhere."""
-        from scipy.special import stdtrit
-
         octaves = self._backward(1.0)
         earlier = np.flatnonzero((self.last <= self.last[-1] / 2) & (self.last >= self.last[-1] / 64))
         if not earlier.size:
@@ -224,7 +222,7 @@ class _Crossing:
         above = self.end - octaves[:, lowest]
         error, tests = self.error(above), 20  # octaves that end anywhere in five: 20 keep false alarms below 1 in 20
         position = float(np.sqrt(self.last[lowest] * max(self.first[0], self.last[lowest] / 2)))
-        if above[0] > stdtrit(len(above) - 2, 1 - (1 - level) / 2 / tests) * error:
+        if above[0] > student_quantile(1 - (1 - level) / 2 / tests, len(above) - 2) * error:
             return float(above[0]), error, position
         return 0.0, 0.0, float(self.last[-1])
 

@@ -155,6 +155,11 @@ def as_prefix(asked: Prefix) -> tuple[str | tuple[int, ...], ...] | None:
     return tuple(one if isinstance(one, str) else checks.wholes("prefix", one) for one in asked)
 
 
+def recorded(asked: Sequence[str | tuple[int, ...]]) -> list[str | list[int]]:
+    """Prefixes of `as_prefix` as JSON holds them."""
+    return [one if isinstance(one, str) else list(one) for one in asked]
+
+
 def resolve(
     asked: tuple[str | tuple[int, ...], ...] | None,
     source: "ModelSource | None",
@@ -188,7 +193,7 @@ def resolve(
     each = [(_ids_of(one, source, corpus) if one != NONE else ()) if isinstance(one, str) else one for one in asked]
     if len(set(each)) < len(each):
         raise InputError(f"prefix: {list(asked)!r} holds the same twice; expected prefixes that differ")
-    return Resolved(tuple(one if isinstance(one, str) else list(one) for one in asked), tuple(each))
+    return Resolved(tuple(recorded(asked)), tuple(each))
 
 
 def _ids_of(text: str, source: "ModelSource | None", corpus: "Corpus | NDArray[Any]") -> tuple[int, ...]:
