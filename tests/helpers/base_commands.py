@@ -11,6 +11,7 @@ WORK = [
     ["laws"],
     ["laws", "ising", "--json"],
     ["condition", "books", "mamba-130m"],
+    ["design", "mamba-130m", "--law", "code", "--length", "1e6", "--vary", "state_size=16,64"],
     ["entropy", "text.txt"],
     ["fit", "table.csv", "--out", "law.json"],
     ["condition", "law.json", "mamba-130m", "--json"],

@@ -63,3 +63,17 @@ def test_arguments_of_another_type_are_named() -> None:
     }.items():
         with pytest.raises(l2m.InputError, match=words):
             l2m.design(*arguments)  # type: ignore[arg-type]
+
+
+def test_a_model_by_name_is_its_config() -> None:
+    law = l2m.law("code")
+    named = l2m.design(law, 1_000_000, "mamba-130m", {"state_size": [16, 64]})
+    fields = {"model_type": "mamba", "hidden_size": 768, "num_hidden_layers": 24, "expand": 2, "conv_kernel": 4}
+    written = l2m.design(law, 1_000_000, fields, {"state_size": [16, 64]})
+    assert named.candidates == written.candidates
+    assert named.full_attention_bytes is None  # it has no heads to compare with
+
+
+def test_a_field_that_changes_nothing_is_refused() -> None:
+    with pytest.raises(l2m.InputError, match="vary: 'state_sise'; expected a field of the config of mamba"):
+        l2m.design(l2m.law("code"), 1_000_000, "mamba-130m", {"state_sise": [16, 64]})

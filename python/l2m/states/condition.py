@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 DRAWS = 2_000
 LONGEST = 1e300
 """Crossings are sought up to this length; one that lies beyond counts as infinite."""
+GRID = np.exp2(np.arange(0, math.log2(LONGEST)))[None, :]
+"""Lengths between which crossings are sought first."""
 LONGEST_ASKED = 1e18
 OUTCOMES = {
     "holds": "passes",
@@ -211,30 +213,46 @@ class Verdict(Record):
         bits = self.state.numbers(at / self.ratio, least=True, bits=True).item() / held if held else self.state.bits
         return self._bounded(self._provable_bits(at)[:, 0].clip(min=0) / bits)
 
-    @cached_property
+    @property
     def sufficient_length(self) -> Bounded:
         """Longest length at which the state is large enough by the empirical threshold; infinite where it always is.
 
         A state of windows alone also has to reach back over the whole past: L / ratio <= `state.reach`.
         """
-        return self._longest(self.required_curve)
+        return self._longest[0]
 
-    @cached_property
+    @property
     def frontier_length(self) -> Bounded:
         """Longest length at which the state would be large enough if it were used as well as the best linear state."""
-        return self._longest(lambda lengths: self._needed(self.frontier, lengths))
+        return self._longest[1]
 
-    def _longest(self, required: Curves) -> Bounded:
-        return self._bounded(np.minimum(_crossing(required, self.available_curve), self.ratio * self.state.reach))
-
-    @cached_property
+    @property
     def provable_length(self) -> Bounded:
         """Length beyond which the state provably cannot hold the information: I > bits ln 2 + ln M."""
+        return self._longest[2]
 
-        def bits(lengths: Floats) -> Floats:
-            return self.state.numbers(lengths / self.ratio, least=True, bits=True)
+    @cached_property
+    def _longest(self) -> tuple[Bounded, Bounded, Bounded]:
+        """By the empirical threshold, by the frontier and provably: together, since the law's draws on the grid take the time."""
 
-        return self._bounded(_crossing(self._provable_bits, bits))
+        def held(threshold: Threshold) -> Curves:
+            return lambda lengths: self._nats_per_number(threshold) * self.available_curve(lengths)
+
+        def provable(lengths: Floats) -> Floats:
+            bits = self.state.numbers(lengths / self.ratio, least=True, bits=True)
+            return bits * math.log(2) + self._last_token
+
+        on_grid = self._information(GRID)
+        reach = self.ratio * self.state.reach
+        practice, optimum, bound = (
+            _crossing(self._information, on_grid, limit)
+            for limit in (held(self.threshold), held(self.frontier), provable)
+        )
+        return (
+            self._bounded(np.minimum(practice, reach)),
+            self._bounded(np.minimum(optimum, reach)),
+            self._bounded(bound),
+        )
 
     @property
     def margin(self) -> Bounded | None:
@@ -400,12 +418,13 @@ class Verdict(Record):
         return _nats_in(threshold.unit) * nats
 
     def _provable_bits(self, lengths: Floats) -> Floats:
-        """`Curves`: bits the state must have: what the last token itself tells (ln M) is not asked of it.
+        """`Curves`: bits the state must have: what the last token itself tells is not asked of it."""
+        return (self._information(lengths) - self._last_token) / math.log(2)
 
-        Real-valued tokens have no M (the term would be infinite, the bound empty): count the last token into the state.
-        """
-        token = math.log(self.state.vocabulary) if self.state.vocabulary else 0.0
-        return (self._information(lengths) - token) / math.log(2)
+    @property
+    def _last_token(self) -> float:
+        """ln M, nats. Real-valued tokens have no M (it would be infinite, the bound empty): the state holds the last one too."""
+        return math.log(self.state.vocabulary) if self.state.vocabulary else 0.0
 
     def available_curve(self, lengths: Floats) -> Floats:
         """`Curves`: numbers in the state, as the empirical threshold counts them."""
@@ -507,13 +526,11 @@ def _require_law(law: Any) -> None:
         return
     try:
         values = [float(np.asarray(law.predict(x)).item()) for x in (4.0, 1024.0)]
-        if not _is_logarithm(law):
-            values += law.interval("exponent", 0.5)
         if hasattr(law, "draws"):
             draws = np.asarray(law.draws(8, 0), dtype=np.float64)
-            values += [] if draws.ndim == 2 and 2 <= draws.shape[1] <= 3 else [math.nan]
+            values += draws.ravel().tolist() if draws.ndim == 2 and 2 <= draws.shape[1] <= 3 else [math.nan]
         elif not _is_logarithm(law):
-            values += law.interval("amplitude", 0.5)
+            values += [*law.interval("exponent", 0.5), *law.interval("amplitude", 0.5)]
     except InputError:
         raise
     except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError) as error:
@@ -566,16 +583,20 @@ def _growth_probability(verdict: Verdict) -> float:
     return 0.5 * math.erfc(-distance / spread / math.sqrt(2)) if spread > 0 else float(distance >= 0)
 
 
-def _crossing(required: Curves, available: Curves) -> Floats:
-    """Per row, the longest length at which required <= available: 0 if none, infinity if it lasts beyond 1e300."""
-    grid = np.exp2(np.arange(0, math.log2(LONGEST)))
+def _crossing(information: Curves, on_grid: Floats, limit: Curves) -> Floats:
+    """Per row, the longest length at which information <= limit: 0 if none, infinity if it lasts beyond 1e300.
+
+    Args:
+        on_grid: `information(GRID)`.
+    """
+    grid = GRID[0]
     with np.errstate(over="ignore"):
-        enough = required(grid[None, :]) <= available(grid[None, :])
+        enough = on_grid <= limit(GRID)
     last = np.where(enough.any(axis=1), enough.shape[1] - 1 - np.argmax(enough[:, ::-1], axis=1), -1)
     low, high = grid[np.maximum(last, 0)], grid[np.minimum(last + 1, len(grid) - 1)]
     for _ in range(55):
         middle = np.exp2((np.log2(low) + np.log2(high)) / 2)
-        fits = (required(middle[:, None]) <= available(middle[:, None]))[:, 0]
+        fits = (information(middle[:, None]) <= limit(middle[:, None]))[:, 0]
         low, high = np.where(fits, middle, low), np.where(fits, high, middle)
     return np.where(last < 0, 0.0, np.where(last == len(grid) - 1, np.inf, low))
 

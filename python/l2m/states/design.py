@@ -3,7 +3,8 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from l2m.base.records import Record
 from l2m.errors import InputError
 from l2m.states.condition import Verdict, condition
 from l2m.states.history_state import HistoryState, history_state
+from l2m.states.history_state.read import config_fields
 
 MOST_CANDIDATES = 10_000
 
@@ -46,6 +48,15 @@ class Design(Record):
         rows = [{**one["fields"], **{name: one[name] for name in one if name != "fields"}} for one in self.candidates]
         return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
+    def table(self) -> list[dict[str, str]]:
+        """The columns that people read, as text."""
+        rows = []
+        for one in self.candidates:
+            fields = {name: str(value) for name, value in one["fields"].items()}
+            numbers = {"state": short(one["state"]), "bytes": short(one["bytes"]), "grows": one["growth"]}
+            rows.append(fields | numbers | {"large enough": "yes" if one["suffices"] else "no"})
+        return rows
+
     @property
     def best(self) -> Mapping[str, Any] | None:
         """The candidate with the fewest bytes that suffices; None where none does."""
@@ -73,7 +84,7 @@ class Design(Record):
 def design(
     law: Any,
     length: float,
-    model: Mapping[str, Any],
+    model: Any,
     vary: Mapping[str, Sequence[Any]],
     *,
     dtype: str | float | None = None,
@@ -88,8 +99,9 @@ def design(
     Args:
         law, options: as for `l2m.condition`.
         length: target length, past and future.
-        model: a config to start from: a dict of any family with a formula, such as `{"model_type": "hybrid", ...}`
-            (global, windowed and recurrent layers in any proportion; see `l2m.states.history_state.outside.hybrid`).
+        model: a model to start from: its name, folder or config file, or a config of any family with a formula, such as
+            `{"model_type": "hybrid", ...}` (global, windowed and recurrent layers in any proportion; see
+            `l2m.states.history_state.outside.hybrid`).
         vary: config field -> values to try; every combination is a candidate.
         dtype, cache_dtype: precision, as for `l2m.history_state`.
 
@@ -106,9 +118,9 @@ def design(
         >>> l2m.design(law, 8192, model, {"state_size": [16, 32, 64]})
         Design(3 candidates, 35.1 k numbers needed at 8,192 tokens, best 50.7 M numbers)
     """
-    for name, value in (("model", model), ("vary", vary)):
-        if not isinstance(value, Mapping):
-            raise InputError(f"{name}: {type(value).__name__}; expected a mapping of a config's fields")
+    if not isinstance(vary, Mapping):
+        raise InputError(f"vary: {type(vary).__name__}; expected a mapping of a config's fields")
+    config = config_fields(model)
     for name, values in vary.items():
         if isinstance(values, str) or not isinstance(values, Collection):
             raise InputError(f"vary: {name}: {values!r}; expected a list of values")
@@ -117,13 +129,15 @@ def design(
         raise InputError(f"vary: {count if vary else 0} combinations; expected 1 to {MOST_CANDIDATES:,}")
 
     def state_of(fields: Mapping[str, Any]) -> HistoryState:
-        return history_state({**model, **fields}, dtype=dtype, cache_dtype=cache_dtype)
+        return history_state({**config, **fields}, dtype=dtype, cache_dtype=cache_dtype)
 
     candidates = []
+    states: list[tuple[Mapping[str, Any], HistoryState]] = []
     verdict: Verdict | None = None
     for values in itertools.product(*vary.values()):
         fields = dict(zip(vary, values, strict=True))
         state = state_of(fields)
+        states.append((fields, state))
         if verdict is None:
             verdict = condition(law, state, length, **options)
             required = verdict.required_state(length)
@@ -139,18 +153,39 @@ def design(
                 "suffices": bool(numbers >= required.high and state.reach >= past),
             }
         )
+    for name in vary:
+        if name not in config and not _changes(name, states, state_of):
+            raise InputError(
+                f"vary: {name!r}; expected a field of the config of {states[0][1].family} that changes its state"
+            )
     candidates.sort(key=lambda one: (not one["suffices"], one["bytes"]))
     heads = ("num_hidden_layers", "hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim")
-    full = {"model_type": "llama", **{name: model[name] for name in heads if name in model}}
-    try:
-        reference = history_state(full, dtype=dtype, cache_dtype=cache_dtype).numbers(past, bits=True).item() / 8
-    except InputError:
-        reference = None
+    full = {"model_type": "llama", **{name: config[name] for name in heads if name in config}}
+    reference = None
+    if len(full) > 3:  # without heads of its own there is no attention to compare with
+        with suppress(InputError):
+            reference = history_state(full, dtype=dtype, cache_dtype=cache_dtype).numbers(past, bits=True).item() / 8
     return Design(
         length=float(length),
         required=float(required),
         required_high=required.high,
         full_attention_bytes=reference,
         candidates=tuple(candidates),
-        settings={"model": dict(model), "vary": {name: list(values) for name, values in vary.items()}},
+        settings={"model": config, "vary": {name: list(values) for name, values in vary.items()}},
     )
+
+
+def _changes(
+    name: str,
+    states: Sequence[tuple[Mapping[str, Any], HistoryState]],
+    state_of: Callable[[Mapping[str, Any]], HistoryState],
+) -> bool:
+    """Whether any candidate keeps something else for having the field `name` than it would without it."""
+    for fields, state in states:
+        try:
+            without = state_of({other: value for other, value in fields.items() if other != name})
+        except InputError:
+            return True  # the config is not whole without it
+        if [memory.kept for memory in without.memories] != [memory.kept for memory in state.memories]:
+            return True
+    return False

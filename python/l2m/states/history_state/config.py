@@ -75,6 +75,8 @@ class Config:
         if name.startswith("__"):
             raise AttributeError(name)
         names = (name, *ALIASES.get(name, ()))
+        if name == "dtype" and not isinstance(self._source, Mapping):
+            names = (name,)  # a `transformers` config has `torch_dtype` too, and warns when it is read
         for key in names:
             value = self._value(key)
             if value is not None:

@@ -238,6 +238,19 @@ def _find(model: Any) -> _Found:
         raise InputError(_named(name, error)) from None
 
 
+def config_fields(model: Any) -> dict[str, Any]:
+    """The config of a model's language part by field.
+
+    Args:
+        model: what `l2m.history_state` takes.
+
+    Raises:
+        InputError: no such model, or no config that can be read.
+    """
+    text = _find(model).text
+    return dict(text) if isinstance(text, Mapping) else text.to_dict()
+
+
 def _catalogued(model: Any) -> Mapping[str, Any] | None:
     return find(model) if isinstance(model, str) and not os.path.exists(model) else None
 

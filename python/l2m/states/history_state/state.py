@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import warnings
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -78,6 +79,11 @@ class Memory(Record):
                 raise InputError(f"memory: {name} {value!r}; expected a whole number from {low} to {MOST_NUMBERS:,}")
         if self.bits is not None and not 0 < self.bits <= 128:
             raise InputError(f"memory: bits {self.bits!r}; expected a number above 0, at most 128")
+
+    @property
+    def kept(self) -> tuple[Any, ...]:
+        """What is kept, whatever the layer."""
+        return tuple(value for name, value in vars(self).items() if name not in ("layer", "unit", "settings"))
 
     def at(self, length: Any, *, least: bool = False) -> Any:
         """Numbers held after `length` tokens: an array of integers or floats, or one int, which stays exact at any size."""
@@ -266,10 +272,18 @@ class HistoryState(Record):
         """Numbers (or bits) held in `parts` after `length` tokens, in floating point: any length up to 1e300."""
         lengths = np.floor(np.asarray(length, dtype=np.float64))
         held = np.zeros(lengths.shape)
-        for memory in self.memories:
+        for memory, layers in self._alike:
             if memory.part in parts:
-                held = held + memory.at(lengths, least=least) * (self.bits_of(memory) if bits else 1.0)
+                held = held + memory.at(lengths, least=least) * (layers * (self.bits_of(memory) if bits else 1.0))
         return held
+
+    @cached_property
+    def _alike(self) -> list[tuple[Memory, int]]:
+        """Each different memory, and how many layers keep such a one."""
+        kinds: dict[tuple[Any, ...], list[Memory]] = {}
+        for memory in self.memories:
+            kinds.setdefault(memory.kept, []).append(memory)
+        return [(same[0], len(same)) for same in kinds.values()]
 
     @property
     def growth(self) -> str:
