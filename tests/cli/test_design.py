@@ -24,12 +24,15 @@ def test_agrees_with_the_library(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, *MODEL, *options, "--json")
     found = l2m.design(l2m.law("code"), 1e8, "mamba-130m", varied)
     rows = json.loads(out)["rows"]
-    assert status == 0 and len(rows) == 4
+    assert status == 0
+    assert len(rows) == 4
     for row, candidate in zip(rows, found.candidates, strict=True):
         assert {name: row[name] for name in varied} == candidate["fields"]
-        assert row["bytes"] == candidate["bytes"] and row["suffices"] == candidate["suffices"]
+        assert row["bytes"] == candidate["bytes"]
+        assert row["suffices"] == candidate["suffices"]
     status, out, _ = run(capsys, *MODEL, *options)
-    assert "large enough" in out and "smallest of 4 candidates" in " ".join(out.split())
+    assert "large enough" in out
+    assert "smallest of 4 candidates" in " ".join(out.split())
 
 
 @pytest.mark.parametrize(
@@ -43,4 +46,5 @@ def test_agrees_with_the_library(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_a_bad_vary_is_named(capsys: pytest.CaptureFixture[str], vary: list[str], said: str) -> None:
     status, _, err = run(capsys, *MODEL, *(word for field in vary for word in ("--vary", field)))
-    assert status == 2 and said in err, err
+    assert status == 2, err
+    assert said in err

@@ -19,6 +19,7 @@ from l2m.base.numbers import short
 from l2m.base.records import Record
 from l2m.errors import InputError
 from l2m.states.history_state import HistoryState, history_state
+from l2m.states.law import exponent_of, is_logarithm, is_resolved, power_words, require_law
 from l2m.states.threshold import FRONTIER_THRESHOLD, PAPER_THRESHOLD, Threshold
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class Verdict(Record):
             raise InputError(f"frontier: {type(self.frontier).__name__}; expected a threshold")
         # A verdict in bits that was saved before there was this field is loaded with the default, which is in nats.
         object.__setattr__(self, "frontier", self.frontier.to(self.unit))
-        _require_law(self.law)
+        require_law(self.law)
 
     def _brief(self) -> str:
         return f"{self.state.name} {self.headline}"
@@ -265,7 +266,7 @@ class Verdict(Record):
     @property
     def headline(self) -> str:
         """The outcome in a phrase, to follow a name: "fixed memory: enough up to 329 k tokens (95 %: 112 k to 909 k)"."""
-        if not _is_resolved(self.law):
+        if not is_resolved(self.law):
             return "undetermined: no law is resolved"
         if self.beyond_positions:
             return f"cannot read {self.length:,.0f} tokens: it has {self.state.positions:,} positions"
@@ -289,11 +290,9 @@ class Verdict(Record):
     @property
     def law_words(self) -> str:
         """How the law says the information grows."""
-        if not _is_resolved(self.law):
+        if not is_resolved(self.law):
             return "no law resolved"
-        return (
-            f"the information grows like {'log L' if _is_logarithm(self.law) else _power_words(self.law, self.level)}"
-        )
+        return f"the information grows like {'log L' if is_logarithm(self.law) else power_words(self.law, self.level)}"
 
     @property
     def memory(self) -> str:
@@ -381,11 +380,11 @@ class Verdict(Record):
 
         A power law: amplitude, exponent (, offset); a logarithm: slope, intercept.
         """
-        if not _is_resolved(self.law):
+        if not is_resolved(self.law):
             return np.empty((0, 3))
         if hasattr(self.law, "draws"):
             return np.asarray(self.law.draws(DRAWS, self.seed), dtype=np.float64)
-        if _is_logarithm(self.law):
+        if is_logarithm(self.law):
             return np.empty((0, 2))
         amplitudes, exponents = (self.law.interval(name, self.level) for name in ("amplitude", "exponent"))
         return np.array([(amplitude, exponent) for amplitude in amplitudes for exponent in exponents])
@@ -397,7 +396,7 @@ class Verdict(Record):
         x = x[1:] if len(x) > 1 else x
         first, second, *rest = (self._parameters[:, [i]] for i in range(self._parameters.shape[1]))
         with np.errstate(over="ignore", invalid="ignore"):
-            others = first * np.log(x) + second if _is_logarithm(self.law) else first * x**second + sum(rest)
+            others = first * np.log(x) + second if is_logarithm(self.law) else first * x**second + sum(rest)
         # A law with one degree of freedom draws amplitudes beyond 1e308 with exponents as wild: 0 times infinity bounds nothing.
         others = np.where(np.isnan(others), np.inf, others)
         return _nats_in(getattr(self.law, "unit", "nats")) * np.concatenate([best, others])
@@ -433,7 +432,7 @@ class Verdict(Record):
 
     def _bounded(self, values: Floats) -> Bounded:
         """First entry: the value at the law's estimate; the others: draws."""
-        if not _is_resolved(self.law):
+        if not is_resolved(self.law):
             return Bounded(values[0], 0.0, math.inf)
         tail = (1 - self.level) / 2
         low, high = np.quantile(_draws(values), [tail, 1 - tail], method="nearest")
@@ -476,7 +475,7 @@ def condition(
         >>> l2m.condition(law, 'mamba-130m', length=4096)
         Verdict(state-spaces/mamba-130m fixed memory: enough at 4,096 tokens; texts longer than 343 k tokens (95 %: 321 k to 369 k) need a larger model)
     """
-    _require_law(law)
+    require_law(law)
     settings = getattr(law, "settings", None) or {}
     x = checks.one_of("x", settings.get("x", "length") if x is None else x, ("length", "split"))
     ratio = checks.real("ratio", settings.get("ratio", 2) if ratio is None else ratio, 1, above=True)
@@ -485,8 +484,8 @@ def condition(
     seed = checks.seed(seed)
     if length is not None:
         checks.real("length", length, 0, LONGEST_ASKED, above=True)
-    if _is_resolved(law) and not _is_logarithm(law) and not 0 < _exponent(law) < 1:
-        raise InputError(f"law: exponent {_exponent(law):.4g}; expected within (0, 1), as the paper's law has it")
+    if is_resolved(law) and not is_logarithm(law) and not 0 < exponent_of(law) < 1:
+        raise InputError(f"law: exponent {exponent_of(law):.4g}; expected within (0, 1), as the paper's law has it")
     threshold = (
         threshold if isinstance(threshold, Threshold) else Threshold(checks.real("threshold", threshold, 0, above=True))
     ).to("nats")
@@ -497,7 +496,7 @@ def condition(
         enough = _draws(verdict.required_curve(at)[:, 0]) <= verdict.available_curve(at).item()
         readable = verdict.state.positions is None or length <= verdict.state.positions
         at_length = float(np.mean(enough)) if readable and length / ratio <= verdict.state.reach else 0.0
-    if not _is_resolved(law):
+    if not is_resolved(law):
         return dataclasses.replace(verdict, length=length, length_probability=None if length is None else 0.5)
     growth = _growth_probability(verdict)
     outcome = _decide(growth, level)
@@ -510,33 +509,6 @@ def condition(
         length=None if length is None else float(length),
         length_probability=at_length,
     )
-
-
-def _require_law(law: Any) -> None:
-    """Refuse what is no law, and one whose numbers cannot be used, such as a saved one that was edited.
-
-    Raises:
-        InputError: naming what is wrong.
-    """
-    if not all(hasattr(law, name) for name in ("predict", "interval", "kind")):
-        raise InputError(
-            f"law: {type(law).__name__}; expected a fitted law (predict, interval, kind), or l2m.PowerLaw.of(A, beta)"
-        )
-    if not _is_resolved(law):
-        return
-    try:
-        values = [float(np.asarray(law.predict(x)).item()) for x in (4.0, 1024.0)]
-        if hasattr(law, "draws"):
-            draws = np.asarray(law.draws(8, 0), dtype=np.float64)
-            values += draws.ravel().tolist() if draws.ndim == 2 and 2 <= draws.shape[1] <= 3 else [math.nan]
-        elif not _is_logarithm(law):
-            values += [*law.interval("exponent", 0.5), *law.interval("amplitude", 0.5)]
-    except InputError:
-        raise
-    except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError) as error:
-        raise InputError(f"law: its numbers cannot be used ({error}); expected a fitted law") from None
-    if any(math.isnan(value) for value in values) or not all(map(math.isfinite, values[:2])):
-        raise InputError("law: it predicts no finite information; expected a fitted law")
 
 
 def _nats_in(unit: str) -> float:
@@ -558,28 +530,15 @@ def _decide(probability: float, level: float) -> str:
     return "holds" if probability >= 1 - tail else "fails" if probability <= tail else "undetermined"
 
 
-def _is_logarithm(law: Any) -> bool:
-    return bool(law.kind == "logarithm")
-
-
-def _is_resolved(law: Any) -> bool:
-    return bool(getattr(law, "resolved", True))
-
-
-def _exponent(law: Any) -> float:
-    exponent = getattr(law, "exponent", None)
-    return float(np.mean(law.interval("exponent", 0.5))) if exponent is None else float(exponent)
-
-
 def _growth_probability(verdict: Verdict) -> float:
     """Probability that the state grows at least as fast as the law: by its draws, else a normal of its interval."""
-    if _is_logarithm(verdict.law):
+    if is_logarithm(verdict.law):
         return 0.0 if verdict.state.growth == "constant" else 1.0
     growth = verdict.state.growth_exponent
     if hasattr(verdict.law, "draws"):
         return float(np.mean(verdict._parameters[:, 1] <= growth))
     low, high = verdict.law.interval("exponent", 0.95)
-    distance, spread = growth - _exponent(verdict.law), (high - low) / (2 * NORMAL_975)
+    distance, spread = growth - exponent_of(verdict.law), (high - low) / (2 * NORMAL_975)
     return 0.5 * math.erfc(-distance / spread / math.sqrt(2)) if spread > 0 else float(distance >= 0)
 
 
@@ -599,9 +558,3 @@ def _crossing(information: Curves, on_grid: Floats, limit: Curves) -> Floats:
         fits = (information(middle[:, None]) <= limit(middle[:, None]))[:, 0]
         low, high = np.where(fits, middle, low), np.where(fits, high, middle)
     return np.where(last < 0, 0.0, np.where(last == len(grid) - 1, np.inf, low))
-
-
-def _power_words(law: Any, level: float) -> str:
-    low, high = law.interval("exponent", level)
-    interval = "" if low == high else f" ({100 * level:g} %: {low:.3g} to {high:.3g})"
-    return f"L^{_exponent(law):.3g}{interval}"
