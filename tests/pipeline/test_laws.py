@@ -1,6 +1,7 @@
 """The shipped table: every row is whole, is taken by name wherever a law is, and is measured again by its own commands."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from l2m.cli.inputs import read_law
 from l2m.pipeline.law_corpora import CORPORA, write_corpus
 from l2m.pipeline.law_measure import verify
 from l2m.pipeline.laws import LawCurve
+from l2m.scoring.bipartite import bipartite
+from l2m.truth.sources import MarkovSource
 
 NAMES = list(l2m.laws())
 
@@ -116,7 +119,7 @@ def test_intervals_that_are_apart_do_not_agree() -> None:
 def test_corpora_are_written_by_seed(tmp_path: Path) -> None:
     with pytest.raises(l2m.InputError, match="corpus: 'books'; expected one of plays"):
         write_corpus("books", tmp_path / "a.jsonl")
-    assert set(CORPORA) <= {*NAMES, "ising-cold"}
+    assert set(CORPORA) <= {*NAMES, "ising-cold", "dna-pieces"}
     for name in ("a", "b"):
         write_corpus("code", tmp_path / f"{name}.jsonl")
     assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
@@ -133,3 +136,44 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert [row["law"] for row in table["rows"]] == NAMES
     assert "l2m two-point" in run("laws", "ising")
     assert "passes" in run("condition", "code", "state-spaces/mamba-130m", "ai21labs/Jamba-v0.1")
+
+
+def test_the_period_of_codons() -> None:
+    """Bases that depend on their place in a codon alone: I(d) has a closed form, and a peak at each d = 3 k."""
+    random = np.random.default_rng(0)
+    of_place = np.array([[0.4, 0.2, 0.3, 0.1], [0.1, 0.4, 0.1, 0.4], [0.2, 0.3, 0.4, 0.1]])
+    genes = []
+    for start in random.integers(0, 3, 300):  # where in a codon a gene is cut
+        place = (start + np.arange(1200)) % 3
+        genes.append((random.random((1200, 1)) > of_place.cumsum(1)[place, :-1]).sum(1))
+    curve = l2m.two_point(l2m.Corpus(genes, vocab_size=4), distances=range(1, 13))
+    even = of_place.mean(0)
+    for distance, found, error in zip(curve.distance, curve.information, curve.stderr, strict=True):
+        joint = np.mean([np.outer(of_place[place], of_place[(place + distance) % 3]) for place in range(3)], 0)
+        exact = float((joint * np.log(joint / np.outer(even, even))).sum())
+        assert found == pytest.approx(exact, abs=5 * error)
+    at = dict(zip(curve.distance.tolist(), curve.information.tolist(), strict=True))
+    assert all(at[d] > max(at[d - 1], at[d - 2]) for d in (3, 6, 9, 12))
+
+
+def test_the_genome_shows_the_period_of_codons(tmp_path: Path) -> None:
+    if find_spec("pyrodigal") is None:
+        pytest.skip("pyrodigal, which brings the genome, is not installed")
+    write_corpus("dna", tmp_path / "dna.jsonl")
+    curve = l2m.two_point(l2m.tokenize(tmp_path / "dna.jsonl"), distances=range(5, 13), within_document=False)
+    at = dict(zip(curve.distance.tolist(), curve.information.tolist(), strict=True))
+    assert all(at[d] > 2 * max(at[d - 1], at.get(d + 1, 0)) for d in (6, 9, 12))
+
+
+def test_a_chain_saturates_and_the_comparison_says_so(tmp_path: Path) -> None:
+    """The control: exact log-probabilities of a Markov chain, through the whole chain of `score` and `bipartite`."""
+    chain = MarkovSource([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.1, 0.3, 0.6]])
+    corpus = l2m.Corpus(list(chain.sample(200, 256, seed=0)), vocab_size=3)
+    curve = bipartite(l2m.score(corpus, chain, out=tmp_path / "scores", length=256, ratios=(2,), shuffles=0))
+    exact = chain.bipartite_information(1, 2)
+    np.testing.assert_allclose(curve.information, exact, atol=5 * curve.stderr.max())
+    compared = l2m.compare_curves(curve.length, curve.information, stderr=curve.stderr)
+    assert "a constant" in compared.verdict or compared.best == "constant"
+    assert not curve.fit().holds or curve.fit().interval("exponent")[0] < 0 < curve.fit().interval("exponent")[1]
+    near = l2m.two_point(corpus, distances=[1, 2, 3, 4, 5, 6], within_document=False)
+    assert "an exponential" in l2m.compare_curves(near.distance, near.information, stderr=near.stderr).verdict

@@ -48,6 +48,10 @@ def test_the_right_curve_is_picked(name, space):
     assert comparison.bic_weight.sum() == pytest.approx(1)
     if name != "power law":
         assert comparison.verdict.startswith("Not a power law")
+    # That a curve falls exponentially is said where each curve that fits does, and of none that rises or has a power law's tail.
+    told = "faster than any power law" in comparison.verdict
+    assert told <= (name in ("exponential", "stretched exponential", "power law with cutoff"))
+    assert told or name != "exponential"
     # What cannot be told apart may take the left-out point better; the worst shapes cannot.
     assert comparison.cross_validated[0] < 3 * np.nanmin(comparison.cross_validated)
 

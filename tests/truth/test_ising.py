@@ -57,10 +57,30 @@ def test_information_falls_as_the_root_of_distance_at_the_critical_temperature(s
 
 
 def test_and_exponentially_above_it() -> None:
-    found = curve(1.2 * CRITICAL, [1, 2, 3, 4, 6, 8], 0)
+    """The correlation is d^(-1/2) exp(-d / length): a power law with cutoff, and past the length an exponential does as well."""
+    found = curve(1.2 * CRITICAL, [1, 2, 3, 4, 5, 6, 7, 8, 10, 12], 0)
     assert not found.fit(offset=False, min_distance=1).holds
-    best = l2m.compare_curves(found.distance, found.information, stderr=found.stderr).best
-    assert best in ("exponential", "stretched exponential", "power law with cutoff")
+    compared = l2m.compare_curves(found.distance, found.information, stderr=found.stderr)
+    assert compared.best in ("exponential", "stretched exponential", "power law with cutoff")
+    assert "faster than any power law." in compared.verdict
+    far = found.distance >= 5
+    verdict = l2m.compare_curves(found.distance[far], found.information[far], stderr=found.stderr[far]).verdict
+    assert verdict.startswith("Not a power law: ")
+    assert "an exponential" in verdict
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_the_row_of_the_table_by_other_seeds(seed: int) -> None:
+    lattices = IsingModel(2, 512).sample(32, seed=seed, settle=200, between=10)
+    corpus = l2m.Corpus(lattices.ravel(), np.arange(33) * lattices.shape[1])
+    low, high = (
+        l2m.two_point(corpus, distances=[4, 8, 16, 32], within_document=False)
+        .fit(offset=False, min_distance=4)
+        .interval("exponent")
+    )
+    assert low < -0.5 < high
+    assert high - low < 0.12
 
 
 @pytest.mark.parametrize(

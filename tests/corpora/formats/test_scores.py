@@ -1,4 +1,4 @@
-"""MusicXML and MIDI: notes as words, ties, chords and parts in order; damage in one line."""
+"""MusicXML, Humdrum and MIDI: notes as words, ties, chords and parts in order; damage in one line."""
 
 import zipfile
 from pathlib import Path
@@ -41,6 +41,26 @@ def test_musicxml(tmp_path: Path) -> None:
     assert l2m.tokenize(tmp_path / "a.musicxml", "words").vocab_size == 5
 
 
+HUMDRUM = """**kern	**kern
+*clefF4	*clefG2
+*M4/4	*M4/4
+=1	=1
+2C	4g
+.	[2.a
+2E 2G	.
+=2	=2
+4r	4a]
+==	==
+*-	*-
+"""
+
+
+def test_humdrum(tmp_path: Path) -> None:
+    pytest.importorskip("music21")
+    (tmp_path / "a.krn").write_text(HUMDRUM)  # the piece of MUSICXML
+    assert [text for _, text in read(tmp_path)] == [WORDS]
+
+
 def test_midi(tmp_path: Path) -> None:
     stream = pytest.importorskip("music21.stream")
     notes = pytest.importorskip("music21.note")
@@ -49,7 +69,7 @@ def test_midi(tmp_path: Path) -> None:
     assert [text for _, text in read(tmp_path)] == ["60x4 64x2"]
 
 
-@pytest.mark.parametrize("name", ["a.mxl", "a.musicxml", "a.mid"])
+@pytest.mark.parametrize("name", ["a.mxl", "a.musicxml", "a.krn", "a.mid"])
 def test_what_is_no_score(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"no score at all")
     with pytest.raises(l2m.InputError, match=f"{name}: no score that music21 reads") as error:

@@ -44,7 +44,7 @@ FORMATS: dict[str, Format] = {
     "fasta-bases": Format(read_bases, stream=True),
     "parquet": Format(read_parquet, (".parquet",)),
     "arrow": Format(read_arrow, (".arrow", ".feather", ".ipc")),
-    "score": Format(read_score, (".mxl", ".musicxml", ".mid", ".midi")),
+    "score": Format(read_score, (".mxl", ".musicxml", ".krn", ".mid", ".midi")),
     "npy": Format(read_npy, (".npy",)),
     "bin": Format(read_bin, (".bin",)),
 }

@@ -1,4 +1,4 @@
-"""Music: MusicXML and MIDI, read by music21, as one word for each note."""
+"""Music: MusicXML, Humdrum and MIDI, read by music21, as one word for each note."""
 
 import os
 import warnings
