@@ -46,7 +46,8 @@ def score(corpus: Path, model: Path, out: Path, *options: str) -> int:
 def test_a_run_is_scored_on_the_documents_that_it_held_out(run: Path) -> None:
     assert score(run / "corpus", run / "run", run / "scores", "--windows", "4") == 0
     scores = l2m.Scores.open(run / "scores")
-    assert len(scores) == 4 and scores.settings["corpus"]["documents"] == 4  # one in ten
+    assert len(scores) == 4
+    assert scores.settings["corpus"]["documents"] == 4  # one in ten
     np.testing.assert_allclose(  # the same windows under the same model as `l2m evaluate` reads
         l2m.position_nll(scores).nll, evaluate(run / "run", sequences=4, device="cpu").nll, atol=1e-6
     )
@@ -62,9 +63,9 @@ def test_another_corpus_is_scored_whole(run: Path) -> None:
 def test_what_does_not_fit_a_run_is_refused(run: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("some words " * 40)
     text = l2m.tokenize(tmp_path / "text.txt", "words")
-    with pytest.raises(InputError, match="^corpus: tokenized with 'words'"):
+    with pytest.raises(InputError, match=r"^corpus: tokenized with 'words'"):
         trained_scorer(str(run / "run"), text, ScoreSettings(length=32))
-    with pytest.raises(InputError, match="^dtype: given for a run"):
+    with pytest.raises(InputError, match=r"^dtype: given for a run"):
         trained_scorer(str(run / "run"), text, ScoreSettings(length=32, dtype="bfloat16"))
     train(quick(length=16, steps=1), tmp_path / "gaussian", device="cpu")
     with pytest.raises(InputError, match="Gaussian language; expected a run on text"):

@@ -93,9 +93,8 @@ def score(
     if work.ray is not None:
         from l2m.scoring.on_ray import score_on_ray
 
-        assert (
-            isinstance(asked.corpus, Corpus) and asked.corpus.folder is not None
-        )  # text was tokenized into OUT/corpus
+        assert isinstance(asked.corpus, Corpus)
+        assert asked.corpus.folder is not None  # text was tokenized into OUT/corpus
         with only_results_on_stdout():
             scores = score_on_ray(
                 asked.corpus.folder, scorer.name, work.ray, out=out, settings=settings, threads=work.threads or 0

@@ -53,8 +53,7 @@ def tokenize(
     text
         Files, folders, `-` for text on standard input, patterns, URLs (s3://, gs://, https://, ...) and Hugging Face datasets (owner/name, or pg19, wikipedia,
         fineweb): UTF-8 text, JSON lines, FASTA, MusicXML, Humdrum and MIDI, parquet, arrow, token dumps (.npy, nanoGPT and
-        Megatron .bin, folders of litdata or
-        MosaicML shards); text, JSON lines and FASTA also as .gz, .xz, .bz2, .zst.
+        Megatron .bin, folders of litdata or MosaicML shards); text, JSON lines and FASTA also as .gz, .xz, .bz2, .zst.
     out
         Folder to write: tokens.npy, offsets.npy, documents.jsonl, corpus.json.
     tokenizer
