@@ -1,6 +1,8 @@
 # Each target sets up all it needs: a virtual environment in .venv with every dependency and the compiled extension.
 .PHONY: help setup demo test lint bench validate campaign endpoint gpu wheel figures docs clean
 .DEFAULT_GOAL := help
+# Where it is set, every process compiles torch and transformers anew: 6 s each, and the tests start hundreds.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
 BIN := .venv/bin
