@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 import l2m
+from goals import Goals
 
 COMMON = """
 import json, resource, sys, tempfile, time
@@ -90,6 +91,7 @@ def main() -> None:
     arguments.add_argument("--model", action="store_true", help="the dry runs' predictions at three sizes")
     arguments.add_argument("--machines", action="store_true", help="Ray beside threads")
     arguments.add_argument("--repeats", type=int, default=3, help="of --machines")
+    arguments.add_argument("--goals", type=Path, help="note what was reached there, for benches/track.py")
     chosen = arguments.parse_args()
     every = sorted(path for path in chosen.folder.iterdir() if path.is_file())
     files, repeats = (10, 1) if chosen.smoke else (len(every), 5)
@@ -122,10 +124,14 @@ def main() -> None:
         ("l2m, characters", OURS, "characters", {"DUPLICATES": "'keep'"}),
         ("l2m, bytes", OURS, "bytes", {"DUPLICATES": "'keep'"}),
     ]
+    goals, spent = Goals(None if chosen.smoke else chosen.goals), {}
     for name, code, tokenizer, values in jobs:
         runs = measure(code, chosen, tokenizer, files, repeats, PREDICT="False", **values)
         seconds, cpu, peak = (statistics.median(run[key] for run in runs) for key in ("seconds", "cpu", "peak"))
         print(f"| {name} | {seconds:.2f} | {cpu:.2f} | {size / seconds:.0f} | {peak:.0f} | {runs[0]['tokens']:,} |")
+        spent[name] = seconds
+    ratio = spent["re.findall and a dict"] / spent["l2m, words"]
+    goals.add("tokenizing into words", ratio, unit="times re.findall and a dict")
     return None
 
 

@@ -8,11 +8,13 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import l2m
+from goals import Goals
 
 X = 2.0 ** np.arange(1, 14)
 LAW = 2 * X**-0.6
@@ -29,7 +31,7 @@ def median_time(work: Callable[[], Any], runs: int = 5) -> float:
     return statistics.median(times)
 
 
-def speed(smoke: bool) -> None:
+def speed(smoke: bool, goals: Goals) -> None:
     from scipy.optimize import curve_fit, minimize
     from scipy.stats import entropy as scipy_entropy
 
@@ -79,6 +81,7 @@ def speed(smoke: bool) -> None:
     print(
         f"| 10,000 bootstrap fits of 13 points, log-log | {1e3 * a:.2f} ms | numpy, vectorised: {1e3 * b:.2f} ms | {b / a:.1f} |"
     )
+    goals.add("10,000 bootstrap fits of a straight line", b / a, unit="times numpy, vectorised", at_least=15)
     a = median_time(ours_offset)
     for name, peer in (("minimize, Nelder-Mead", scipy_offset), ("curve_fit, in linear space", scipy_linear_space)):
         b = median_time(peer, 3) * replicates / looped
@@ -86,6 +89,7 @@ def speed(smoke: bool) -> None:
             f"| 10,000 bootstrap fits with offset | {1e3 * a:.0f} ms | "
             f"scipy {name}, in a loop ({looped} timed): {b:.1f} s | {b / a:.0f} |"
         )
+        goals.add("10,000 bootstrap fits with offset", b / a, unit=f"times scipy, {name}")
 
     counts = random.zipf(1.5, 10**6 if smoke else 10**8)
     table = l2m.fingerprint(np.bincount(np.minimum(counts, 10**7)))
@@ -93,8 +97,10 @@ def speed(smoke: bool) -> None:
     names = [name for name in l2m.ENTROPY_ESTIMATORS if name != "nsb"]
     a = median_time(lambda: [l2m.entropy(table, name) for name in names])
     print(f"| {len(names)} estimators on a fingerprint of {samples:.0e} samples | {1e3 * a:.2f} ms | goal: 50 ms | |")
+    goals.add(f"{len(names)} estimators on a fingerprint of {samples:.0e} samples", 1e3 * a, unit="ms", at_most=50)
     a = median_time(lambda: l2m.entropy(table, "nsb"))
     print(f"| NSB on the same | {1e3 * a:.1f} ms | goal: 1 s | |")
+    goals.add(f"NSB on a fingerprint of {samples:.0e} samples", a, unit="s", at_most=1)
     dense = np.bincount(np.minimum(counts, 10**7))
     a, b = median_time(lambda: l2m.entropy(dense, "plug-in")), median_time(lambda: scipy_entropy(dense))
     print(
@@ -150,9 +156,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--bias", metavar="FILE")
+    parser.add_argument("--goals", type=Path, help="note what was reached there, for benches/track.py")
     arguments = parser.parse_args()
     if arguments.bias:
         bias(arguments.bias)
     else:
-        speed(arguments.smoke)
+        speed(arguments.smoke, Goals(None if arguments.smoke else arguments.goals))
         coverage(arguments.smoke)

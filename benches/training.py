@@ -11,9 +11,11 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
+from goals import Goals
 from l2m.training.build import build_model
 from l2m.training.config import TrainConfig
 from l2m.training.data import open_data
@@ -21,6 +23,8 @@ from l2m.training.loss import position_loss
 from l2m.training.models import backbone_config
 from l2m.training.models.networks import build_backbone
 from l2m.training.models.scan import choose_kernel, use_kernel
+
+KERNELS = ("scan", "mambapy", "transformers")
 
 
 def median(work: Callable[[], None], repeats: int) -> float:
@@ -33,7 +37,7 @@ def median(work: Callable[[], None], repeats: int) -> float:
     return statistics.median(times[1:])
 
 
-def scans(lengths: list[int], repeats: int) -> None:
+def scans(lengths: list[int], repeats: int, goals: Goals) -> None:
     """Forward and backward pass of a Mamba of 4 layers and width 128, batch 4."""
     print("| length | " + " | ".join(("l2m scan", "mambapy", "transformers")) + " |\n| --- | --- | --- | --- |")
     for length in lengths:
@@ -44,14 +48,16 @@ def scans(lengths: list[int], repeats: int) -> None:
         def step(model: torch.nn.Module = model, inputs: torch.Tensor = inputs) -> None:
             model(inputs_embeds=inputs, use_cache=False).last_hidden_state.square().sum().backward()
 
-        cells = []
-        for kernel in ("scan", "mambapy", "transformers"):
+        seconds: dict[str, float] = {}
+        for kernel in KERNELS:
             if kernel == "transformers" and length > 256:
-                cells.append("")
                 continue
             use_kernel("mamba", kernel)
-            cells.append(f"{1e3 * median(step, repeats if kernel != 'transformers' else 1):,.0f} ms")
+            seconds[kernel] = median(step, repeats if kernel != "transformers" else 1)
+        cells = [f"{1e3 * seconds[kernel]:,.0f} ms" if kernel in seconds else "" for kernel in KERNELS]
         print(f"| {length:,} | " + " | ".join(cells) + " |", flush=True)
+        ratio = seconds["mambapy"] / seconds["scan"]
+        goals.add(f"a step of Mamba, length {length:,}", ratio, unit="times mambapy's speed")
     use_kernel("mamba", choose_kernel("mamba", "cpu"))
 
 
@@ -84,10 +90,15 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--goals", type=Path, help="note what was reached there, for benches/track.py")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     print(f"{arguments.threads} threads, torch {torch.__version__}\n")
-    scans([16, 64] if arguments.smoke else [16, 64, 256, 1024], 1 if arguments.smoke else 5)
+    scans(
+        [16, 64] if arguments.smoke else [16, 64, 256, 1024],
+        1 if arguments.smoke else 5,
+        Goals(None if arguments.smoke else arguments.goals),
+    )
     lengths = [16, 64] if arguments.smoke else [16, 64, 256, 1024]
     steps(["gpt2-tiny", "mamba-tiny", "mamba2-tiny"], lengths, 1 if arguments.smoke else 5)
     print(f"\npeak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB")
