@@ -2,6 +2,7 @@
 
     make bench BOOKS=FOLDER                               runs this at its end
     python benches/track.py GOALS.jsonl [--history FILE]  what `--goals GOALS.jsonl` of the benchmarks left
+    python benches/track.py GOALS.jsonl --table           the table in docs/benchmarks.md; nothing is kept
 
 A line a job: what was reached, the goal, met or missed, and the change where it is 10 % worse or more than at the newest
 commit before that was measured on the same kind of processor. Then the lines go to the history, a CSV file.
@@ -12,7 +13,9 @@ import csv
 import json
 import os
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from l2m.base.files import atomic_write
 HISTORY = Path(__file__).with_name("history.csv")
 COLUMNS = ("date", "commit", "processor", "job", "reached", "unit", "goal", "better", "met")
 SLOWER = 0.10
+PEERS = ("numpy", "scipy", "polars", "duckdb", "pandas", "torch", "transformers", "mambapy", "lm-eval", "minicons")
 
 
 def processor() -> str:
@@ -66,16 +70,40 @@ def words(now: dict[str, Any], then: dict[str, str] | None) -> str:
     return said
 
 
+def versions() -> str:
+    """The peers that are installed, and the libraries that do part of the work."""
+    found = []
+    for package in PEERS:
+        with suppress(PackageNotFoundError):
+            found.append(f"{package} {version(package)}")
+    return ", ".join(found)
+
+
+def table(lines: list[dict[str, Any]]) -> str:
+    """Goals and what was reached, as Markdown; what has no goal is left out."""
+    rows = ["| job | reached | goal | |", "| --- | --- | --- | --- |"]
+    for line in lines:
+        if line["goal"] is not None:
+            least = "at least" if line["better"] == "more" else "at most"
+            met = "met" if line["met"] else "**missed**"
+            rows.append(f"| {line['job']} | {line['reached']:.3g} {line['unit']} | {least} {line['goal']:g} | {met} |")
+    return "\n".join(rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("goals", type=Path)
     parser.add_argument("--history", type=Path, default=HISTORY)
+    parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
+    new = [json.loads(line) for line in arguments.goals.read_text("utf-8").splitlines()]
+    if arguments.table:
+        print(f"{processor()}; {versions()}.\n\n{table(new)}")
+        return
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HISTORY.parent
     ).stdout.strip()
     rows, where, date = read(arguments.history), processor(), datetime.now(UTC).date().isoformat()
-    new = [json.loads(line) for line in arguments.goals.read_text("utf-8").splitlines()]
     for line in new:
         print(words(line, before(rows, line["job"], line["unit"], where, commit)))
     with atomic_write(arguments.history, "w") as file:

@@ -1,6 +1,7 @@
 """`benches/track.py`: goals met and missed, what became slower, and a history that keeps what was there."""
 
 import csv
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,10 @@ def test_goals_and_what_became_slower(benches: None, tmp_path: Path) -> None:
         "fast: 30 times polars; goal at least 25: met; 33 % WORSE than 40 at bbbb (2026-01-01)",
         "small: 1.05 times polars; goal at most 1.02: MISSED",
         "alone: 4 times polars",
+    ]
+    assert track.table([json.loads(line) for line in goals.read_text().splitlines()]).splitlines()[2:] == [
+        "| fast | 30 times polars | at least 25 | met |",
+        "| small | 1.05 times polars | at most 1.02 | **missed** |",
     ]
     rows = track.read(history)
     assert [row["reached"] for row in rows] == ["50.0", "40.0", "1.0", "3.0", "30", "1.05", "4"]
