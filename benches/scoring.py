@@ -10,6 +10,8 @@ import argparse
 import copy
 import resource
 import statistics
+import subprocess
+import sys
 import sysconfig
 import tempfile
 import time
@@ -26,8 +28,29 @@ from l2m.scoring import language_model, resolve_model
 from l2m.scoring.language_model import LanguageModel
 from l2m.scoring.request import Request
 from l2m.scoring.run import prepare
+from l2m.scoring.self_test import self_test
 from l2m.scoring.settings import ScoreSettings, split_spans
 from l2m.scoring.windows import Windows
+
+STARTUP = """
+import sys, time
+start = time.perf_counter()
+def lap(name):
+    global start
+    print(f"{name}\t{time.perf_counter() - start:.2f}")
+    start = time.perf_counter()
+import l2m.scoring
+lap("import l2m.scoring")
+source = l2m.scoring.resolve_model(sys.argv[1])
+source.hash
+lap("find the model and its hash")
+import torch, transformers
+lap("import torch, transformers")
+from l2m.scoring.language_model import LanguageModel
+LanguageModel.load(source, device="cpu")
+lap("load the weights, try the head in pieces")
+"""
+"""What passes before the first token, in a process of its own."""
 
 
 def corpus_of(source, count, length):
@@ -154,6 +177,18 @@ def peers(scorer, source, corpus, texts, length):
     return rows
 
 
+def startup(model):
+    """Prints the seconds of each step before the first token, medians of three processes."""
+    runs = [
+        subprocess.run([sys.executable, "-c", STARTUP, model], capture_output=True, text=True, check=True).stdout
+        for _ in range(3)
+    ]
+    laps = [dict(line.split("\t") for line in run.splitlines()) for run in runs]
+    print("\n| before the first token | seconds |\n| --- | --- |")
+    for name in laps[0]:
+        print(f"| {name} | {statistics.median(float(lap[name]) for lap in laps):.2f} |")
+
+
 def shares(parts, totals):
     """Median seconds of each part of our run; the parts add up to each run's total."""
     runs = []
@@ -213,6 +248,9 @@ def main():
     print("\n| of which | seconds | share |\n| --- | --- | --- |")
     for label, seconds in shares(parts, [seconds for seconds, _ in times["ours"]]).items():
         print(f"| {label} | {seconds:.2f} | {100 * seconds / base:.1f} % |")
+    seconds, _ = timed(lambda: self_test(scorer, windows, [split for split, _ in spans]))
+    print(f"| the self-test, once a run | {seconds:.2f} | |")
+    startup(options.model)
     tokens = times["ours"][0][1]
     shape = f"length {length}, {options.threads} threads"
     goals = Goals(None if options.smoke else options.goals)
