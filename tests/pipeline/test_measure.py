@@ -91,7 +91,7 @@ def test_a_verdict_names_both_thresholds_in_results_and_report(measured: Path) -
     shown = {element["data-key"]: element.get_text() for element in page.select("[data-key]")}
     assert shown["verdicts.0.frontier_threshold"] == "0.22"
     assert read(shown["verdicts.0.frontier_state.value"]) == pytest.approx(needed / 0.22, rel=0.01)
-    assert "needed at the optimum" in page.get_text()
+    assert "as well as the best linear one needs" in page.get_text()
 
     before = {name: value for name, value in row.items() if not name.startswith("frontier")}
     old = dataclasses.replace(result, verdicts=(before,))

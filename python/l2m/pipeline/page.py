@@ -101,6 +101,11 @@ def render(result: Measurement, drawn: Mapping[str, str]) -> str:
         last=int(result.bipartite.length.max()),
         about=_about,
         choice=_choice(result.verdicts),
+        windows=[
+            (verdict["model"], f"{state.reach:,.0f}")
+            for verdict in result.verdicts
+            if isinstance(state := verdict.get("history_state"), HistoryState) and math.isfinite(state.reach)
+        ],
         positions=[
             number
             for number, verdict in enumerate(result.verdicts)

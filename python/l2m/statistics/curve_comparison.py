@@ -351,10 +351,10 @@ def _verdict(names: tuple[str, ...], aicc: Floats, problem: FitProblem, places: 
     if ours <= set(judged) and unjudged:
         words += f" {problem.x.size} points are too few for {_either(unjudged)}."
     if decades < 1:
-        words += (
-            f" But x spans only {decades:.1f} decades: over less than one, most smooth curves pass for each other, and no "
-            "verdict here is worth much."
-        )
+        passes = "over less than one, most smooth curves pass for each other"
+        compared = place is not None and ours <= set(judged)
+        but, so = (" But x", ", and no verdict here is worth much") if compared else (" x", "")
+        words += f"{but} spans only {decades:.1f} decades: {passes}{so}."
     return words
 
 
