@@ -21,7 +21,7 @@ ELSEWHERE = {
     r"runs/steps-": "trains for a minute; tests/training/test_utilization.py trains less",
     r"--ray ": "needs a cluster; tests/counting and tests/helpers/on_ray.py run one",
     r"^l2m (measure|score) ": "a language model reads for minutes; `make demo`, tests/scoring and tests/pipeline run them",
-    r"(ising\.jsonl|genome|chorales|--verify)": "needs a corpus that `l2m laws --write-corpus` writes; tests/pipeline/test_laws.py measures small ones",
+    r"(ising\.jsonl|genome|chorales|masses|code\.jsonl|--write-model|--verify)": "needs a corpus that `l2m laws --write-corpus` writes; tests/pipeline/test_laws.py measures small ones",
     r"--tokenizer (HuggingFaceTB|meta-llama)/": "downloads a tokenizer; tests/corpora run one that is made there",
 }
 """Pattern of a command -> why it is not run here, and what runs it."""

@@ -11,6 +11,7 @@ def laws(
     corpus: str | None = None,
     quantity: Literal["bipartite", "two-point", "entropy"] | None = None,
     write_corpus: bool = False,
+    write_model: bool = False,
     out: Path | None = None,
     seed: int = 0,
     form: Annotated[Literal["words", "csv", "markdown"], Parameter(name="--format")] = "words",
@@ -38,8 +39,11 @@ def laws(
     write_corpus
         Write the row's corpus as JSON lines to the file OUT: what a package installed here holds, or a sample drawn with the
         seed.
+    write_model
+        Write the exact model of the row markov to the folder OUT, for l2m score.
     out
-        Folder for --verify, which keeps what it measured (default: nothing is kept); file for --write-corpus.
+        Folder for --verify, which keeps what it measured (default: nothing is kept), and for --write-model; file for
+        --write-corpus.
     seed
         Of a sample that --write-corpus draws.
     form
@@ -55,15 +59,19 @@ def laws(
     from l2m.pipeline.laws import laws as table
 
     if name is None:
-        if verify or write_corpus:
+        if verify or write_corpus or write_model:
             raise InputError("NAME: none given; expected a row of the table that `l2m laws` prints")
         rows = table().values()
         return print_table([row.numbers() for row in rows], "json" if json else form, [row.cells() for row in rows])
-    if write_corpus:
+    if write_corpus or write_model:
         if out is None:
-            raise InputError("out: none given; expected --out, a file for --write-corpus")
+            raise InputError("out: none given; expected --out, a file for --write-corpus, a folder for --write-model")
         from l2m.pipeline.law_corpora import write_corpus as write
+        from l2m.pipeline.law_corpora import write_model as write_chain
 
+        if write_model:
+            write_chain(name, out)
+            return print_result({"out": str(out)}, json, f"the exact model of {name} -> {out}")
         documents = write(name, out, seed)
         return print_result({"out": str(out), "documents": documents}, json, f"{documents:,} documents -> {out}")
     row = find(name)

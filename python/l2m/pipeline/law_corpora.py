@@ -45,6 +45,28 @@ def write_corpus(name: str, path: str | os.PathLike[str], seed: int = 0) -> int:
     return documents
 
 
+def write_model(name: str, folder: str | os.PathLike[str]) -> None:
+    """Write the exact model of a row's source, a folder that `l2m score` takes, with a tokenizer of its characters.
+
+    Raises:
+        InputError: a row other than markov, the one whose law a model can hold.
+    """
+    if name != "markov":
+        raise InputError(f"model: {name!r}; expected markov, whose chain is a model")
+    from tokenizers import Regex, Tokenizer
+    from tokenizers.decoders import Fuse
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Split
+    from transformers import PreTrainedTokenizerFast
+
+    chain = markov_chain()
+    chain.save_pretrained(folder)
+    characters = {chr(symbol): symbol for symbol in range(chain.vocab_size)}
+    tokenizer = Tokenizer(WordLevel({**characters, "<s>": chain.vocab_size}, unk_token="<s>"))
+    tokenizer.pre_tokenizer, tokenizer.decoder = Split(Regex(r"[\s\S]"), "isolated"), Fuse()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>").save_pretrained(folder)
+
+
 def _ising(temperature: float, seed: int) -> Iterator[Document]:
     """32 lattices of 512 x 512 spins, each read as one line."""
     yield from _spins(IsingModel(2, 512, temperature), 32, seed)

@@ -13,58 +13,61 @@ from l2m.base import checks
 from l2m.base.records import read_record
 from l2m.counting import two_point_curve  # noqa: F401  its record is read
 from l2m.errors import InputError
-from l2m.pipeline.laws import LawCurve, LawRow, find
+from l2m.pipeline.laws import Floats, LawCurve, LawRow, find
 from l2m.scoring.exponents import default_estimate
 from l2m.scoring.position_nll import PositionCurve, position_nll
 from l2m.scoring.scores import Scores
 from l2m.statistics.power_law import PowerLaw, fit_or_reason
 from l2m.truth import gaussian_curves  # noqa: F401  likewise
 
-Described = dict[str, Any]
 
-
-def measured(path: Path, quantity: str, commands: Sequence[str], date: str, **fit: Any) -> LawCurve:
+def measured(
+    folder: Path, result: str, quantity: str, commands: Sequence[str], date: str, fit: Mapping[str, Any]
+) -> LawCurve:
     """The curve and the law in what the commands left.
 
     Args:
-        path: a folder of scores, or two_point.json, growth.json.
+        result: in the folder: a folder of scores, or two_point.json, growth.json.
         quantity: "bipartite", "two-point" or "entropy".
-        fit: passed on to the curve's own `fit`.
+        fit: options of the curve's own `fit`.
 
     Raises:
         InputError: nothing of that kind is there.
     """
+    path = folder / result
     if path.is_dir():
         scores = Scores.open(path)
         found = position_nll(scores, levels=(), entropy=False) if quantity == "entropy" else default_estimate(scores)
     else:
         found = read_record(path)
     law, words = fit_or_reason(found, **fit)
-    holds = law is not None and law.holds
-    exponent, low, high = _exponent(law if holds else None, quantity)
+    points = _points(found)
+    compared = "" if quantity == "entropy" else _compared(*points, law, chosen=bool(fit))
+    # An exponent that may be 0 is that of a constant: no law to quote.
+    held = law if law is not None and law.holds and np.prod(law.interval("exponent")) > 0 else None
+    exponent, low, high = _exponent(held, quantity)
     return LawCurve(
-        quantity=quantity, estimator=_estimator(found), **_points(found), law=law if holds else None,
-        exponent=exponent, low=low, high=high, words=words, compared=_compared(found, law), commands=tuple(commands), date=date,
-        settings={"result": "", "fit": dict(fit)},
+        quantity=quantity, estimator=_estimator(found), **dict(zip(("x", "information", "stderr"), points, strict=True)),
+        law=held, exponent=exponent, low=low, high=high, words=words, compared=compared, commands=tuple(commands), date=date,
+        settings={"result": result, "fit": dict(fit)},
     )  # fmt: skip
 
 
 def _exponent(law: PowerLaw | None, quantity: str) -> tuple[float, float, float]:
-    """(value, low, high), positive where the quantity falls."""
+    """(value, low, high), positive where the quantity falls; nan without a law."""
     if law is None:
         return np.nan, np.nan, np.nan
     low, high = law.interval("exponent")
     return (law.exponent, low, high) if quantity == "bipartite" else (-law.exponent, -high, -low)
 
 
-def _points(curve: Any) -> Described:
+def _points(curve: Any) -> tuple[Floats, Floats, Floats]:
+    """(x, information, its standard errors)."""
     if isinstance(curve, PositionCurve):
-        return {"x": np.sqrt(curve.first * curve.last.astype(float)), "information": curve.nll, "stderr": curve.stderr}
+        return np.sqrt(curve.first * curve.last.astype(float)), curve.nll, curve.stderr
     x = curve.distance if hasattr(curve, "distance") else curve.length
     stderr = getattr(curve, "stderr", None)
-    return {
-        "x": x.astype(float), "information": curve.information, "stderr": np.full(x.size, np.nan) if stderr is None else stderr,
-    }  # fmt: skip
+    return x.astype(float), curve.information, np.full(x.size, np.nan) if stderr is None else stderr
 
 
 def _estimator(curve: Any) -> str:
@@ -72,27 +75,23 @@ def _estimator(curve: Any) -> str:
         return f"{curve.settings['estimator']}, null {curve.settings['null']}"
     if curve.kind == "bipartite":
         return str(curve.name)
-    return {"position nll": "mean NLL of the model", "gaussian growth": "exact", "gaussian two-point": "exact"}[
-        curve.kind
-    ]
+    return "mean NLL of the model" if isinstance(curve, PositionCurve) else "exact"
 
 
-def _compared(curve: Any, law: PowerLaw | None) -> str:
-    """The verdict on the points that a law was fitted to; of all where none holds."""
+def _compared(x: Floats, information: Floats, stderr: Floats, law: PowerLaw | None, *, chosen: bool) -> str:
+    """The verdict on the points of the law; where none holds, on all, unless the range of the fit was chosen."""
     from l2m.statistics.curve_comparison import compare_curves
 
-    points = _points(curve)
-    kept = np.isfinite(points["information"])
-    if law is not None and law.holds:
-        kept &= np.isin(points["x"], law.x)
-    if kept.sum() < 4 or isinstance(curve, PositionCurve):
+    if law is not None and not law.resolved:
+        return ""  # nothing but noise to compare
+    kept = np.isfinite(information)
+    if law is not None and (law.holds or chosen):
+        kept &= np.isin(x, law.x)
+    if kept.sum() < 4:
         return ""
-    stderr = points["stderr"][kept]
-    weighted = bool((stderr > 0).all())
+    weighted = bool((stderr[kept] > 0).all())
     try:
-        return compare_curves(
-            points["x"][kept], points["information"][kept], stderr=stderr if weighted else None,
-        ).verdict  # fmt: skip
+        return compare_curves(x[kept], information[kept], stderr=stderr[kept] if weighted else None).verdict
     except InputError as error:
         return f"not compared: {error}"
 
@@ -127,10 +126,8 @@ def verify(
             status = subprocess.run([sys.executable, "-m", "l2m", *words], stdout=subprocess.DEVNULL).returncode
             if status:
                 raise InputError(f"verify: {command!r} ended with status {status}; expected 0")
-        options = curve.settings["fit"]
-        pairs.append(
-            (curve, measured(out / curve.settings["result"], curve.quantity, curve.commands, curve.date, **options))
-        )
+        result, fit = curve.settings["result"], curve.settings["fit"]
+        pairs.append((curve, measured(out, result, curve.quantity, curve.commands, curve.date, fit)))
     return pairs
 
 

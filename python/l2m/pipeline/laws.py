@@ -34,7 +34,7 @@ class LawCurve(Record):
         x: length L, distance d or position n, (points,).
         information: I(L), I(d), or the entropy H_n of the next token, nats, (points,).
         stderr: its standard errors, (points,); nan where there are none.
-        law: the power law; None where none holds.
+        law: the power law; None where none holds, or its exponent may be 0.
         exponent, low, high: beta, alpha or gamma, positive, with the 95 % interval of sampling; nan without a law.
         words: the law, or why there is none, in a sentence.
         compared: which curves describe the points: the verdict of `l2m.compare_curves`; "" where too few points are there.
@@ -103,15 +103,16 @@ class LawRow(Record):
         corpus: "name", "hash", "licence", "source", "documents", "bytes", as far as they apply.
         tokens: how many were counted or scored from.
         token: what one is ("SmolLM2 tokens", "bytes", "notes", "spins").
-        model: "name" and "nats_per_byte" (or "nats_per_token"); empty where no model was asked.
+        model: "name" and its NLL, "nats per token" and, of a text, "nats per byte"; empty where no model was asked.
         curves: one for each quantity measured.
-        identity: share of the information at the longest d that the documents' identity leaves, nats; nan if not measured.
+        identity: information at the longest d that is left when tokens are shuffled within documents, nats; nan if not measured.
+        across: that between tokens of different documents, there: a check of the null.
         duplicates: documents left out as near-duplicates; None if not asked.
         note: what to know before quoting.
     """
 
     kind: ClassVar[str] = "law row"
-    information_fields: ClassVar[tuple[str, ...]] = ("identity",)
+    information_fields: ClassVar[tuple[str, ...]] = ("identity", "across")
 
     name: str
     domain: str
@@ -123,6 +124,7 @@ class LawRow(Record):
     identity: float
     duplicates: int | None
     note: str
+    across: float = np.nan
 
     def curve(self, quantity: str = "bipartite") -> LawCurve:
         """The curve of a quantity.
@@ -148,7 +150,11 @@ class LawRow(Record):
             f"{self.name}: {self.domain}",
             f"  corpus: {'; '.join(f'{key} {value}' for key, value in self.corpus.items())}",
         ]
-        lines.append(f"  {self.tokens:,} {self.token}; near-duplicates left out: {self.duplicates}")
+        copies = "" if self.duplicates is None else f"; {self.duplicates} near-duplicates left out"
+        lines.append(f"  {self.tokens:,} {self.token}{copies}")
+        levels = ((self.identity, "shuffled within documents"), (self.across, "across documents"))
+        if known := [f"{level:.2g} nats {words}" for level, words in levels if np.isfinite(level)]:
+            lines.append(f"  information left at the longest d: {', '.join(known)}")
         if self.model:
             lines.append(f"  model: {'; '.join(f'{key} {value}' for key, value in self.model.items())}")
         for curve in self.curves:
@@ -181,7 +187,8 @@ class LawRow(Record):
         found: dict[str, Any] = {"law": self.name, "domain": self.domain, "corpus": self.corpus["name"],
                                  "licence": self.corpus["licence"], "hash": self.corpus.get("hash"), "tokens": self.tokens,
                                  "token": self.token, "model": self.model.get("name"),
-                                 "nats_per_byte": self.model.get("nats per byte")}  # fmt: skip
+                                 "nats_per_byte": self.model.get("nats per byte"),
+                                 "nats_per_token": self.model.get("nats per token")}  # fmt: skip
         for name, exponent in QUANTITIES.items():
             curve = next((curve for curve in self.curves if curve.quantity == name), None)
             held = curve is not None and bool(np.isfinite(curve.exponent))
