@@ -354,25 +354,29 @@ def memory_plan() -> Any:
 
 @figure
 def laws() -> Any:
-    """The curves of the shipped table: two-point at the left, bipartite at the right, values of two standard errors and more."""
+    """The curves of the shipped table: two-point above, bipartite below, values of two standard errors and more."""
     from matplotlib.figure import Figure
 
     import l2m
 
-    drawn = Figure(figsize=(9.6, 4.4), layout="constrained")
-    panels = dict(zip(("two-point", "bipartite"), drawn.subplots(1, 2), strict=True))
-    for quantity, axes in panels.items():
-        for place, row in enumerate(l2m.laws().values()):
-            curve = next((curve for curve in row.curves if curve.quantity == quantity), None)
-            if curve is None:
-                continue
+    drawn = Figure(figsize=(6.4, 8.4), layout="constrained")
+    panels = dict(zip(("two-point", "bipartite"), drawn.subplots(2, 1), strict=True))
+    lines = {}
+    for place, row in enumerate(l2m.laws().values()):
+        for curve in row.curves:
             shown = curve.information > 2 * np.nan_to_num(curve.stderr)
-            if shown.sum() > 2:
-                axes.plot(
-                    curve.x[shown], curve.information[shown], "os^vD"[place % 5] + "-", markersize=3, label=row.name
+            if curve.quantity in panels and shown.sum() > 2:
+                style = {
+                    "color": f"C{place % 10}",
+                    "marker": "os^vD"[place % 5],
+                    "linestyle": "-" if place < 10 else "--",
+                }
+                (lines[row.name],) = panels[curve.quantity].plot(
+                    curve.x[shown], curve.information[shown], **style, markersize=3, linewidth=1.2
                 )
+    for axes in panels.values():
         axes.set(xscale="log", yscale="log")
-        axes.legend(fontsize="small", ncols=2)
+    drawn.legend(lines.values(), lines, loc="outside lower center", ncols=4)
     panels["two-point"].set(xlabel="distance d", ylabel="two-point information (nats)", ylim=(1e-5, 10))
     panels["bipartite"].set(xlabel="length L", ylabel="bipartite information (nats)")
     return drawn

@@ -272,7 +272,8 @@ def row(entry: Entry, folder: Path, order: int) -> LawRow:
             np.nan if level is None else float(level[longest])
             for level in (curve.within_document, curve.cross_document)
         )
-    corpus, tokens, duplicates = dict(entry.corpus), entry.tokens, None
+    corpus: dict[str, Any] = dict(entry.corpus)
+    tokens, duplicates = entry.tokens, None
     for place in (folder / "corpus", folder / "two-point" / "corpus"):
         if place.exists():
             held = Corpus.open(place)

@@ -41,13 +41,13 @@ def measured(
     else:
         found = read_record(path)
     law, words = fit_or_reason(found, **fit)
-    points = _points(found)
-    compared = "" if quantity == "entropy" else _compared(*points, law, chosen=bool(fit))
+    x, information, stderr = _points(found)
+    compared = "" if quantity == "entropy" else _compared(x, information, stderr, law, chosen=bool(fit))
     # An exponent that may be 0 is that of a constant: no law to quote.
     held = law if law is not None and law.holds and np.prod(law.interval("exponent")) > 0 else None
     exponent, low, high = _exponent(held, quantity)
     return LawCurve(
-        quantity=quantity, estimator=_estimator(found), **dict(zip(("x", "information", "stderr"), points, strict=True)),
+        quantity=quantity, estimator=_estimator(found), x=x, information=information, stderr=stderr,
         law=held, exponent=exponent, low=low, high=high, words=words, compared=compared, commands=tuple(commands), date=date,
         settings={"result": result, "fit": dict(fit)},
     )  # fmt: skip
