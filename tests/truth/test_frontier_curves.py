@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import l2m
-from l2m.truth.frontier import growth_formula
+from l2m.base.growth import growth_formula
 
 
 @pytest.fixture(scope="module")

@@ -302,6 +302,8 @@ class Verdict(Record):
             return "its memory grows with the text"
         if state.growth == "logarithmic":
             return "its memory grows with the logarithm of the length"
+        if state.growth == "power":
+            return f"its memory grows like n^{state.growth_exponent:.3g}"
         return f"memory fixed from {state.saturation_length:,.0f} tokens on" if state.windows else "fixed memory"
 
     @property
@@ -312,12 +314,12 @@ class Verdict(Record):
     def explain(self) -> str:
         """The verdict in words and numbers."""
         state = self.state
-        growth = {"linear": "like n", "logarithmic": "like log n", "constant": "not at all"}[state.growth]
+        growth = "does not grow" if state.growth == "constant" else state.growth_words
         if state.growth == "constant" and state.windows:
             growth += f" beyond {state.saturation_length:,.0f} tokens"
         lines = [
             f"{state.name}, L²M condition: {self.headline}.",
-            f"Growth: {self.law_words}; the state grows {growth}. "
+            f"Growth: {self.law_words}; the state {growth}. "
             f"It keeps up at every length in {100 * self.growth_probability:.3g} % of the draws from the law's interval.",
             f"Enough at {self.threshold.words}: {self._up_to(self.sufficient_length)}.",
             f"At the optimum of linear states, {self.frontier.words}: {self._up_to(self.frontier_length)}.",

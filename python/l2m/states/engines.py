@@ -113,6 +113,11 @@ def _precision(memory: Memory, sizing: Sizing) -> float:
     return sizing.cache_bits if memory.part == "attention" else sizing.bits
 
 
+def in_engines(memory: Memory) -> bool:
+    """Whether engines other than transformers know what grows like this."""
+    return memory.growth in ("token", "fixed")
+
+
 def _cached(memory: Memory, tokens: int) -> int:
     """Numbers that this many tokens take, whatever the window."""
     return memory.numbers * (tokens // memory.stride)

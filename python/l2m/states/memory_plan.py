@@ -10,7 +10,7 @@ from l2m.base import checks
 from l2m.base.numbers import short
 from l2m.base.records import Record
 from l2m.errors import InputError
-from l2m.states.engines import ENGINES, Kinds, Reserved, Sizing, kinds_of, sizing, vllm_pages
+from l2m.states.engines import ENGINES, Kinds, Reserved, Sizing, in_engines, kinds_of, sizing, vllm_pages
 from l2m.states.history_state import HistoryState, Weights, history_state, model_weights
 from l2m.states.history_state.state import LONGEST_LENGTH
 
@@ -52,7 +52,7 @@ class MemoryPlan(Record):
         checks.whole("reserve", self.reserve, 0, LARGEST_MEMORY)
         if not 0 < self.cache_bits <= 128:
             raise InputError(f"cache_bits: {self.cache_bits!r}; expected above 0, at most 128")
-        if self.engine != "transformers" and any(memory.growth == "level" for memory in self.state.memories):
+        if self.engine != "transformers" and not all(map(in_engines, self.state.memories)):
             raise InputError(
                 f"engine: {self.engine}; {self.state.family} runs in none of these engines, expected transformers"
             )

@@ -12,6 +12,8 @@ from l2m.errors import InputError
 from l2m.states.history_state import history_state
 from l2m.training.config import TrainConfig
 from l2m.training.inputs import Inputs, find_inputs
+from l2m.training.data import gaussian_law
+from l2m.training.models.frontier_start import start_from_frontier
 from l2m.training.models.networks import ContinuousModel, TextModel, build_backbone, without_dropout
 from l2m.training.models.presets import backbone_config
 from l2m.training.models.scan import choose_kernel, use_kernel
@@ -87,10 +89,10 @@ def _memory_of(device: str) -> int:
 def build_model(config: TrainConfig, device: str, inputs: Inputs | None = None) -> tuple[Any, str]:
     """The model that a complete config describes, with its first weights, on `device`; and how it scans.
 
-    Random weights come from torch's random state; pretrained ones from the model that is named.
+    Random weights come from torch's random state; pretrained ones from the model that is named; those of the frontier from the law.
 
     Raises:
-        InputError: as `find_inputs`, `backbone_config`, `choose_kernel` and `build_backbone`.
+        InputError: as `find_inputs`, `backbone_config`, `choose_kernel`, `build_backbone` and `start_from_frontier`.
     """
     inputs = inputs or find_inputs(config)
     shape = _shape(config, inputs)
@@ -100,7 +102,10 @@ def build_model(config: TrainConfig, device: str, inputs: Inputs | None = None) 
         backbone = build_backbone(shape, text=config.corpus is not None)
     else:
         backbone = inputs.source.load(device="cpu", dtype="float32")
-    return _assemble(config, backbone).to(device), scan
+    model = _assemble(config, backbone)
+    if config.start == "frontier":
+        start_from_frontier(model, gaussian_law(config))
+    return model.to(device), scan
 
 
 def describe(config: TrainConfig, device: str) -> dict[str, Any]:
@@ -120,6 +125,7 @@ def _shape(config: TrainConfig, inputs: Inputs) -> Any:
         layers=config.layers,
         width=config.width,
         state=config.state,
+        growth=config.numeric_growth,
         file=inputs.config_file,
     )
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from l2m.base import checks
 from l2m.base.files import json_hash, read_json, read_sealed, write_sealed
+from l2m.base.growth import Growth
 from l2m.errors import InputError
 
 FREE = ("save_every", "keep", "log_every", "tensorboard")
@@ -17,6 +18,7 @@ CHOICES = {
     "precision": ("float32", "bfloat16"),
     "boundary": ("weighted", "printed"),
     "kernel": ("auto", "mamba-ssm", "mambapy", "scan", "transformers"),
+    "start": ("random", "frontier"),
 }
 # Bounds that no run comes near, so that nothing absurd is ever allocated. What a model takes in memory is checked when its size is
 # known (`training.build.check_memory`).
@@ -63,6 +65,12 @@ class TrainConfig:
         Width of the residual stream, in place of the preset's.
     state
         Numbers of recurrent state per channel, in place of the preset's.
+    growth
+        Channels a head of a growing preset has after t tokens, in place of the preset's: a whole number, log:A (A ln(1 + t)) or
+        power:P:A (A t^P; on the Gaussian language P may be beta, the exponent of its information).
+    start
+        First weights: random, or of growing-linear-tiny on the Gaussian language those of the best linear state found of its
+        size (l2m frontier).
     copies
         Independent copies of the Gaussian law side by side in the vector of a position.
     positions
@@ -118,6 +126,8 @@ class TrainConfig:
     layers: int | None = None
     width: int | None = None
     state: int | None = None
+    growth: str | None = None
+    start: Literal["random", "frontier"] = "random"
     copies: int = 64
     positions: bool = False
     children: int = 3
@@ -165,6 +175,7 @@ class TrainConfig:
             filled._expect("length", "a power of 4, as the Gaussian law branches by 4", filled.length == power)
             filled._expect("pretrained", "False without a corpus", not filled.pretrained)
         else:
+            filled._expect("start", "'random' with a corpus: only the Gaussian language has a frontier", filled.start == "random")
             filled._expect(
                 "positions", "False with a corpus: only the Gaussian language has them", not filled.positions
             )
@@ -181,6 +192,8 @@ class TrainConfig:
             value = getattr(self, name)
             fits = isinstance(value, str) and value != "" and "\0" not in value
             self._expect(name, "a name or a path", fits or (value is None and name == "corpus"))
+        if self.growth is not None:
+            Growth.read(self.growth, beta=0.0)
         for name in ("pretrained", "positions", "compile", "recompute", "tensorboard"):
             self._expect(name, "True or False", isinstance(getattr(self, name), bool))
         for name, choices in CHOICES.items():
@@ -199,6 +212,18 @@ class TrainConfig:
     def _expect(self, name: str, expected: str, holds: bool) -> None:
         if not holds:
             raise InputError(f"{name}: {getattr(self, name)!r}; expected {expected}")
+
+    @property
+    def numeric_growth(self) -> str | None:
+        """`growth` with the number that "beta" stands for.
+
+        Raises:
+            InputError: "beta" on text, whose exponent is not known.
+        """
+        if self.growth is None:
+            return None
+        beta = math.log(self.children, 4) if self.corpus is None else None
+        return str(Growth.read(self.growth, beta=beta))
 
     @property
     def total_steps(self) -> int:

@@ -33,6 +33,13 @@ class Data(Protocol):
     def held_out(self, number: int, size: int) -> Batch: ...
 
 
+def gaussian_law(config: TrainConfig) -> "HierarchicalGaussian":
+    """The law that a complete config without a corpus trains on."""
+    from l2m.truth.gaussian import HierarchicalGaussian
+
+    return HierarchicalGaussian(round(np.log(config.length) / np.log(4)), config.children, boundary=config.boundary)
+
+
 class GaussianData:
     """The hierarchical Gaussian language: `copies` independent sequences side by side, an all-zero vector in front.
 
@@ -41,10 +48,7 @@ class GaussianData:
     """
 
     def __init__(self, config: TrainConfig) -> None:
-        from l2m.truth.gaussian import HierarchicalGaussian
-
-        layers = round(np.log(config.length) / np.log(4))
-        self.law = HierarchicalGaussian(layers, config.children, boundary=config.boundary)
+        self.law = gaussian_law(config)
         self.config = config
 
     def train(self, number: int, size: int) -> Batch:

@@ -18,7 +18,6 @@ of past and block, -1/2 sum_{i > r} ln(1 - rho_i^2), is lost by any linear state
 
 import dataclasses
 import math
-import re
 from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -27,6 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from l2m.base import checks
+from l2m.base.growth import Growth
 from l2m.base.optional import require
 from l2m.base.records import Record
 from l2m.errors import InputError
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-Growth = int | str | ArrayLike | Callable[[int], float]
+Allowed = int | str | ArrayLike | Callable[[int], float]
+"""Numbers a state may hold: always, after each value, or as it grows."""
 
 
 class Law(Protocol):
@@ -59,19 +60,7 @@ ZERO = 1e-12
 """Squared canonical correlations below this are rounding: the directions hold nothing."""
 BOUND_BLOCKS = 64
 """Blocks of the bound begin at multiples of L / 64; any choice of blocks gives a valid bound."""
-_GROWTH = re.compile(r"(log|power):([^:]+)(?::([^:]+))?")
 FORMS = "a whole number, an array with one entry a position, 'log:A' (A ln(1 + t)), 'power:P:A' (A t^P; P may be 'beta'), or a callable"
-
-
-def growth_formula(growth: str) -> str:
-    """How a state grows, for a legend (matplotlib's math): "power:0.4:1.5" is 1.5 t^0.4; what is no formula stays as it is."""
-    if (found := _GROWTH.fullmatch(growth)) is None:
-        return growth
-    kind, first, second = found.groups()
-    if kind == "log":
-        return rf"${first}\,\ln(1 + t)$"
-    factor = "" if second in (None, "1") else rf"{second}\,"
-    return rf"${factor}t^{{{first.replace('beta', chr(92) + 'beta')}}}$"
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -140,7 +129,7 @@ class MemoryFrontier(Record):
         return axes
 
 
-def frontier(law: Law, state: Growth, *, refine: int = 0, bound: bool = False, seed: int = 0) -> MemoryFrontier:
+def frontier(law: Law, state: Allowed, *, refine: int = 0, bound: bool = False, seed: int = 0) -> MemoryFrontier:
     """See `HierarchicalGaussian.frontier`."""
     length = law.length
     allowed, name = allowed_numbers(state, law)
@@ -173,7 +162,7 @@ def smallest_state(law: Law) -> Integers:
     return truncated(future_factor(law), np.square(law.conditional_std), everything)[1]
 
 
-def allowed_numbers(state: Growth, law: Law) -> tuple[Integers, str]:
+def allowed_numbers(state: Allowed, law: Law) -> tuple[Integers, str]:
     """Numbers allowed after 1..L values, and a name for them.
 
     Raises:
@@ -182,7 +171,10 @@ def allowed_numbers(state: Growth, law: Law) -> tuple[Integers, str]:
     length = law.length
     positions = np.arange(1, length + 1)
     if isinstance(state, str):
-        return _read_growth(state, law, positions), state
+        values = Growth.read(state, beta=law.nominal_exponent, argument="state", forms=FORMS).at(positions)
+        if not np.isfinite(values).all():
+            raise InputError(f"state: {state!r}; expected {FORMS}")
+        return np.minimum(values, length).astype(np.int64), state
     if callable(state):
         values = [checks.real(f"state({t})", state(t), 0) for t in positions.tolist()]
         return np.ceil(values).astype(np.int64), getattr(state, "__name__", "callable")
@@ -194,27 +186,6 @@ def allowed_numbers(state: Growth, law: Law) -> tuple[Integers, str]:
     if array.size != length:
         raise InputError(f"state: {array.size} entries; expected {length:,}, one for each position")
     return np.minimum(array, length), f"array of {array.min()} to {array.max()}"
-
-
-def _read_growth(text: str, law: Law, positions: Integers) -> Integers:
-    plain = text.strip()
-    if plain.isdecimal():
-        most = positions.size if len(plain) > 18 else int(plain)  # Python reads at most 4,300 digits
-        return np.full(positions.size, min(most, positions.size), np.int64)
-    match = _GROWTH.fullmatch(plain)
-    try:
-        if match is None or (match[1] == "log") != (match[3] is None):
-            raise ValueError
-        if match[1] == "log":
-            values = float(match[2]) * np.log1p(positions)
-        else:
-            power = law.nominal_exponent if match[2] == "beta" else float(match[2])
-            values = float(match[3]) * positions.astype(np.float64) ** power
-        if not np.isfinite(values).all() or values.min() < 0:
-            raise ValueError
-    except ValueError:
-        raise InputError(f"state: {text!r}; expected {FORMS}") from None
-    return np.minimum(np.ceil(values), positions.size).astype(np.int64)
 
 
 def future_factor(law: Law) -> Floats:
@@ -240,7 +211,12 @@ def factor_of(covariance: Floats) -> Floats:
 
 
 def truncated(
-    factor: Floats, variance: Floats, allowed: Integers, trace: list[tuple[Floats, float, Floats]] | None = None
+    factor: Floats,
+    variance: Floats,
+    allowed: Integers,
+    trace: list[tuple[Floats, float, Floats]] | None = None,
+    *,
+    negligible: float = ZERO,
 ) -> tuple[Floats, Integers]:
     """KL by position and numbers held, by sequential canonical truncation (see the module).
 
@@ -251,6 +227,8 @@ def truncated(
         trace: takes, for each position, what a reader with this state needs: with s the numbers held before Z_t, c with
             E[Z_t | s] = c s; the variance of Z_t given s; and P, (numbers before + 1, numbers after), with which s and the
             innovation e of Z_t, of variance 1, become the new numbers, (s, e) P.
+        negligible: squared canonical correlations up to this are dropped though there is room. Below 0 none is: then every P is
+            the identity, or all but the last column of one reflection.
     """
     from scipy.linalg import eigh
 
@@ -280,7 +258,7 @@ def truncated(
         if r and allowed[t] == r:
             # The one direction that goes: 0.2 ms for r = 64, where all eigenvectors take 0.5.
             smallest, direction = eigh(gram[: r + 1, : r + 1], subset_by_index=(0, 0), check_finite=False)
-            if smallest[0] > ZERO:
+            if smallest[0] > negligible:
                 if trace is not None:
                     projection = np.eye(r + 1)
                     _reflect(projection, np.zeros_like(projection), direction[:, 0])
@@ -289,7 +267,7 @@ def truncated(
                 numbers[t] = r
                 continue
         eigenvalues, vectors = np.linalg.eigh(gram[: r + 1, : r + 1])
-        kept = min(int(allowed[t]), int((eigenvalues > ZERO).sum()))
+        kept = min(int(allowed[t]), int((eigenvalues > negligible).sum()))
         if trace is not None:
             trace.append((c, float(given_state), vectors[:, r + 1 - kept :] if kept < r + 1 else np.eye(r + 1)))
         if kept < r + 1:

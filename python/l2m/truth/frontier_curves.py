@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l2m.base import checks
+from l2m.base.growth import growth_formula
 from l2m.base.progress import Progress
 from l2m.base.records import Record, span
-from l2m.truth.frontier import Growth, MemoryFrontier, growth_formula
+from l2m.truth.frontier import Allowed, MemoryFrontier
 from l2m.truth.gaussian import HierarchicalGaussian
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def _residual(x: Floats, y: Floats) -> float:
 
 def frontier_curves(
     layers: Sequence[int],
-    states: Sequence[Growth],
+    states: Sequence[Allowed],
     *,
     children: int = 3,
     constants: bool = True,
@@ -191,7 +192,7 @@ def frontier_curves(
     layers = checks.wholes("layers", layers, 1)
     states = checks.several("states", states, "a list of sizes of state")
     laws = [HierarchicalGaussian(k, children) for k in sorted(set(layers))]
-    wanted: list[Growth] = list(states)
+    wanted: list[Allowed] = list(states)
     if constants:
         named = {str(state) for state in states}
         wanted += [r for r in CONSTANTS if str(r) not in named]

@@ -19,7 +19,7 @@ from l2m.base import checks
 from l2m.base.progress import Progress
 from l2m.errors import InputError
 from l2m.truth.equivalent import ConstantStates, StateUse
-from l2m.truth.frontier import Growth, MemoryFrontier, frontier, smallest_state
+from l2m.truth.frontier import Allowed, MemoryFrontier, frontier, smallest_state
 from l2m.truth.gaussian_curves import GaussianGrowth, GaussianTwoPoint, entropy_plot, vclub_curve
 from l2m.truth.gaussian_layers import checked_children, checked_layers, interleaved, log_copies
 
@@ -229,7 +229,7 @@ class HierarchicalGaussian:
 
     # --- what a memory can hold ----------------------------------------------------------------------------------------
 
-    def frontier(self, state: Growth, *, refine: int = 0, bound: bool = False, seed: int = 0) -> MemoryFrontier:
+    def frontier(self, state: Allowed, *, refine: int = 0, bound: bool = False, seed: int = 0) -> MemoryFrontier:
         """How well a linear recurrent model with a state of limited size predicts this law: KL by position, exactly.
 
         Args:

@@ -40,13 +40,13 @@ _COUNTS = {
     *("linear_num_heads", "linear_head_dim", "linear_num_key_heads", "linear_key_head_dim", "linear_num_value_heads"),
     *("linear_value_head_dim", "linear_conv_kernel_dim", "cca_time0", "cca_time1", "expand_ratio", "conv_size"),
     *("attn_layer_period", "full_attention_interval", "sliding_window_pattern", "order", "short_kernel"),
-    *("d_state", "d_ssm", "ngroups", "num_heads_kv", "window_size"),
+    *("d_state", "d_ssm", "ngroups", "num_heads_kv", "window_size", "segment_length"),
 }
 _COUNTS_FROM_ZERO = {"attn_layer_offset", "global_layers", "window_layers", "max_window_layers", "d_conv"}
 _FACTORS = {"expand", "mamba_expand", "expand_k", "expand_v", "qk_dim_factor", "v_dim_factor"}
 _SWITCHES = {
     *("use_sliding_window", "new_decoder_architecture", "multi_query", "use_short_conv"),
-    *("is_decoder", "is_encoder_decoder"),
+    *("is_decoder", "is_encoder_decoder", "linear"),
 }
 _PRECISION = ("dtype", *ALIASES["dtype"])
 _MOST_PARTS = 4

@@ -3,13 +3,15 @@
 import dataclasses
 import math
 import warnings
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from l2m.base.checks import integers
+from l2m.base.checks import integers, real
+from l2m.base.growth import FORMS, Growth
 from l2m.base.numbers import short
 from l2m.base.records import Record
 from l2m.errors import InputError
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 PARTS = ("attention", "recurrent", "convolution")
 GROWTHS = ("token", "level", "fixed")
+GROWTH_FORMS = f"one of {', '.join(GROWTHS)}, {FORMS}, or a function of the tokens read"
 
 MOST_NUMBERS = 2**53
 """The most that one memory may keep, per token or in all: beyond it, floating point no longer counts one by one."""
@@ -43,6 +46,8 @@ class Memory(Record):
         growth "token":  numbers * (min(n, limit) // stride)     keys and values; a window keeps `limit` tokens
         growth "level":  numbers * (floor(log2 n) + 1)           log-linear attention
         growth "fixed":  numbers                                 recurrent state, convolution window
+        growth "log:A" or "power:P:A" (`l2m.base.growth`), or a function f of n that never falls:
+                         numbers * ceil(f(min(n, limit) // stride))
 
     `numbers` and `limit` say what an implementation stores, `least_numbers` and `least_limit` what it must (None: the
     same). `bits` fixes the precision of this memory alone (None: the model's).
@@ -52,7 +57,7 @@ class Memory(Record):
 
     layer: int
     part: str
-    growth: str
+    growth: str | Callable[[float], float]
     numbers: int
     limit: int | None = None
     stride: int = 1
@@ -61,10 +66,10 @@ class Memory(Record):
     bits: float | None = None
 
     def __post_init__(self) -> None:
-        if self.part not in PARTS or self.growth not in GROWTHS:
-            raise InputError(
-                f"memory: part {self.part!r} that grows {self.growth!r}; expected one of {', '.join(PARTS)} and one of {', '.join(GROWTHS)}"
-            )
+        if self.part not in PARTS:
+            raise InputError(f"memory: part {self.part!r}; expected one of {', '.join(PARTS)}")
+        if not callable(self.growth) and self.growth not in GROWTHS:
+            Growth.read(self.growth, argument="memory: growth", forms=GROWTH_FORMS)
         for name, low in (
             ("layer", 0),
             ("numbers", 0),
@@ -98,7 +103,45 @@ class Memory(Record):
         else:
             kept = length if limit is None else min(length, limit) if single else np.minimum(length, limit)
             units = kept // self.stride
+            if self.growth != "token":
+                units = self._opened(units, single)
         return numbers * units
+
+    def _opened(self, tokens: Any, single: bool) -> Any:
+        """What the growth makes of so many tokens, in the type of `tokens`."""
+        if callable(self.growth):
+            opened = np.ceil([self._of_user(float(n)) for n in np.ravel(tokens)]).reshape(np.shape(tokens))
+        else:
+            opened = Growth.read(self.growth).at(tokens)
+        return int(opened) if single else opened.astype(np.asarray(tokens).dtype)
+
+    def _of_user(self, tokens: float) -> float:
+        """What the user's function gives, checked."""
+        assert callable(self.growth)
+        try:
+            value = self.growth(tokens)
+        except Exception as error:
+            raise InputError(f"memory: growth({tokens:g}) raised {type(error).__name__}: {error}") from None
+        return real(f"memory: growth({tokens:g})", value, 0)
+
+    @property
+    def exponent(self) -> float | None:
+        """g where the memory grows like n^g in the end: 0 like log n; None where it stops growing.
+
+        A function's is measured: its slope in log-log coordinates from n = 1e100 to 1e200, one below 0.01 taken for a logarithm's.
+        """
+        if self.growth == "fixed" or self.limit is not None or not self.numbers:
+            return None
+        if isinstance(self.growth, str) and self.growth in GROWTHS:
+            return 1.0 if self.growth == "token" else 0.0
+        if not callable(self.growth):
+            growth = Growth.read(self.growth)
+            return None if growth.kind == "constant" or growth.factor == 0 else growth.exponent
+        early, late = (self._of_user(n) for n in (1e100, 1e200))
+        if early == late:
+            return None
+        slope = math.log10(late / early) / 100 if early > 0 else math.inf
+        return slope if slope >= 0.01 else 0.0
 
 
 def attention(
@@ -124,6 +167,11 @@ def attention(
 def recurrent(layer: int, numbers: int, *, bits: float | None = None) -> Memory:
     """A state of `numbers` numbers, whatever the length."""
     return Memory(layer, "recurrent", "fixed", numbers, bits=bits)
+
+
+def opening(layer: int, numbers: int, growth: str | Callable[[float], float]) -> Memory:
+    """A recurrent state of `numbers` numbers a channel, whose channels open as `growth` says; bits as the model's."""
+    return Memory(layer, "recurrent", growth, numbers)
 
 
 def convolution(layer: int, channels: int, kernel: int, *, stored: int | None = None) -> Memory:
@@ -186,8 +234,7 @@ class HistoryState(Record):
             )
 
     def _brief(self) -> str:
-        grows = "constant" if self.growth == "constant" else f"grows like {'n' if self.growth == 'linear' else 'log n'}"
-        return f"{self.name}, {self.family}: {short(self.numbers(1024).item())} numbers after 1,024 tokens, {grows}"
+        return f"{self.name}, {self.family}: {short(self.numbers(1024).item())} numbers after 1,024 tokens, {self.growth_words}"
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """One row a memory: layer, part, growth, numbers, limit, stride (see `Memory`); -1 for a limit that is not there."""
@@ -287,22 +334,32 @@ class HistoryState(Record):
 
     @property
     def growth(self) -> str:
-        """ "linear", "logarithmic" or "constant": how the state grows with length in the end."""
-        if any(memory.growth == "token" and memory.limit is None and memory.numbers for memory in self.memories):
-            return "linear"
-        if any(memory.growth == "level" and memory.numbers for memory in self.memories):
-            return "logarithmic"
-        return "constant"
+        """ "linear", "power", "logarithmic" or "constant": how the state grows with length in the end."""
+        exponents = self._exponents
+        if not exponents:
+            return "constant"
+        largest = max(exponents)
+        return "linear" if largest == 1 else "power" if largest else "logarithmic"
 
     @property
     def growth_exponent(self) -> float:
-        """g in dim(z_n) ~ n^g for large n: 1 with any global attention, else 0 (also where it grows like log n)."""
-        return 1.0 if self.growth == "linear" else 0.0
+        """g in dim(z_n) ~ n^g for large n: 1 with any global attention, 0 where it grows like log n or not at all."""
+        return max(self._exponents, default=0.0)
+
+    @property
+    def growth_words(self) -> str:
+        """ "grows like n^0.5", "grows like n", "grows like log n" or "constant"."""
+        like = {"linear": "n", "power": f"n^{self.growth_exponent:.3g}", "logarithmic": "log n"}.get(self.growth)
+        return "constant" if like is None else f"grows like {like}"
+
+    @cached_property
+    def _exponents(self) -> list[float]:
+        return [memory.exponent for memory in self.memories if memory.exponent is not None]
 
     @property
     def windows(self) -> tuple[int, ...]:
         """Tokens each kind of bounded attention keeps, ascending: beyond them that part of the state is full."""
-        limits = {memory.limit for memory in self.memories if memory.growth == "token" and memory.limit is not None}
+        limits = {memory.limit for memory in self.memories if memory.growth != "fixed" and memory.limit is not None}
         return tuple(sorted(limits))
 
     @property
@@ -321,7 +378,7 @@ class HistoryState(Record):
         """
         reach = 0
         for memory in self.memories:
-            if memory.part == "recurrent" or (memory.growth == "token" and memory.limit is None):
+            if memory.part == "recurrent" or memory.exponent is not None:
                 return math.inf
             reach += memory.limit or 0
         return float(reach)

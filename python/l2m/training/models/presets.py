@@ -1,6 +1,7 @@
 """The models of the paper's Tables F.1 and F.2, and tiny ones that train on two cores, as `transformers` configs."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ class Preset:
     """A backbone's shape, and the training settings that go with it.
 
     Attributes:
-        family: "gpt2", "mamba" or "mamba2".
+        family: "gpt2", "mamba", "mamba2", "growing" or "growing-linear".
         state: state_size N of a state-space model (numbers a channel), None for attention.
         learning_rate, steps, warmup: the paper's for its models; for the tiny ones what two cores can afford.
     """
@@ -45,6 +46,9 @@ PRESETS: dict[str, Preset] = {
     "mamba2-130m": Preset("mamba2", 24, 768, 128),
     "mamba2-370m": Preset("mamba2", 48, 1024, 128),
     "mamba2-790m": Preset("mamba2", 48, 1536, 128),
+    "growing-tiny": Preset("growing", **_TINY, learning_rate=2e-3),
+    # One layer of one head, in which the frontier's recurrences have room (training.models.frontier_start).
+    "growing-linear-tiny": Preset("growing-linear", 1, 192, steps=2_000, warmup=100, learning_rate=1e-3),
 }
 
 HEAD_WIDTH = 64
@@ -111,6 +115,7 @@ def backbone_config(
     layers: int | None = None,
     width: int | None = None,
     state: int | None = None,
+    growth: str | None = None,
     file: Path | None = None,
 ) -> Any:
     """The `transformers` config of a preset, of a model folder or config.json, or of a name on the hub.
@@ -119,14 +124,15 @@ def backbone_config(
         length: longest input, in positions (GPT2's table of positions).
         vocabulary: number of token ids; 1 for continuous input, where the table of embeddings is not used; None: that of the
             named model, which a preset does not have.
-        layers, width, state: in place of the preset's.
+        layers, width, state, growth: in place of the preset's.
         file: config.json of a named model, where it has been found already (`config_file`).
 
     Raises:
         InputError: no such model, or shapes that no such model can have.
     """
     if model not in PRESETS:
-        return _named_config(file or config_file(model), model, length, vocabulary, layers, width, state)
+        replaced = {"layers": layers, "width": width, "state": state, "growth": growth}
+        return _named_config(file or config_file(model), model, length, vocabulary, replaced)
     shape = preset(model)
     changes: dict[str, Any] = {"layers": layers, "width": width, "state": state}
     shape = dataclasses.replace(shape, **{name: value for name, value in changes.items() if value is not None})
@@ -135,9 +141,15 @@ def backbone_config(
         if value is not None and value < 1:
             raise InputError(f"{name}: {value}; expected at least 1")
     common = {"vocab_size": vocabulary or 1, "bos_token_id": 0, "eos_token_id": 0, "use_cache": False}
+    grows = shape.family.startswith("growing")
+    if state is not None and (grows or shape.family == "gpt2"):
+        instead = "growth sets it" if grows else "attention keeps keys and values instead"
+        raise InputError(f"state: {state} for {model}; expected none: {instead}")
+    if growth is not None and not grows:
+        raise InputError(f"growth: {growth!r} for {model}; expected none: its state grows as its architecture has it")
+    if grows:
+        return _growing(shape, length, common, growth)
     if shape.family == "gpt2":
-        if state is not None:
-            raise InputError(f"state: {state} for {model}; expected none: attention keeps keys and values instead")
         return _gpt2(shape, length, common)
     return (_mamba if shape.family == "mamba" else _mamba2)(shape, length, common)
 
@@ -193,16 +205,31 @@ def _mamba2(shape: Preset, length: int, common: dict[str, Any]) -> Any:
     )
 
 
+def _growing(shape: Preset, length: int, common: dict[str, Any], growth: str | None) -> Any:
+    from l2m.training.models.growing import GrowingConfig
+
+    linear = shape.family == "growing-linear"
+    heads = 1 if linear else max(1, shape.width // HEAD_WIDTH)
+    if not linear and shape.width % heads:
+        raise InputError(f"width: {shape.width}; expected a multiple of {heads} heads")
+    return GrowingConfig(
+        num_hidden_layers=shape.layers,
+        hidden_size=shape.width,
+        num_heads=heads,
+        head_dim=HEAD_WIDTH if linear else shape.width // heads,
+        max_position_embeddings=length,
+        linear=linear,
+        **({} if growth is None else {"growth": growth}),
+        **common,
+    )
+
+
 def _named_config(
-    file: Path,
-    model: str,
-    length: int,
-    vocabulary: int | None,
-    layers: int | None,
-    width: int | None,
-    state: int | None,
+    file: Path, model: str, length: int, vocabulary: int | None, replaced: Mapping[str, int | str | None]
 ) -> Any:
-    for name, value in (("layers", layers), ("width", width), ("state", state)):
+    import l2m.training.models.growing  # noqa: F401  (transformers learns its type)
+
+    for name, value in replaced.items():
         if value is not None:
             raise InputError(f"{name}: {value} with {model}; expected none: config.json sets it")
     from l2m.scoring.request import check_context

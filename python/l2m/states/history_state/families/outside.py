@@ -10,7 +10,7 @@ from typing import Any
 from l2m.errors import InputError
 from l2m.states.history_state.config import Config, divided, key_value_numbers, scaled
 from l2m.states.history_state.registry import family
-from l2m.states.history_state.state import Memory, attention, convolution, recurrent
+from l2m.states.history_state.state import Memory, attention, convolution, opening, recurrent
 
 
 def _attention_layers(c: Config) -> dict[int, Memory]:
@@ -155,6 +155,33 @@ def log_linear_mamba2(c: Config) -> Iterator[Memory]:
     for layer in range(c.num_hidden_layers):
         yield Memory(layer, "recurrent", "level", inner * c.state_size)
         yield convolution(layer, inner + 2 * c.n_groups * c.state_size, c.conv_kernel)
+
+
+@family(
+    "growing",
+    source="l2m: training.models.growing, a state of ceil(A t^P) or ceil(A ln(1 + t)) channels a head",
+    defaults={"hidden_size": 128, "num_hidden_layers": 2, "num_heads": 2, "head_dim": 64, "growth": "power:0.5:4"}
+    | {"linear": False, "conv_kernel": 4, "max_position_embeddings": 1024},
+)
+def growing(c: Config) -> Iterator[Memory]:
+    """A delta rule over channels that open with the tokens read; a short convolution in layers that are not linear."""
+    for layer in range(c.num_hidden_layers):
+        yield opening(layer, c.num_heads * c.head_dim, c.growth)
+        if not c.linear:
+            yield convolution(layer, c.hidden_size, c.conv_kernel, stored=c.conv_kernel - 1)
+
+
+@family(
+    "memory_caching",
+    source="Behrouz et al. 2026, arXiv 2602.24281 (from its abstract: checkpoints of the memory at the end of every segment)",
+    defaults={"num_heads": 16, "num_hidden_layers": 24, "expand_v": 1, "segment_length": 256},
+)
+def memory_caching(c: Config) -> Iterator[Memory]:
+    """A key x value matrix per head, and a copy of it for each segment that was read to its end."""
+    matrices = c.hidden_size * scaled(c, "expand_v", "hidden_size") // c.num_heads
+    for layer in range(c.num_hidden_layers):
+        yield recurrent(layer, matrices)
+        yield Memory(layer, "recurrent", "token", matrices, stride=c.segment_length)
 
 
 @family("ttt_linear", source="Sun et al. 2024, arXiv 2407.04620, section 2.7: f(x) = x W per head", defaults={})
