@@ -21,6 +21,7 @@ from training_runs import quick, run_command, weights
 FILES = (
     *("config.json", "metrics.jsonl"),
     *(f"checkpoints/step-00000005/{name}" for name in ("model.safetensors", "optimizer.safetensors", "state.json")),
+    "checkpoints/step-00000005/config.json",
 )
 
 

@@ -74,7 +74,8 @@ class Growth:
                 values = self.factor * np.log1p(t)
             else:
                 values = self.factor * t**self.exponent
-            return np.ceil(values)
+            opened: NDArray[np.float64] = np.ceil(values)
+        return opened
 
 
 def growth_formula(growth: str) -> str:

@@ -11,8 +11,8 @@ from l2m.base.numbers import short
 from l2m.errors import InputError
 from l2m.states.history_state import history_state
 from l2m.training.config import TrainConfig
-from l2m.training.inputs import Inputs, find_inputs
 from l2m.training.data import gaussian_law
+from l2m.training.inputs import Inputs, find_inputs
 from l2m.training.models.frontier_start import start_from_frontier
 from l2m.training.models.networks import ContinuousModel, TextModel, build_backbone, without_dropout
 from l2m.training.models.presets import backbone_config

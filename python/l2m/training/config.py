@@ -193,7 +193,8 @@ class TrainConfig:
             fits = isinstance(value, str) and value != "" and "\0" not in value
             self._expect(name, "a name or a path", fits or (value is None and name == "corpus"))
         if self.growth is not None:
-            Growth.read(self.growth, beta=0.0)
+            growth = Growth.read(self.growth, beta=1.0)
+            self._expect("growth", "a power of at most 1: no more channels open than tokens are read", growth.exponent <= 1)
         for name in ("pretrained", "positions", "compile", "recompute", "tensorboard"):
             self._expect(name, "True or False", isinstance(getattr(self, name), bool))
         for name, choices in CHOICES.items():

@@ -176,8 +176,8 @@ def allowed_numbers(state: Allowed, law: Law) -> tuple[Integers, str]:
             raise InputError(f"state: {state!r}; expected {FORMS}")
         return np.minimum(values, length).astype(np.int64), state
     if callable(state):
-        values = [checks.real(f"state({t})", state(t), 0) for t in positions.tolist()]
-        return np.ceil(values).astype(np.int64), getattr(state, "__name__", "callable")
+        given = [checks.real(f"state({t})", state(t), 0) for t in positions.tolist()]
+        return np.ceil(given).astype(np.int64), getattr(state, "__name__", "callable")
     array = checks.plain_array("state", state)
     if array.ndim == 0:
         number = checks.whole("state", state, 0)

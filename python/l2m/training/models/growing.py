@@ -10,8 +10,7 @@ A `transformers` model of type "growing"; importing this module registers it.
 """
 
 import dataclasses
-import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from huggingface_hub.dataclasses import strict
@@ -79,7 +78,8 @@ class InputAddresses(nn.Module):  # type: ignore[misc]
         self.query = nn.Linear(config.hidden_size, self.heads * self.most, bias=False)
         self.key = nn.Linear(config.hidden_size, self.heads * self.most, bias=False)
         self.strength = nn.Linear(config.hidden_size, self.heads)
-        self.forget = nn.Linear(config.hidden_size, self.heads)
+        self.forget = nn.Linear(config.hidden_size, self.heads, bias=False)
+        self.rate = nn.Parameter(torch.empty(self.heads))
 
     def forward(self, x: Tensor, first: int, opened: Tensor) -> tuple[Tensor, ...]:
         """q, k, w, b and ln a of positions `first`, first + 1, ...; `opened`, (L, channels), is 1 where a channel is open."""
@@ -90,12 +90,12 @@ class InputAddresses(nn.Module):  # type: ignore[misc]
 
         q, k = address(self.query), address(self.key)
         beta = _wide(self.strength(x)).sigmoid().transpose(1, 2).unsqueeze(-1)
-        log_decay = -functional.softplus(_wide(self.forget(x))).transpose(1, 2)
+        log_decay = -functional.softplus(_wide(self.forget(x) + self.rate)).transpose(1, 2)
         return q, k, beta * k, beta * k, log_decay
 
     def reset(self) -> None:
         """First weights that are not plain normal ones: heads that forget half in 14 to 760 tokens."""
-        init.copy_(self.forget.bias, -torch.linspace(3, 7, self.heads))
+        init.copy_(self.rate, -torch.linspace(3, 7, self.heads))
 
 
 class PositionAddresses(nn.Module):  # type: ignore[misc]
@@ -113,8 +113,8 @@ class PositionAddresses(nn.Module):  # type: ignore[misc]
     def forward(self, x: Tensor, first: int, opened: Tensor) -> tuple[Tensor | None, ...]:
         """As `InputAddresses.forward`."""
         length, channels = opened.shape
-        tables = (getattr(self, name)[None, :, first : first + length, :channels] * opened for name in self.NAMES)
-        return (*tables, None)
+        places = (None, slice(None), slice(first, first + length), slice(channels))
+        return (*(_wide(getattr(self, name)[places]) * opened for name in self.NAMES), None)
 
     def reset(self) -> None:
         """A delta rule of strength 1/2 with random unit keys."""
@@ -139,10 +139,10 @@ class Mixer(nn.Module):  # type: ignore[misc]
         """Of (batch, L, width) at positions `first`, ...: as much again, and the state after the last."""
         counts = torch.tensor(channels, device=x.device).unsqueeze(-1)
         opened = torch.arange(channels[-1], device=x.device) < counts
-        *addresses, log_decay = self.addresses(x, first, opened)
+        q, k, w, b, log_decay = self.addresses(x, first, opened)
         v = _wide(self.value(x)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         with torch.autocast(x.device.type, enabled=False):  # a system of equations is solved in float32
-            o, state = delta_scan(*addresses, v, channels=channels, log_decay=log_decay, state=state)
+            o, state = delta_scan(q, k, w, b, v, channels=channels, log_decay=log_decay, state=state)
         return self.out(o.transpose(1, 2).flatten(2).to(x.dtype)), state
 
 
@@ -189,14 +189,13 @@ class _Growing(PreTrainedModel):  # type: ignore[misc]
     config_class = GrowingConfig
     base_model_prefix = "backbone"
     supports_gradient_checkpointing = True
-    _no_split_modules = ["Block", "LinearBlock"]
+    _no_split_modules: ClassVar = ["Block", "LinearBlock"]
     _is_stateful = True
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, Mixer):
-            module.addresses.reset()
-            init.normal_(module.out.weight, std=self.config.initializer_range / math.sqrt(self.config.num_hidden_layers))
+        if isinstance(module, (InputAddresses, PositionAddresses)):
+            module.reset()
 
 
 @dataclasses.dataclass
@@ -265,7 +264,7 @@ class GrowingModel(_Growing):
 class GrowingForCausalLM(_Growing):
     """The backbone with a head that predicts the next token; embeddings serve both."""
 
-    _tied_weights_keys = {"lm_head.weight": "backbone.embeddings.weight"}
+    _tied_weights_keys: ClassVar = {"lm_head.weight": "backbone.embeddings.weight"}
 
     def __init__(self, config: GrowingConfig) -> None:
         super().__init__(config)
