@@ -75,7 +75,9 @@ class Checkpoints:
             temporary.mkdir(parents=True)
             save_model(model, str(temporary / "model.safetensors"))
             save_file(_optimizer_tensors(optimizer), temporary / "optimizer.safetensors")
-            if hasattr(model, "backbone"):  # its config.json, which nothing of the run reads: for `l2m state` and `l2m condition`
+            if hasattr(
+                model, "backbone"
+            ):  # its config.json, which nothing of the run reads: for `l2m state` and `l2m condition`
                 model.backbone.config.save_pretrained(temporary)
             for name in FILES:
                 with open(temporary / name, "rb+") as handle:

@@ -175,7 +175,9 @@ class TrainConfig:
             filled._expect("length", "a power of 4, as the Gaussian law branches by 4", filled.length == power)
             filled._expect("pretrained", "False without a corpus", not filled.pretrained)
         else:
-            filled._expect("start", "'random' with a corpus: only the Gaussian language has a frontier", filled.start == "random")
+            filled._expect(
+                "start", "'random' with a corpus: only the Gaussian language has a frontier", filled.start == "random"
+            )
             filled._expect(
                 "positions", "False with a corpus: only the Gaussian language has them", not filled.positions
             )
@@ -194,7 +196,9 @@ class TrainConfig:
             self._expect(name, "a name or a path", fits or (value is None and name == "corpus"))
         if self.growth is not None:
             growth = Growth.read(self.growth, beta=1.0)
-            self._expect("growth", "a power of at most 1: no more channels open than tokens are read", growth.exponent <= 1)
+            self._expect(
+                "growth", "a power of at most 1: no more channels open than tokens are read", growth.exponent <= 1
+            )
         for name in ("pretrained", "positions", "compile", "recompute", "tensorboard"):
             self._expect(name, "True or False", isinstance(getattr(self, name), bool))
         for name, choices in CHOICES.items():

@@ -63,9 +63,7 @@ def test_step_by_step_is_the_parallel_pass(growth: str, linear: bool) -> None:
 
 @pytest.mark.parametrize("linear", [False, True])
 @torch.no_grad()
-def test_a_power_of_0_is_the_constant_layer_to_the_bit(
-    linear: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_power_of_0_is_the_constant_layer_to_the_bit(linear: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The constant layer: the same weights with no mask at all."""
     model, ids = built("power:0:5", linear=linear), tokens()
     masked = model(input_ids=ids).logits
@@ -74,7 +72,9 @@ def test_a_power_of_0_is_the_constant_layer_to_the_bit(
     for name in ("InputAddresses", "PositionAddresses"):
         kind = getattr(growing, name)
         forward = kind.forward
-        monkeypatch.setattr(kind, "forward", lambda self, x, first, opened, forward=forward: forward(self, x, first, Ones(opened.shape)))
+        monkeypatch.setattr(
+            kind, "forward", lambda self, x, first, opened, forward=forward: forward(self, x, first, Ones(opened.shape))
+        )
     assert torch.equal(plain(input_ids=ids).logits, masked)
 
 
@@ -101,7 +101,9 @@ def test_a_channel_is_silent_before_its_time(linear: bool) -> None:
             table = table.weight.view(3, 40, -1).transpose(1, 2) if isinstance(table, torch.nn.Linear) else table
             table[..., 25:] += 1.0  # channels 26 and later, which open with token 26
     after = model(input_ids=ids).logits
-    assert torch.equal(before[:, :25], after[:, :25]) or torch.allclose(before[:, :25], after[:, :25], rtol=0, atol=1e-6)
+    assert torch.equal(before[:, :25], after[:, :25]) or torch.allclose(
+        before[:, :25], after[:, :25], rtol=0, atol=1e-6
+    )
     assert not torch.allclose(before[:, 25:], after[:, 25:], rtol=0, atol=1e-6)
 
 
