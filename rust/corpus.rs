@@ -284,15 +284,16 @@ impl Ranked {
         // Documents in the order in which their first segment appears; the segments of one document follow each other.
         let mut documents: Vec<Range<usize>> = Vec::new();
         let mut moved = Vec::with_capacity(segments.len());
-        let mut length = 0;
+        let (mut length, mut end) = (0, 0);
         for segment in segments {
             match documents.last_mut() {
-                Some(document) if document.end == segment.limit && segment.start >= document.start => {}
+                Some(document) if document.end == segment.limit && segment.start >= end => {}
                 _ => {
                     length += documents.last().map_or(0, Range::len);
                     documents.push(segment.start..segment.limit);
                 }
             }
+            end = segment.end;
             let start = documents[documents.len() - 1].start;
             let shift = |position: usize| position - start + length;
             moved.push(Segment {

@@ -84,7 +84,7 @@ class PairCounter:
         """Bytes that stay while counting, and bytes that `margins` needs on this many threads."""
 
     def plan(
-        self, low: int, high: int, distances: int, grouped: bool, budget: int
+        self, low: int, high: int, distances: int, grouped: bool, budget: int, threads: int
     ) -> list[tuple[int, list[tuple[int, int]]]]:
         """Walks over the corpus: (distances at once, ranges of first ranks that a thread holds at a time)."""
 

@@ -162,8 +162,16 @@ impl PairCounter {
     }
 
     /// Walks over the corpus: (distances at once, ranges of first ranks that a thread holds at a time).
-    fn plan(&self, low: usize, high: usize, distances: usize, grouped: bool, budget: u64) -> PyResult<Vec<WalkOf>> {
-        let walks = pairs::plan(&self.corpus, low..high, distances, grouped, budget)?;
+    fn plan(
+        &self,
+        low: usize,
+        high: usize,
+        distances: usize,
+        grouped: bool,
+        budget: u64,
+        threads: usize,
+    ) -> PyResult<Vec<WalkOf>> {
+        let walks = pairs::plan(&self.corpus, low..high, distances, grouped, budget, threads)?;
         let pieces = |walk: pairs::Walk| walk.pieces.into_iter().map(|piece| (piece.start, piece.end)).collect();
         Ok(walks.into_iter().map(|walk| (walk.distances, pieces(walk))).collect())
     }

@@ -41,9 +41,6 @@ MOST_DISTANCES = 4096
 MOST_GROUPS = 4096
 """At most so many jackknife groups: each holds two tables as long as the vocabulary."""
 
-PAIR_COST, WALK_COST = 7, 0.5
-"""Nanoseconds of a pair with error bars, and of a token that a walk passes by (docs/scaling.md): their ratio is what counts."""
-
 Arrangement = Literal["given", "shuffled", "cross-document", "permuted"]
 
 
@@ -261,12 +258,11 @@ class TwoPointJob:
         pieces, largest, disk = [], 0, 0.0
         for part in range(self.parts):
             low, high = part_of(counter.frequencies, part, self.parts)
-            shared = self._shared(counter, low, high, self._grouped, threads, budget)
             costs = []
-            for at_once, ranges in counter.plan(low, high, number, self._grouped, shared):
+            for at_once, ranges in counter.plan(low, high, number, self._grouped, budget, threads):
                 for first, end in ranges:
                     tokens = int(ends[end] - ends[first])
-                    largest = max(largest, tokens * (1 if is_dense(counter) else 64))
+                    largest = max(largest, tokens * (1 if is_dense(counter) else 8))
                     costs += [calibration.seconds(tokens * min(at_once, number) / number)] * -(-number // at_once)
             pieces.append(makespan(costs, threads))
             disk += calibration.result_bytes(float(ends[high] - ends[low]) / max(1, ends[-1]))
@@ -343,7 +339,6 @@ class TwoPointJob:
                 ],
             }
         low, high = part_of(counter.frequencies, part, parts)
-        budget = self._shared(counter, low, high, grouped, threads, budget)
         return count_joint(
             counter, selection.distances, low, high,
             budget=budget, estimator=estimator, threads=threads, progress=progress,
@@ -355,27 +350,6 @@ class TwoPointJob:
             counter, distances, chosen.estimator,
             corpus=chosen.margins == "corpus", null=chosen.null, threads=threads,
         )  # fmt: skip
-
-    def _shared(
-        self, counter: "_core.PairCounter", low: int, high: int, grouped: bool, threads: int, budget: int
-    ) -> int:
-        """A budget, at most this, at which the pieces of one of several ranges of first tokens keep all threads busy."""
-        if self.parts == 1 or threads == 1:
-            return budget
-        ends = np.concatenate([[0], np.cumsum(counter.frequencies)]).astype(np.int64)
-        number, best, shortest = len(self.distances), budget, float("inf")
-        # Below 16 MB a piece costs less than a walk over the corpus for it.
-        while budget >= max(counter.least(grouped), 16 << 20) or best == budget:
-            costs = [
-                PAIR_COST * int(ends[end] - ends[first]) * number + WALK_COST * counter.length * -(-number // at_once)
-                for at_once, pieces in counter.plan(low, high, number, grouped, budget)
-                for first, end in pieces
-            ]
-            span = makespan(sorted(costs, reverse=True), threads)
-            if span < 0.95 * shortest:
-                best, shortest = budget, span
-            budget = budget * 3 // 4
-        return best
 
     def run_all(self, progress: Progress | None = None) -> TwoPointCurve:
         """Run every task here and combine."""

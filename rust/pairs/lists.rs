@@ -1,0 +1,305 @@
+//! The successors of every first token, token by token: appended block by block, then counted list by list.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use rayon::prelude::*;
+
+use super::JointCounts;
+use super::blocks::{BLOCK, Block, SPARE, Sorted, blocks, sort_blocks};
+use super::increments::Increments;
+use super::pages::Records;
+use super::plan::Walk;
+use super::tally::{Counters, Tally, add_list};
+use crate::Result;
+use crate::corpus::{Rank, Ranked};
+use crate::monitor::Monitor;
+
+/// Lists shorter than this are counted in 16 bits.
+const LIGHT: usize = 1 << 16;
+
+pub struct Task<'a, T> {
+    pub corpus: &'a Ranked,
+    pub first: &'a [T],
+    pub second: &'a [T],
+    pub increments: Option<&'a Increments>,
+    pub monitor: &'a Monitor,
+}
+
+impl<T: Rank> Task<'_, T> {
+    pub fn count(&self, distances: &[usize], walks: &[Walk]) -> Result<Vec<JointCounts>> {
+        let blocks = blocks(&self.corpus.segments);
+        let mut counts = vec![JointCounts::none(self.corpus.groups); distances.len()];
+        for walk in walks {
+            let range = walk.pieces[0].start..walk.pieces[walk.pieces.len() - 1].end;
+            let sorted = match walk.sorted {
+                true => Some(sort_blocks(&blocks, &self.corpus.segments, self.first, &range, self.monitor)?),
+                false => None,
+            };
+            let source = Source { blocks: &blocks, sorted: sorted.as_deref() };
+            let pairs = if walk.distances == 2 { distances.len() / 2 * 2 } else { 0 };
+            let (twos, ones) = distances.split_at(pairs);
+            let (twos, ones) = (twos.as_chunks::<2>().0, ones.as_chunks::<1>().0);
+            let found =
+                self.walk(&source, twos, &walk.pieces)?.into_iter().chain(self.walk(&source, ones, &walk.pieces)?);
+            for (sum, part) in counts.iter_mut().zip(found) {
+                *sum = sum.merge(&part)?;
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Every thread takes the next piece at the next `W` distances.
+    fn walk<const W: usize>(
+        &self,
+        source: &Source<T>,
+        distances: &[[usize; W]],
+        pieces: &[Range<usize>],
+    ) -> Result<Vec<JointCounts>> {
+        let units = distances.len() * pieces.len();
+        let next = AtomicUsize::new(0);
+        let counted: Vec<Vec<_>> = (0..rayon::current_num_threads().min(units))
+            .into_par_iter()
+            .with_max_len(1)
+            .map(|_| {
+                let mut worker = Worker::<T, W>::new(self, pieces)?;
+                let mut counted = Vec::new();
+                loop {
+                    let unit = next.fetch_add(1, Relaxed);
+                    if unit >= units {
+                        return Ok(counted);
+                    }
+                    let (chunk, piece) = (unit / pieces.len(), &pieces[unit % pieces.len()]);
+                    worker.append(source, distances[chunk], piece.clone())?;
+                    counted.push((chunk, worker.count()?));
+                }
+            })
+            .collect::<Result<_>>()?;
+        let mut sums = vec![JointCounts::none(self.corpus.groups); W * distances.len()];
+        for (chunk, counts) in counted.into_iter().flatten() {
+            for (sum, part) in sums[chunk * W..].iter_mut().zip(counts) {
+                *sum = sum.merge(&part)?;
+            }
+        }
+        Ok(sums)
+    }
+}
+
+/// Where the first tokens are: in blocks, sorted by token where memory allows.
+struct Source<'a, T> {
+    blocks: &'a [Block],
+    sorted: Option<&'a [Sorted<T>]>,
+}
+
+/// One thread's lists and counters.
+struct Worker<'a, T, const W: usize> {
+    task: &'a Task<'a, T>,
+    /// The first tokens whose lists are held.
+    piece: Range<usize>,
+    records: Records<T, W>,
+    /// Where the next record of each token of the piece goes.
+    cursors: Vec<usize>,
+    /// By group, the cursors at its end; empty where there is one group.
+    ends: Vec<usize>,
+    /// The group whose cursors come next.
+    group: usize,
+    /// Of the tokens of a block.
+    successors: Vec<[T; W]>,
+    narrow: Counters<u16, W>,
+    wide: Counters<u32, W>,
+    /// for lists of 2^32 records or more; empty until there is one
+    widest: Option<Counters<u64, W>>,
+    /// (end, group) of the runs of records of one group in the list at hand
+    runs: Vec<(usize, usize)>,
+}
+
+impl<'a, T: Rank, const W: usize> Worker<'a, T, W> {
+    fn new(task: &'a Task<'a, T>, pieces: &[Range<usize>]) -> Result<Self> {
+        let seconds = task.corpus.second().len();
+        let lists = pieces.iter().map(Range::len).max().unwrap_or(0);
+        let room = |piece: &Range<usize>| {
+            task.corpus.first.frequencies[piece.clone()].iter().sum::<u64>() as usize + piece.len() * SPARE
+        };
+        Ok(Self {
+            task,
+            piece: 0..0,
+            records: Records::new(pieces.iter().map(room).max().unwrap_or(0))?,
+            // Exact: a vector that grows would leave its smaller selves behind.
+            cursors: Vec::with_capacity(lists),
+            ends: Vec::with_capacity(if task.increments.is_some() { lists * task.corpus.groups } else { 0 }),
+            group: 0,
+            successors: vec![[T::new(0); W]; BLOCK],
+            narrow: Counters::new(seconds),
+            wide: Counters::new(seconds),
+            widest: None,
+            runs: Vec::new(),
+        })
+    }
+
+    /// Where each list of the piece starts. A list has room for a few records more than it gets.
+    fn starts(&self) -> impl Iterator<Item = usize> + use<'a, T, W> {
+        let frequencies = &self.task.corpus.first.frequencies[self.piece.clone()];
+        frequencies.iter().scan(0, |next, &frequency| {
+            let start = *next;
+            *next += frequency as usize + SPARE;
+            Some(start)
+        })
+    }
+
+    /// Append to the list of every token of the piece its successors at these distances, in the order of the corpus.
+    fn append(&mut self, source: &Source<T>, distances: [usize; W], piece: Range<usize>) -> Result<()> {
+        self.piece = piece;
+        let starts = self.starts();
+        self.cursors.clear();
+        self.cursors.extend(starts);
+        self.ends.clear();
+        self.group = 0;
+        for (index, block) in source.blocks.iter().enumerate() {
+            self.end_groups_before(block.group);
+            match source.sorted {
+                Some(sorted) => self.append_sorted(block, &sorted[index], distances),
+                None => self.append_scanned(block, distances),
+            }
+            self.task.monitor.advance(0)?;
+        }
+        self.end_groups_before(self.task.corpus.groups);
+        Ok(())
+    }
+
+    fn end_groups_before(&mut self, group: usize) {
+        if self.task.increments.is_some() {
+            for _ in self.group..group {
+                self.ends.extend_from_slice(&self.cursors);
+            }
+            self.group = group;
+        }
+    }
+
+    fn append_sorted(&mut self, block: &Block, sorted: &Sorted<T>, distances: [usize; W]) {
+        let runs = &sorted.runs;
+        let low = runs.partition_point(|run| run.rank.index() < self.piece.start);
+        let high = low + runs[low..].partition_point(|run| run.rank.index() < self.piece.end);
+        if low == high {
+            return;
+        }
+        let task = self.task;
+        let sentinel = T::new(task.corpus.second().len());
+        let successors = self.successors.as_mut_slice();
+        block.write_successors(&task.corpus.segments, task.second, distances, sentinel, successors);
+        let successors: &[[T; W]; BLOCK] = successors[..BLOCK].try_into().expect("a block");
+        let mut offset = runs[..low].iter().map(|run| run.len()).sum::<usize>();
+        for (index, run) in runs[low..high].iter().enumerate() {
+            if let Some(ahead) = runs.get(low + index + AHEAD) {
+                let local = ahead.rank.index() - self.piece.start;
+                if let Some(&cursor) = self.cursors.get(local) {
+                    prefetch(self.records.get().as_ptr().wrapping_add(cursor));
+                }
+            }
+            let cursor = &mut self.cursors[run.rank.index() - self.piece.start];
+            let mut to = *cursor;
+            let mut from = offset;
+            offset += run.len();
+            *cursor += run.len();
+            // Four at a time: most runs are shorter, and their lengths would be mispredicted. What is written beyond the run
+            // is written over, or lies behind the list.
+            loop {
+                let records: &mut [[T; W]; 4] = (&mut self.records.get_mut()[to..to + 4]).try_into().expect("four");
+                let offsets: &[u16; 4] = sorted.offsets[from..from + 4].try_into().expect("four");
+                *records = offsets.map(|offset| successors[offset as usize]);
+                (to, from) = (to + 4, from + 4);
+                if from >= offset {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn append_scanned(&mut self, block: &Block, distances: [usize; W]) {
+        const CHUNK: usize = 4096;
+        let mut hits = [0u16; CHUNK];
+        let Self { task, records, cursors, piece, .. } = self;
+        let records = records.get_mut();
+        let (first, second) = (task.first, task.second);
+        let sentinel = T::new(task.corpus.second().len());
+        let reach = distances.iter().max().copied().unwrap_or(0);
+        for (span, segment) in block.spans(&task.corpus.segments) {
+            for start in span.clone().step_by(CHUNK) {
+                let end = span.end.min(start + CHUNK);
+                // No branch on whether a token is in the piece: it would be mispredicted every few tokens.
+                let mut number = 0;
+                for (offset, token) in first[start..end].iter().enumerate() {
+                    hits[number] = offset as u16;
+                    number += usize::from(token.index().wrapping_sub(piece.start) < piece.len());
+                }
+                let hits = &hits[..number];
+                let inside = end + reach <= segment.limit;
+                for (place, &offset) in hits.iter().enumerate() {
+                    if let Some(&ahead) = hits.get(place + AHEAD) {
+                        let local = first[start + ahead as usize].index() - piece.start;
+                        prefetch(records.as_ptr().wrapping_add(cursors[local]));
+                    }
+                    let position = start + offset as usize;
+                    let cursor = &mut cursors[first[position].index() - piece.start];
+                    records[*cursor] = distances.map(|distance| match position + distance {
+                        successor if inside || successor < segment.limit => second[successor],
+                        _ => sentinel,
+                    });
+                    *cursor += 1;
+                }
+            }
+        }
+    }
+
+    /// What the lists hold, by distance.
+    fn count(&mut self) -> Result<Vec<JointCounts>> {
+        let Task { corpus, increments, monitor, .. } = *self.task;
+        let mut tallies: [Tally; W] = std::array::from_fn(|_| Tally::new(corpus.groups));
+        let lists = self.cursors.len();
+        let starts = self.starts();
+        for (local, start) in starts.enumerate() {
+            let end = self.cursors[local];
+            let list = &self.records.get()[start..end];
+            if list.is_empty() {
+                continue;
+            }
+            let jackknife = increments.map(|increments| {
+                self.runs.clear();
+                let mut last = 0;
+                for group in 0..corpus.groups {
+                    let end = self.ends[group * lists + local] - start;
+                    if end > last {
+                        self.runs.push((end, group));
+                        last = end;
+                    }
+                }
+                (increments, &self.runs[..])
+            });
+            if list.len() < LIGHT {
+                add_list(list, &mut self.narrow, jackknife, &mut tallies);
+            } else if u32::try_from(list.len()).is_ok() {
+                add_list(list, &mut self.wide, jackknife, &mut tallies);
+            } else {
+                let widest = self.widest.get_or_insert_with(|| Counters::new(corpus.second().len()));
+                add_list(list, widest, jackknife, &mut tallies);
+            }
+            monitor.advance((list.len() * W) as u64)?;
+        }
+        tallies.into_iter().map(Tally::finish).collect()
+    }
+}
+
+/// How many records ahead their place is fetched.
+const AHEAD: usize = 12;
+
+/// Hint that this address will be written soon.
+#[inline(always)]
+fn prefetch<T>(address: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint; any address may be given, and SSE is part of x86-64.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}

@@ -1,0 +1,165 @@
+//! How a count is cut so that every thread stays within its memory.
+
+use std::ops::Range;
+
+use super::blocks::{BLOCK, SPARE};
+use crate::corpus::{Ranked, Ranks};
+use crate::{Error, Result};
+
+/// Distances to take in one walk over the corpus, whether its blocks are sorted before, and the ranges of first ranks whose
+/// lists a thread holds at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Walk {
+    pub distances: usize,
+    pub sorted: bool,
+    pub pieces: Vec<Range<usize>>,
+}
+
+/// Alphabets of up to this many ids are counted in one table of id pairs.
+pub const DENSE: usize = 256;
+
+pub fn is_dense(corpus: &Ranked) -> bool {
+    corpus.first.len() <= DENSE && corpus.second().len() <= DENSE
+}
+
+fn rank_bytes(corpus: &Ranked) -> u64 {
+    match &corpus.ranks {
+        Ranks::Narrow(_) => 2,
+        Ranks::Wide(_) => 4,
+    }
+}
+
+/// Bytes of the list of one first token.
+fn list_bytes(corpus: &Ranked, frequency: u64, distances: usize, grouped: bool) -> u64 {
+    let ends = if grouped { 8 * corpus.groups as u64 } else { 0 };
+    (frequency + SPARE as u64) * distances as u64 * rank_bytes(corpus) + 8 + ends
+}
+
+/// Bytes that the sorted blocks take, for the tokens in `range`.
+fn sorted_bytes(corpus: &Ranked, range: Range<usize>) -> u64 {
+    let blocks = corpus.len().div_ceil(BLOCK) as u64 + corpus.groups as u64;
+    let frequencies = &corpus.first.frequencies[range];
+    let runs: u64 = frequencies.iter().map(|&frequency| frequency.min(blocks)).sum();
+    // Each vector of a block may take a page of 4 KB more.
+    2 * frequencies.iter().sum::<u64>() + runs * 2 * rank_bytes(corpus) + blocks * (8 << 10)
+}
+
+/// With few distances, sorting the blocks costs more than it saves.
+const WORTH_SORTING: usize = 4;
+
+/// Cut `range` so that the lists and counters of each of `threads` threads stay within `budget` bytes: two distances in one walk
+/// where the lists fit; the commonest tokens, whose lists do not, with one. The blocks are sorted where there is room.
+pub fn plan(
+    corpus: &Ranked,
+    range: Range<usize>,
+    distances: usize,
+    grouped: bool,
+    budget: u64,
+    threads: usize,
+) -> Result<Vec<Walk>> {
+    let frequencies = &corpus.first.frequencies;
+    let range = range.start.min(frequencies.len())..range.end.min(frequencies.len());
+    if range.is_empty() || distances == 0 {
+        return Ok(Vec::new());
+    }
+    if is_dense(corpus) {
+        return Ok(vec![Walk { distances, sorted: false, pieces: vec![range] }]);
+    }
+    let walk = |range: Range<usize>, at_once: usize, room: u64| Walk {
+        distances: at_once,
+        sorted: false,
+        // Two units of work a thread, so that none waits long for the last.
+        pieces: cut(corpus, range, at_once, grouped, room, (2 * (threads - 1)).div_ceil(distances.div_ceil(at_once))),
+    };
+    let mut walks = Vec::new();
+    let mut end = range.end;
+    for at_once in [2, 1] {
+        let room = budget.saturating_sub(thread_bytes(corpus, at_once, grouped));
+        if at_once > distances || end == range.start {
+            continue;
+        }
+        // Frequencies fall: those that fit are a suffix.
+        let fits = |&rank: &usize| list_bytes(corpus, frequencies[rank], at_once, grouped) <= room;
+        let start = (range.start..end).find(fits).unwrap_or(end);
+        if start < end {
+            walks.push(walk(start..end, at_once, room));
+        }
+        end = start;
+    }
+    if end > range.start {
+        let needed = thread_bytes(corpus, 1, grouped) + list_bytes(corpus, frequencies[range.start], 1, grouped);
+        return Err(Error::Memory { budget, needed });
+    }
+    if distances >= WORTH_SORTING {
+        let sorted = sorted_bytes(corpus, range.clone()).div_ceil(threads as u64);
+        let room = budget.saturating_sub(sorted + thread_bytes(corpus, 2, grouped));
+        if list_bytes(corpus, frequencies[range.start], 2, grouped) <= room {
+            let walk = Walk { sorted: true, ..walk(range, 2, room) };
+            // A walk over sorted blocks takes half the time of one that looks for the tokens of its piece.
+            if walk.pieces.len() <= 2 * walks.iter().map(|walk| walk.pieces.len()).sum::<usize>() {
+                return Ok(vec![walk]);
+            }
+        }
+    }
+    Ok(walks)
+}
+
+/// Cut `range` into as few pieces as `room` allows, but at least so many, of about the same size. Every list fits.
+fn cut(
+    corpus: &Ranked,
+    range: Range<usize>,
+    distances: usize,
+    grouped: bool,
+    room: u64,
+    least: usize,
+) -> Vec<Range<usize>> {
+    let list = |rank: usize| list_bytes(corpus, corpus.first.frequencies[rank], distances, grouped);
+    let all: u64 = range.clone().map(list).sum();
+    let even = all.div_ceil(all.div_ceil(room.max(1)).max(least as u64).max(1));
+    let mut pieces = Vec::new();
+    let (mut start, mut bytes) = (range.start, 0);
+    for rank in range.clone() {
+        let own = list(rank);
+        if bytes >= even || bytes + own > room {
+            pieces.push(start..rank);
+            (start, bytes) = (rank, 0);
+        }
+        bytes += own;
+    }
+    pieces.push(start..range.end);
+    pieces.retain(|piece| !piece.is_empty());
+    pieces
+}
+
+/// The last of the large pages that hold the lists may be all but empty.
+const LARGE_PAGE: u64 = 1 << 21;
+
+/// Bytes a thread needs besides the lists: counters, tallies, scratch.
+fn thread_bytes(corpus: &Ranked, at_once: usize, grouped: bool) -> u64 {
+    if is_dense(corpus) {
+        let cells = (corpus.first.len() * corpus.second().len()) as u64;
+        return cells * (8 * corpus.groups as u64 + 16);
+    }
+    let counter = if grouped { 12 } else { 6 };
+    at_once as u64 * (counter * (corpus.second().len() as u64 + 1) + rank_bytes(corpus) * BLOCK as u64)
+        + (1 << 19)
+        + LARGE_PAGE
+}
+
+/// The smallest budget of [`plan`]: the commonest token's list at one distance.
+pub fn least_bytes(corpus: &Ranked, grouped: bool) -> u64 {
+    let most = corpus.first.frequencies.first().copied().unwrap_or(0);
+    let list = if is_dense(corpus) { 0 } else { list_bytes(corpus, most, 1, grouped) };
+    thread_bytes(corpus, 1, grouped) + list
+}
+
+/// Bytes that stay while a corpus is counted: ranks and alphabets.
+pub fn resident_bytes(corpus: &Ranked) -> u64 {
+    let sequences = match &corpus.ranks {
+        Ranks::Narrow(sides) => 1 + u64::from(sides.second.is_some()),
+        Ranks::Wide(sides) => 1 + u64::from(sides.second.is_some()),
+    };
+    corpus.len() as u64 * rank_bytes(corpus) * sequences
+        + corpus.first.bytes()
+        + if sequences > 1 { corpus.second().bytes() } else { 0 }
+}
