@@ -59,7 +59,7 @@ lint: setup  ## Formatting, clippy, ruff, mypy, stubs
 bench: setup  ## Benchmarks beside what users pick today (SCALE=--smoke: minutes; BOOKS=FOLDER of text files for counting and corpora)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r pyproject.toml --extra bench
 	rm -f $(REACHED)
-	for kind in "$(or $(BOOKS),--zipf 20e6 --ids 50000)" "$(and $(BOOKS),$(BOOKS) --tokenizer bytes)" "$(and $(BOOKS),--zipf 20e6 --ids 50000)"; do \
+	for kind in "$(or $(BOOKS),--zipf 20e6 --ids 50000 --following 0)" "$(and $(BOOKS),$(BOOKS) --tokenizer bytes)" "$(and $(BOOKS),--zipf 20e6 --ids 50000 --following 0)"; do \
 		test -z "$$kind" || $(BIN)/python benches/counting.py $$kind $(SCALE) --goals $(REACHED) || exit 1; done
 	$(if $(BOOKS),$(BIN)/python benches/corpora.py $(BOOKS) --tokenizer words $(SCALE) --goals $(REACHED))
 	for area in estimators gaussian scoring training; do $(BIN)/python benches/$$area.py $(SCALE) --goals $(REACHED) || exit 1; done

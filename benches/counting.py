@@ -2,6 +2,7 @@
 
     python benches/counting.py FOLDER [--tokenizer bytes] [--smoke]     FOLDER: text files; or a corpus made by `l2m tokenize`
     python benches/counting.py --zipf 200e6                             so many made-up tokens over 131,072 ids
+    python benches/counting.py --zipf 20e6 --ids 50000 --following 0    independent ones
 
 Every method counts the same in-document pairs at 14 distances (or n-grams 1 to 5, or one distance as two plain arrays) in a process
 of its own, tokens in memory to plug-in entropies, median of 5 runs (slow peers: fewer distances, scaled up, and said so). All
@@ -28,6 +29,7 @@ import numpy as np
 import psutil
 
 import l2m
+from goals import Goals
 
 DISTANCES = [1 << k for k in range(14)]
 
@@ -243,17 +245,16 @@ SCENARIOS = {
 """Which methods run on which corpora: those of up to 256 ids, of over 1e8 tokens, of over 5e8."""
 
 
-def zipf_markov(tokens: int, folder: Path) -> None:
-    """A corpus in which every token follows, with probability 0.3, from the draw before; Zipf's law over 131,072 ids."""
+def zipf_markov(tokens: int, folder: Path, ids: int, follow: float) -> None:
+    """A corpus in which every token follows, with probability `follow`, from the draw before; Zipf's law over `ids` ids."""
     random = np.random.default_rng(0)
-    ids = 1 << 17
     law = 1 / np.arange(1, ids + 1)
     table = np.searchsorted(np.cumsum(law) / law.sum(), (np.arange(1 << 24) + 0.5) / (1 << 24)).astype(np.uint32)
     following = random.permutation(ids).astype(np.uint32)
     made = np.empty(tokens, np.uint32)
     for start in range(0, tokens, 1 << 24):
         drawn = table[random.integers(0, 1 << 24, min(1 << 24, tokens - start), np.uint32)]
-        follows = random.random(drawn.size, np.float32) < 0.3
+        follows = random.random(drawn.size, np.float32) < follow
         follows[0] = False
         made[start : start + drawn.size] = np.where(follows, following[np.roll(drawn, 1)], drawn)
     documents = max(64, tokens // 100_000)
@@ -286,6 +287,45 @@ def run_one(folder: Path, name: str) -> None:
     )
 
 
+def note_goals(goals: Goals, text: str, spent: dict[str, float], pairs: int, made_up: bool) -> None:
+    """What was reached of the goals that hold for such a text; a method that failed has none."""
+    pairs_job = f"pairs at 14 distances, {text}"
+    two, one = spent.get("l2m, 2 threads"), spent.get("l2m, 1 thread")
+    if two is not None:
+        for peer in ("polars streaming", "DuckDB"):
+            if (seconds := spent.get(f"{peer}, 2 threads")) is not None:
+                least = {(True, "polars streaming"): 14, (False, "polars streaming"): 25, (False, "DuckDB"): 25}
+                goals.add(
+                    f"{pairs_job}, 2 threads", seconds / two, unit=f"times {peer}", at_least=least.get((made_up, peer))
+                )
+    if one is not None:
+        goals.add(f"{pairs_job}, 1 thread", pairs / one / 1e6, unit="M pairs/s", at_least=280 if made_up else None)
+        if (seconds := spent.get("scipy COO to CSR, 1 thread")) is not None:
+            goals.add(f"{pairs_job}, 1 thread", seconds / one, unit="times scipy", at_least=None if made_up else 18)
+        if "floor" in spent:
+            most = 1.2 if " of 256 ids" in text else None if made_up else 4
+            goals.add(f"{pairs_job}, 1 thread", one / spent["floor"], unit="times the floor's time", at_most=most)
+    for job, other, unit, most in (
+        ("l2m, 2 threads, a quarter of the memory goal", "l2m, 2 threads", "times the time with all of it", 2),
+        (
+            "l2m, 2 threads, exact null, jackknife of 32 groups",
+            "l2m, 2 threads, exact null",
+            "times the time without",
+            1.8,
+        ),
+    ):
+        if job in spent and other in spent:
+            goals.add(
+                f"{job.removeprefix('l2m, 2 threads, ')}, {text}", spent[job] / spent[other], unit=unit, at_most=most
+            )
+    arrays = {name: seconds for name, seconds in spent.items() if name.startswith("two arrays: ")}
+    if (ours := arrays.pop("two arrays: l2m, 1 thread", None)) is not None and arrays:
+        goals.add(f"two arrays, {text}", min(arrays.values()) / ours, unit="times the best peer", at_least=5)
+    ours, theirs = (spent.get(f"n-grams 1 to 5: {name}, 2 threads") for name in ("l2m", "DuckDB"))
+    if ours is not None and theirs is not None:
+        goals.add(f"n-grams 1 to 5, {text}", theirs / ours, unit="times DuckDB", at_least=None if made_up else 25)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?")
@@ -295,6 +335,11 @@ def main() -> None:
         help="package, folder or hub name of the model whose BPE is used; or bytes, words",
     )
     parser.add_argument("--zipf", type=float, help="so many made-up tokens instead")
+    parser.add_argument("--ids", type=int, default=1 << 17, help="of --zipf")
+    parser.add_argument(
+        "--following", type=float, default=0.3, help="of --zipf: share of tokens that the one before decides"
+    )
+    parser.add_argument("--goals", type=Path, help="note what was reached there, for benches/track.py")
     parser.add_argument("--smoke", action="store_true", help="a small corpus of made-up words")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -302,8 +347,8 @@ def main() -> None:
         return run_one(arguments.folder, arguments.job)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        if arguments.zipf:
-            zipf_markov(int(arguments.zipf), folder)
+        if arguments.zipf and not arguments.smoke:
+            zipf_markov(int(arguments.zipf), folder, arguments.ids, arguments.following)
         elif arguments.folder is None or arguments.smoke:
             random = np.random.default_rng(0)
             l2m.Corpus(random.zipf(1.2, 400_000) % 30_000, np.arange(0, 400_001, 20_000)).save(folder)
@@ -325,6 +370,7 @@ def main() -> None:
         print(
             "| method | runs | seconds | M pairs (tokens) / s | times l2m's time | peak memory beyond the tokens |\n| --- | --- | --- | --- | --- | --- |"
         )
+        spent: dict[str, float] = {}
         reference: dict[str, tuple[float, dict[str, int]]] = {}
         scenario = (
             "huge"
@@ -343,6 +389,7 @@ def main() -> None:
                 print(f"| {name} | failed: {printed.stderr.strip().splitlines()[-1]} | | | | |")
                 continue
             result = json.loads(printed.stdout)
+            spent[name] = result["seconds"]
             job, colon, _ = name.partition(":")
             kind = job if colon else "1 thread" if "1 thread" in name else "2 threads"
             seconds, counted = reference.setdefault(kind, (result["seconds"], result["found"]))
@@ -358,7 +405,13 @@ def main() -> None:
                 flush=True,
             )
         if scenario in ("text", "bytes"):
-            subprocess.run(["cargo", "bench", "--quiet", "--bench", "floor", "--", str(folder)], check=True)
+            floor = ["cargo", "bench", "--quiet", "--bench", "floor", "--", str(folder)]
+            row = subprocess.run(floor, check=True, capture_output=True, text=True).stdout.strip()
+            print(row, flush=True)
+            spent["floor"] = float(row.split("|")[3])
+        if not arguments.smoke:
+            text = f"{corpus.tokens.size:,} tokens of {corpus.vocab_size:,} ids"
+            note_goals(Goals(arguments.goals), text, spent, pairs, bool(arguments.zipf))
     return None
 
 

@@ -115,7 +115,7 @@ def _precision(memory: Memory, sizing: Sizing) -> float:
 
 def in_engines(memory: Memory) -> bool:
     """Whether engines other than transformers know what grows like this."""
-    return memory.growth in ("token", "fixed")
+    return memory.growth == "fixed" or (memory.growth == "token" and memory.part == "attention")
 
 
 def _cached(memory: Memory, tokens: int) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l2m.base import checks
+from l2m.base.growth import Growth
 from l2m.base.progress import Progress
 from l2m.base.records import Record, frame
 from l2m.truth.equivalent import StateUse
@@ -109,8 +110,9 @@ class KLCurve(Record):
         return self.copies * self.information / self.state
 
     def state_use(self) -> StateUse | None:
-        """How much of its state the model uses, against the frontier of a constant state of state / copies numbers.
+        """How much of its state the model uses, against the frontier of as many numbers a copy, constant or growing as the model's.
 
+        What it is worth (`equivalent`) is always told in numbers of a constant state.
         None where the law is not in `settings` (a curve that `evaluate` did not make), or too long for a frontier (above 4,096).
         """
         config, length = self.settings.get("config"), self.position.size
@@ -118,7 +120,15 @@ class KLCurve(Record):
             return None
         law = gaussian_law(round(math.log(length, 4)), config.get("children", 3), config.get("boundary", "weighted"))
         # Rounding in float32 may take a KL of 0 below it.
-        return law.state_use(self.state / self.copies, max(0.0, self.to("nats").mean_kl)).to(self.unit)
+        use = law.state_use(self.state / self.copies, max(0.0, self.to("nats").mean_kl))
+        if config.get("growth"):
+            grows = Growth.read(config["growth"], beta=law.nominal_exponent)
+            # The first token stands before the sequence: after t values the model has the channels of t + 1 tokens.
+            opened = grows.at(np.arange(2, length + 2))
+            each = max(1, round(use.numbers / opened[length // 2 - 1]))
+            held = (each * opened).clip(max=length).astype(int)
+            use = dataclasses.replace(use, frontier_kl=law.frontier(held).mean_kl)
+        return use.to(self.unit)
 
     def interval(self, level: float = 0.95) -> tuple[Floats, Floats]:
         """Lower and upper bound of the KL at each position, Student's t over sequences."""

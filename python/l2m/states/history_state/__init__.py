@@ -7,7 +7,7 @@ from l2m.states.history_state import families  # noqa: F401  (it fills the regis
 from l2m.states.history_state.config import Config
 from l2m.states.history_state.read import history_state, model_weights
 from l2m.states.history_state.registry import family
-from l2m.states.history_state.state import HistoryState, Memory, StateSize, attention, convolution, recurrent
+from l2m.states.history_state.state import HistoryState, Memory, StateSize, attention, convolution, opening, recurrent
 from l2m.states.history_state.weights import Weights
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "family",
     "history_state",
     "model_weights",
+    "opening",
     "recurrent",
 ]

@@ -85,6 +85,16 @@ class Memory(Record):
         if self.bits is not None and not 0 < self.bits <= 128:
             raise InputError(f"memory: bits {self.bits!r}; expected a number above 0, at most 128")
 
+    def to_dict(self) -> dict[str, Any]:
+        """As of every record.
+
+        Raises:
+            InputError: a growth that is a function, which no file holds.
+        """
+        if callable(self.growth):
+            raise InputError(f"memory: growth is a function; expected {GROWTH_FORMS} in what is saved")
+        return super().to_dict()
+
     @property
     def kept(self) -> tuple[Any, ...]:
         """What is kept, whatever the layer."""
