@@ -294,7 +294,7 @@ print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="peak memory is read from Linux's /proc")
 def test_the_memory_option_is_that_of_the_process(tmp_path: Path) -> None:
     """Interpreter and modules included, mapped tokens apart."""
-    size, budget = 6_000_000, 150 << 20
+    size, budget = 6_000_000, 120 << 20
     tokens = np.minimum(np.random.default_rng(12).zipf(1.3, size), 30_000).astype(np.uint16)
     l2m.Corpus(tokens, np.arange(0, size + 1, 100_000), 30_001).save(tmp_path / "corpus")
     options = ["--distances", "1,2,4,8,16,32,64", "--no-within-document", "--threads", "2", "--memory", str(budget)]
