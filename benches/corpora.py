@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 import l2m
-from goals import Goals
+from goals import Goals, add_option
 
 COMMON = """
 import json, resource, sys, tempfile, time
@@ -91,7 +91,7 @@ def main() -> None:
     arguments.add_argument("--model", action="store_true", help="the dry runs' predictions at three sizes")
     arguments.add_argument("--machines", action="store_true", help="Ray beside threads")
     arguments.add_argument("--repeats", type=int, default=3, help="of --machines")
-    arguments.add_argument("--goals", type=Path, help="note what was reached there, for benches/track.py")
+    add_option(arguments)
     chosen = arguments.parse_args()
     every = sorted(path for path in chosen.folder.iterdir() if path.is_file())
     files, repeats = (10, 1) if chosen.smoke else (len(every), 5)
@@ -124,7 +124,7 @@ def main() -> None:
         ("l2m, characters", OURS, "characters", {"DUPLICATES": "'keep'"}),
         ("l2m, bytes", OURS, "bytes", {"DUPLICATES": "'keep'"}),
     ]
-    goals, spent = Goals(None if chosen.smoke else chosen.goals), {}
+    goals, spent = Goals.of(chosen), {}
     for name, code, tokenizer, values in jobs:
         runs = measure(code, chosen, tokenizer, files, repeats, PREDICT="False", **values)
         seconds, cpu, peak = (statistics.median(run[key] for run in runs) for key in ("seconds", "cpu", "peak"))

@@ -29,7 +29,7 @@ import numpy as np
 import psutil
 
 import l2m
-from goals import Goals
+from goals import Goals, add_option
 
 DISTANCES = [1 << k for k in range(14)]
 
@@ -347,7 +347,7 @@ def main() -> None:
     parser.add_argument(
         "--following", type=float, default=0.3, help="of --zipf: share of tokens that the one before decides"
     )
-    parser.add_argument("--goals", type=Path, help="note what was reached there, for benches/track.py")
+    add_option(parser)
     parser.add_argument("--smoke", action="store_true", help="a small corpus of made-up words")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -417,9 +417,9 @@ def main() -> None:
             row = subprocess.run(floor, check=True, capture_output=True, text=True).stdout.strip()
             print(row, flush=True)
             spent["floor"] = float(row.split("|")[3])
-        if not arguments.smoke:
+        if not arguments.smoke:  # the floor of a small corpus is printed as 0.00 s
             text = f"{corpus.tokens.size:,} tokens of {corpus.vocab_size:,} ids"
-            note_goals(Goals(arguments.goals), text, spent, pairs, bool(arguments.zipf))
+            note_goals(Goals.of(arguments), text, spent, pairs, bool(arguments.zipf))
     return None
 
 

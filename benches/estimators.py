@@ -8,13 +8,12 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import l2m
-from goals import Goals
+from goals import Goals, add_option
 
 X = 2.0 ** np.arange(1, 14)
 LAW = 2 * X**-0.6
@@ -156,10 +155,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--bias", metavar="FILE")
-    parser.add_argument("--goals", type=Path, help="note what was reached there, for benches/track.py")
+    add_option(parser)
     arguments = parser.parse_args()
     if arguments.bias:
         bias(arguments.bias)
     else:
-        speed(arguments.smoke, Goals(None if arguments.smoke else arguments.goals))
+        speed(arguments.smoke, Goals.of(arguments))
         coverage(arguments.smoke)

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 THREADS = 2
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -20,7 +19,7 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
-from goals import Goals  # noqa: E402
+from goals import Goals, add_option  # noqa: E402
 from l2m import HierarchicalGaussian  # noqa: E402
 
 SEQUENCES = 64
@@ -101,8 +100,8 @@ def by_length(largest: int, goals: Goals) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true")
-    parser.add_argument("--goals", type=Path, help="note what was reached there, for benches/track.py")
+    add_option(parser)
     arguments = parser.parse_args()
-    reached = Goals(None if arguments.smoke else arguments.goals)
+    reached = Goals.of(arguments)
     beside_dense(5 if arguments.smoke else 7, reached)
     by_length(6 if arguments.smoke else 10, reached)

@@ -1,7 +1,13 @@
 """What a benchmark reached beside its goal, one JSON object a line, for `benches/track.py`."""
 
+import argparse
 import json
 from pathlib import Path
+
+
+def add_option(parser: argparse.ArgumentParser) -> None:
+    """The option of every benchmark that has goals."""
+    parser.add_argument("--goals", type=Path, help="note what was reached there, for benches/track.py")
 
 
 class Goals:
@@ -9,6 +15,11 @@ class Goals:
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> "Goals":
+        """Where --goals says; nowhere with --smoke, whose sizes have no goals."""
+        return cls(None if arguments.smoke else arguments.goals)
 
     def add(
         self, job: str, reached: float, *, unit: str, at_least: float | None = None, at_most: float | None = None

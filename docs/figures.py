@@ -8,6 +8,7 @@ here. Text stays text and coordinates are rounded to a hundredth of a point, whi
 
 import csv
 import io
+import math
 import re
 import sys
 from collections.abc import Callable
@@ -386,7 +387,6 @@ def laws() -> Any:
 @figure
 def growing_state() -> Any:
     """KL of the trained models of docs/growing.toml, three children (points), and of the frontier of as many numbers (lines)."""
-    import l2m
     from l2m.base.growth import Growth
 
     ways = {
@@ -397,18 +397,13 @@ def growing_state() -> Any:
         "mean": ("3", "3"),
         "attention": ("attention", None),
     }
-    laws = [l2m.HierarchicalGaussian(layers, 3) for layers in (2, 3, 4)]
-    found, axes = by(rows("growing.csv"), "name"), new_axes()
+    beta, found, axes = math.log(3, 4), by(rows("growing.csv"), "name"), new_axes()
     for place, (name, (words, growth)) in enumerate(ways.items()):
         run = found[f"{name}-3"]
-        held = run["state"].max() / 64 * (1 if growth else 2)
+        held = run["state"].max() / 64 * 2  # of attention, twice the numbers at L/2
         if growth:
-            opened = Growth.read(growth, beta=laws[0].nominal_exponent)
-            held = float(opened.at(256))
-            # The first token stands before the sequence: after t values the model has the channels of t + 1 tokens.
-            states = [opened.at(np.arange(2, law.length + 2)).astype(int).clip(max=law.length) for law in laws]
-            best = [law.frontier(state).mean_kl for law, state in zip(laws, states, strict=True)]
-            axes.plot([law.length for law in laws], best, color=f"C{place}", linewidth=1.2)
+            held = float(Growth.read(growth, beta=beta).at(256))
+            axes.plot(run["length"], run["frontier_kl"], color=f"C{place}", linewidth=1.2)
         axes.plot(run["length"], run["kl"], "o", color=f"C{place}", label=f"{words} [{held:,.0f}]")
     axes.set_xscale("log", base=4)
     axes.set(xlabel="length L", ylabel="KL (nats a value)", ylim=(-0.005, 0.15))

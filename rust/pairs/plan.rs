@@ -57,21 +57,6 @@ pub fn plan(
     budget: u64,
     threads: usize,
 ) -> Result<Vec<Walk>> {
-    // Two threads at work on their largest pieces at once took up to 17 % more than what is counted here: an eighth is kept back.
-    let room = budget - budget / 8;
-    within(corpus, range.clone(), distances, grouped, room, threads)
-        .or_else(|_| within(corpus, range, distances, grouped, budget, threads))
-}
-
-/// [`plan`] of exactly `budget` bytes.
-fn within(
-    corpus: &Ranked,
-    range: Range<usize>,
-    distances: usize,
-    grouped: bool,
-    budget: u64,
-    threads: usize,
-) -> Result<Vec<Walk>> {
     let frequencies = &corpus.first.frequencies;
     let range = range.start.min(frequencies.len())..range.end.min(frequencies.len());
     if range.is_empty() || distances == 0 {
@@ -80,6 +65,13 @@ fn within(
     if is_dense(corpus) {
         return Ok(vec![Walk { distances, sorted: false, pieces: vec![range] }]);
     }
+    let needed = thread_bytes(corpus, 1, grouped) + list_bytes(corpus, frequencies[range.start], 1, grouped);
+    if needed > budget {
+        return Err(Error::Memory { budget, needed });
+    }
+    // Two threads at work on their largest pieces at once took up to 17 % more than what is counted here: an eighth is kept back
+    // where the commonest token's list leaves it.
+    let budget = if needed <= budget - budget / 8 { budget - budget / 8 } else { budget };
     let walk = |range: Range<usize>, at_once: usize, room: u64| Walk {
         distances: at_once,
         sorted: false,
@@ -100,10 +92,6 @@ fn within(
             walks.push(walk(start..end, at_once, room));
         }
         end = start;
-    }
-    if end > range.start {
-        let needed = thread_bytes(corpus, 1, grouped) + list_bytes(corpus, frequencies[range.start], 1, grouped);
-        return Err(Error::Memory { budget, needed });
     }
     if distances >= WORTH_SORTING {
         let sorted = sorted_bytes(corpus, range.clone()).div_ceil(threads as u64);

@@ -57,8 +57,7 @@ def design(
     carried = PAPER_THRESHOLD if threshold is None else threshold
     options: dict[str, Any] = {"dtype": dtype, "cache_dtype": cache_dtype, "threshold": carried, "seed": seed}
     found = search(read_law(law), length, model, _varied(vary), **options)
-    rows = [{**one["fields"], **{name: one[name] for name in one if name != "fields"}} for one in found.candidates]
-    print_table(rows, "json" if json else form, found.table())
+    print_table(found.rows(), "json" if json else form, found.table())
     if form == "words" and not json:
         print_words(found.explain())
 

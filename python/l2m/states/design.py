@@ -44,9 +44,13 @@ class Design(Record):
         return f"{len(self.candidates)} candidates, {short(self.required)} numbers needed at {short(self.length)} tokens, {best}"
 
     def columns(self) -> dict[str, NDArray[Any]]:
-        """One row a candidate: the fields varied, state, bytes, growth, reach, suffices."""
-        rows = [{**one["fields"], **{name: one[name] for name in one if name != "fields"}} for one in self.candidates]
+        """`rows`, by column."""
+        rows = self.rows()
         return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a candidate: the fields varied, state, bytes, growth, reach, suffices."""
+        return [{**one["fields"], **{name: one[name] for name in one if name != "fields"}} for one in self.candidates]
 
     def table(self) -> list[dict[str, str]]:
         """The columns that people read, as text."""
