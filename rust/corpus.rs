@@ -1,10 +1,10 @@
 //! Tokens as the kernels read them: ids replaced by frequency ranks, documents in the order of their jackknife groups.
 //!
-//! Rank 0 is the most frequent id. Small numbers for frequent tokens keep the counters in use close together, and 16 bits
-//! suffice as long as at most 65,535 different ids occur, whatever the vocabulary.
+//! Rank 0 is the most frequent id. Small numbers for frequent tokens keep the counters in use close together; 8 bits suffice for
+//! up to 256 different ids, and 16 bits for up to 65,535, whatever the vocabulary.
 
 use std::collections::HashMap;
-use std::ops::Range;
+use std::ops::{AddAssign, Range};
 
 use rand_philox::Philox;
 use rayon::prelude::*;
@@ -13,7 +13,7 @@ use crate::monitor::Monitor;
 use crate::{Error, Result};
 
 /// A token id of any integer type. `key` keeps the order and is unsigned.
-pub trait Id: Copy + Send + Sync {
+pub trait Id: Copy + Ord + Send + Sync {
     fn key(self) -> u64;
 }
 
@@ -24,15 +24,29 @@ macro_rules! signed_id {
 unsigned_id!(u8, u16, u32, u64);
 signed_id!(i8, i16, i32, i64);
 
-/// A rank as it is stored: u16 where that suffices, else u32. The largest value is kept free for "no successor".
+/// A rank as it is stored: u8 or u16 where that suffices, else u32. The largest value of 16 and 32 bits is kept free for "no
+/// successor".
 pub trait Rank: Copy + Send + Sync + Eq + 'static {
     const LIMIT: usize;
     fn new(rank: usize) -> Self;
     fn index(self) -> usize;
 }
 
+impl Rank for u8 {
+    const LIMIT: usize = 1 << 8;
+    #[inline(always)]
+    fn new(rank: usize) -> Self {
+        rank as u8
+    }
+    #[inline(always)]
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
 impl Rank for u16 {
     const LIMIT: usize = u16::MAX as usize;
+    #[inline(always)]
     fn new(rank: usize) -> Self {
         rank as u16
     }
@@ -44,6 +58,7 @@ impl Rank for u16 {
 
 impl Rank for u32 {
     const LIMIT: usize = u32::MAX as usize;
+    #[inline(always)]
     fn new(rank: usize) -> Self {
         rank as u32
     }
@@ -95,32 +110,18 @@ impl Alphabet {
         }
         let (smallest, largest) = slices
             .par_iter()
-            .map(|slice| {
-                slice.iter().fold((u64::MAX, 0), |(low, high), token| (low.min(token.key()), high.max(token.key())))
-            })
-            .reduce(|| (u64::MAX, 0), |a, b| (a.0.min(b.0), a.1.max(b.1)));
+            .map(|slice| slice.iter().fold((slice[0], slice[0]), |(low, high), &id| (low.min(id), high.max(id))))
+            .reduce(|| (slices[0][0], slices[0][0]), |a, b| (a.0.min(b.0), a.1.max(b.1)));
+        let (smallest, largest) = (smallest.key(), largest.key());
         monitor.advance(0)?;
         let span = (largest - smallest).saturating_add(1);
         let tabled = span <= (4 * number).max(1 << 16);
         let mut counted: Vec<(u64, u64)> = if tabled {
-            // A table a thread while the tables stay small beside the tokens; else one table for all.
-            let tables = (number / (4 * span)).clamp(1, rayon::current_num_threads() as u64) as usize;
-            let counts = slices
-                .par_chunks(slices.len().div_ceil(tables))
-                .map(|slices| {
-                    let mut counts = vec![0u64; span as usize];
-                    for token in slices.iter().copied().flatten() {
-                        counts[(token.key() - smallest) as usize] += 1;
-                    }
-                    counts
-                })
-                .reduce_with(|mut a, b| {
-                    a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
-                    a
-                })
-                .unwrap_or_default();
-            let occurring = counts.into_iter().enumerate().filter(|&(_, count)| count > 0);
-            occurring.map(|(index, count)| (index as u64 + smallest, count)).collect()
+            // Half the bytes of a counter keep twice the ids in the cache.
+            match u32::try_from(number) {
+                Ok(_) => occurrences::<I, u32>(&slices, smallest, span as usize),
+                Err(_) => occurrences::<I, u64>(&slices, smallest, span as usize),
+            }
         } else {
             let mut keys: Vec<u64> = slices.iter().copied().flatten().map(|token| token.key()).collect();
             keys.par_sort_unstable();
@@ -207,6 +208,34 @@ impl Alphabet {
     }
 }
 
+/// How often each id occurs, in the order of ids, by a table of those from `smallest` on.
+fn occurrences<I: Id, C>(slices: &[&[I]], smallest: u64, span: usize) -> Vec<(u64, u64)>
+where
+    C: Copy + Default + AddAssign + From<u8> + Into<u64> + Send,
+{
+    // A table a thread while the tables stay small beside the tokens; else one table for all.
+    let number: usize = slices.iter().map(|slice| slice.len()).sum();
+    let tables = (number / (4 * span)).clamp(1, rayon::current_num_threads());
+    let counts = slices
+        .par_chunks(slices.len().div_ceil(tables))
+        .map(|slices| {
+            let mut counts = vec![C::default(); span];
+            for slice in slices {
+                for token in *slice {
+                    counts[(token.key() - smallest) as usize] += C::from(1);
+                }
+            }
+            counts
+        })
+        .reduce_with(|mut a, b| {
+            a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+            a
+        })
+        .unwrap_or_default();
+    let counts = counts.into_iter().map(Into::into).enumerate().filter(|&(_, count)| count > 0);
+    counts.map(|(index, count)| (index as u64 + smallest, count)).collect()
+}
+
 /// First tokens `start..end` of one document (or a block of it) in one jackknife group; a successor lies before `limit`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment {
@@ -223,9 +252,10 @@ impl Segment {
     }
 }
 
-/// Ranks of both sides of a pair, 16 or 32 bits wide.
+/// Ranks of both sides of a pair: 8 bits wide where neither side has more than 256 ids, else 16 or 32.
 #[derive(Debug)]
 pub enum Ranks {
+    Bytes(Sides<u8>),
     Narrow(Sides<u16>),
     Wide(Sides<u32>),
 }
@@ -304,10 +334,10 @@ impl Ranked {
             });
         }
         let alphabet = Alphabet::by_frequency(tokens, &documents, monitor)?;
-        let ranks = if alphabet.len() <= u16::LIMIT {
-            Ranks::Narrow(arrange(&alphabet, tokens, &documents, arrangement, monitor)?)
-        } else {
-            Ranks::Wide(arrange(&alphabet, tokens, &documents, arrangement, monitor)?)
+        let ranks = match alphabet.len() {
+            ids if ids <= u8::LIMIT => Ranks::Bytes(arrange(&alphabet, tokens, &documents, arrangement, monitor)?),
+            ids if ids <= u16::LIMIT => Ranks::Narrow(arrange(&alphabet, tokens, &documents, arrangement, monitor)?),
+            _ => Ranks::Wide(arrange(&alphabet, tokens, &documents, arrangement, monitor)?),
         };
         Ok(Self { ranks, first: alphabet, second: None, segments: moved, groups })
     }
@@ -320,10 +350,10 @@ impl Ranked {
         let everything = 0..x.len();
         let all = std::slice::from_ref(&everything);
         let (first, second) = (Alphabet::by_frequency(x, all, monitor)?, Alphabet::by_frequency(y, all, monitor)?);
-        let ranks = if first.len().max(second.len()) <= u16::LIMIT {
-            Ranks::Narrow(Sides { first: first.ranks(x, all, monitor)?, second: Some(second.ranks(y, all, monitor)?) })
-        } else {
-            Ranks::Wide(Sides { first: first.ranks(x, all, monitor)?, second: Some(second.ranks(y, all, monitor)?) })
+        let ranks = match first.len().max(second.len()) {
+            ids if ids <= u8::LIMIT => Ranks::Bytes(side_by_side(&first, x, &second, y, monitor)?),
+            ids if ids <= u16::LIMIT => Ranks::Narrow(side_by_side(&first, x, &second, y, monitor)?),
+            _ => Ranks::Wide(side_by_side(&first, x, &second, y, monitor)?),
         };
         let bound = |group: usize| (x.len() as u128 * group as u128 / groups as u128) as usize;
         let segments = (0..groups)
@@ -336,9 +366,26 @@ impl Ranked {
         self.second.as_ref().unwrap_or(&self.first)
     }
 
+    /// How often each first and second token occurs at distance 0, where there is one group that holds all of them.
+    pub fn frequencies(&self) -> Option<(&[u64], &[u64])> {
+        let drawn = self.second.is_none() && self.sided();
+        let all = self.segments.iter().map(|segment| segment.end - segment.start).sum::<usize>() == self.len();
+        (self.groups == 1 && all && !drawn).then(|| (&self.first.frequencies[..], &self.second().frequencies[..]))
+    }
+
+    /// Whether second tokens are another sequence than first ones.
+    pub fn sided(&self) -> bool {
+        match &self.ranks {
+            Ranks::Bytes(sides) => sides.second.is_some(),
+            Ranks::Narrow(sides) => sides.second.is_some(),
+            Ranks::Wide(sides) => sides.second.is_some(),
+        }
+    }
+
     /// Tokens that are laid out.
     pub fn len(&self) -> usize {
         match &self.ranks {
+            Ranks::Bytes(sides) => sides.first.len(),
             Ranks::Narrow(sides) => sides.first.len(),
             Ranks::Wide(sides) => sides.first.len(),
         }
@@ -347,6 +394,18 @@ impl Ranked {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+fn side_by_side<I: Id, J: Id, T: Rank>(
+    first: &Alphabet,
+    x: &[I],
+    second: &Alphabet,
+    y: &[J],
+    monitor: &Monitor,
+) -> Result<Sides<T>> {
+    let everything = 0..x.len();
+    let all = std::slice::from_ref(&everything);
+    Ok(Sides { first: first.ranks(x, all, monitor)?, second: Some(second.ranks(y, all, monitor)?) })
 }
 
 fn arrange<I: Id, T: Rank>(
@@ -428,6 +487,7 @@ mod tests {
 
     fn firsts(corpus: &Ranked) -> Vec<u64> {
         let ranks: Vec<usize> = match &corpus.ranks {
+            Ranks::Bytes(sides) => sides.first.iter().map(|rank| rank.index()).collect(),
             Ranks::Narrow(sides) => sides.first.iter().map(|rank| rank.index()).collect(),
             Ranks::Wide(sides) => sides.first.iter().map(|rank| rank.index()).collect(),
         };
@@ -505,7 +565,7 @@ mod tests {
             (0..3).map(|d| Segment { start: 40 * d, end: 40 * d + 40, limit: 40 * d + 40, group: d }).collect();
         let corpus =
             Ranked::new(&tokens, &segments, 3, Arrangement::CrossDocument { seed: 5 }, &Monitor::new()).unwrap();
-        let Ranks::Narrow(sides) = &corpus.ranks else { panic!("three ids are narrow") };
+        let Ranks::Bytes(sides) = &corpus.ranks else { panic!("three ids take bytes") };
         assert!(sides.first.iter().zip(sides.second()).all(|(a, b)| a != b));
     }
 }

@@ -32,6 +32,9 @@ pub fn products(
 ) -> Result<Vec<f64>> {
     check(corpus, distances, vectors, width, "vectors")?;
     match &corpus.ranks {
+        Ranks::Bytes(sides) => {
+            streams(corpus, &sides.first, sides.second(), distances, vectors, width, transposed, within, monitor)
+        }
         Ranks::Narrow(sides) => {
             streams(corpus, &sides.first, sides.second(), distances, vectors, width, transposed, within, monitor)
         }
@@ -55,6 +58,9 @@ pub fn group_sums(
     check(corpus, distances, left, width, "left")?;
     check(corpus, distances, right, width, "right")?;
     match &corpus.ranks {
+        Ranks::Bytes(sides) => {
+            sums(corpus, &sides.first, sides.second(), distances, left, right, width, within, monitor)
+        }
         Ranks::Narrow(sides) => {
             sums(corpus, &sides.first, sides.second(), distances, left, right, width, within, monitor)
         }

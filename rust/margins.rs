@@ -9,7 +9,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::Result;
-use crate::corpus::{Rank, Ranked, Ranks, Segment};
+use crate::corpus::{Rank, Ranked, Ranks, Segment, Sides};
 use crate::entropy::Estimator;
 use crate::fingerprint::Fingerprint;
 use crate::monitor::Monitor;
@@ -50,19 +50,15 @@ pub fn margins(
     monitor: &Monitor,
 ) -> Result<Vec<Margins>> {
     match &corpus.ranks {
-        Ranks::Narrow(sides) => {
-            margins_of(corpus, &sides.first, sides.second(), distances, estimator, with_null, monitor)
-        }
-        Ranks::Wide(sides) => {
-            margins_of(corpus, &sides.first, sides.second(), distances, estimator, with_null, monitor)
-        }
+        Ranks::Bytes(sides) => margins_of(corpus, sides, distances, estimator, with_null, monitor),
+        Ranks::Narrow(sides) => margins_of(corpus, sides, distances, estimator, with_null, monitor),
+        Ranks::Wide(sides) => margins_of(corpus, sides, distances, estimator, with_null, monitor),
     }
 }
 
 fn margins_of<T: Rank>(
     corpus: &Ranked,
-    first: &[T],
-    second: &[T],
+    sides: &Sides<T>,
     distances: &[usize],
     estimator: Estimator,
     with_null: bool,
@@ -79,12 +75,16 @@ fn margins_of<T: Rank>(
             null_joint: if with_null { expected_joint_entropy(estimator, x, y)? } else { f64::NAN },
         })
     };
+    let (first, second) = (&sides.first, sides.second());
     let mut segments = vec![Vec::new(); corpus.groups];
     corpus.segments.iter().for_each(|segment| segments[segment.group].push(*segment));
-    let regardless: Vec<MarginCounts> = segments
-        .par_iter()
-        .map(|segments| MarginCounts::regardless_of_distance(corpus, first, second, segments, monitor))
-        .collect::<Result<_>>()?;
+    let regardless: Vec<MarginCounts> = match corpus.frequencies() {
+        Some((x, y)) => vec![MarginCounts { x: x.to_vec(), y: y.to_vec() }],
+        None => segments
+            .par_iter()
+            .map(|segments| MarginCounts::regardless_of_distance(corpus, sides, segments, monitor))
+            .collect::<Result<_>>()?,
+    };
     distances
         .par_iter()
         .map(|&distance| {
@@ -140,8 +140,7 @@ impl MarginCounts {
     /// All tokens of the segments, as both margins at distance 0.
     fn regardless_of_distance<T: Rank>(
         corpus: &Ranked,
-        first: &[T],
-        second: &[T],
+        sides: &Sides<T>,
         segments: &[Segment],
         monitor: &Monitor,
     ) -> Result<Self> {
@@ -149,10 +148,15 @@ impl MarginCounts {
         for segment in segments {
             for start in (segment.start..segment.end).step_by(1 << 22) {
                 let span = start..segment.end.min(start + (1 << 22));
-                change(&mut counts.x, first, span.clone(), 1);
-                change(&mut counts.y, second, span, 1);
+                change(&mut counts.x, &sides.first, span.clone(), 1);
+                if let Some(second) = &sides.second {
+                    change(&mut counts.y, second, span, 1);
+                }
                 monitor.advance(0)?;
             }
+        }
+        if sides.second.is_none() {
+            counts.y.copy_from_slice(&counts.x);
         }
         Ok(counts)
     }

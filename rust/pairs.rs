@@ -17,8 +17,6 @@ mod tally;
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use crate::corpus::{Ranked, Ranks};
 use crate::entropy::Estimator;
 use crate::fingerprint::Fingerprint;
@@ -27,7 +25,6 @@ use crate::{Error, Result};
 use increments::Increments;
 pub use increments::REMOVED_UNIT;
 use lists::Task;
-use plan::is_dense;
 pub use plan::{DENSE, Walk, least_bytes, plan, resident_bytes};
 
 /// Counts of the pairs at one distance whose first token is in a task's range.
@@ -73,14 +70,15 @@ pub fn count(
     };
     let increments = increments.as_ref();
     match &corpus.ranks {
-        Ranks::Narrow(sides) => {
+        Ranks::Bytes(sides) => {
             let task = Task { corpus, first: &sides.first, second: sides.second(), increments, monitor };
             match walks.as_slice() {
-                [walk] if is_dense(corpus) => {
-                    distances.par_iter().map(|&distance| task.dense(distance, &walk.pieces[0])).collect()
-                }
-                walks => task.count(distances, walks),
+                [walk] => task.dense(distances, &walk.pieces[0]),
+                _ => Ok(vec![JointCounts::none(corpus.groups); distances.len()]),
             }
+        }
+        Ranks::Narrow(sides) => {
+            Task { corpus, first: &sides.first, second: sides.second(), increments, monitor }.count(distances, &walks)
         }
         Ranks::Wide(sides) => {
             Task { corpus, first: &sides.first, second: sides.second(), increments, monitor }.count(distances, &walks)

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::blocks::{BLOCK, SPARE};
-use crate::corpus::{Ranked, Ranks};
+use super::dense::COUNTER_BYTES;
+use crate::corpus::{Rank, Ranked, Ranks};
 use crate::{Error, Result};
 
 /// Distances to take in one walk over the corpus, whether its blocks are sorted before, and the ranges of first ranks whose
@@ -16,14 +17,15 @@ pub struct Walk {
 }
 
 /// Alphabets of up to this many ids are counted in one table of id pairs.
-pub const DENSE: usize = 256;
+pub const DENSE: usize = u8::LIMIT;
 
 pub fn is_dense(corpus: &Ranked) -> bool {
-    corpus.first.len() <= DENSE && corpus.second().len() <= DENSE
+    matches!(corpus.ranks, Ranks::Bytes(_))
 }
 
 fn rank_bytes(corpus: &Ranked) -> u64 {
     match &corpus.ranks {
+        Ranks::Bytes(_) => 1,
         Ranks::Narrow(_) => 2,
         Ranks::Wide(_) => 4,
     }
@@ -141,7 +143,7 @@ const LARGE_PAGE: u64 = 1 << 21;
 fn thread_bytes(corpus: &Ranked, at_once: usize, grouped: bool) -> u64 {
     if is_dense(corpus) {
         let cells = (corpus.first.len() * corpus.second().len()) as u64;
-        return cells * (8 * corpus.groups as u64 + 16);
+        return cells * 8 * corpus.groups as u64 + COUNTER_BYTES;
     }
     let counter = if grouped { 12 } else { 6 };
     at_once as u64 * (counter * (corpus.second().len() as u64 + 1) + rank_bytes(corpus) * BLOCK as u64)
@@ -158,10 +160,7 @@ pub fn least_bytes(corpus: &Ranked, grouped: bool) -> u64 {
 
 /// Bytes that stay while a corpus is counted: ranks and alphabets.
 pub fn resident_bytes(corpus: &Ranked) -> u64 {
-    let sequences = match &corpus.ranks {
-        Ranks::Narrow(sides) => 1 + u64::from(sides.second.is_some()),
-        Ranks::Wide(sides) => 1 + u64::from(sides.second.is_some()),
-    };
+    let sequences = 1 + u64::from(corpus.sided());
     corpus.len() as u64 * rank_bytes(corpus) * sequences
         + corpus.first.bytes()
         + if sequences > 1 { corpus.second().bytes() } else { 0 }

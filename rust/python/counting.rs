@@ -145,10 +145,10 @@ impl PairCounter {
         self.corpus.len()
     }
 
-    /// Whether ranks take 16 bits.
+    /// Whether ranks take 16 bits or less.
     #[getter]
     fn narrow(&self) -> bool {
-        matches!(self.corpus.ranks, Ranks::Narrow(_))
+        !matches!(self.corpus.ranks, Ranks::Wide(_))
     }
 
     /// Bytes that a thread needs at least: the commonest token at one distance.
