@@ -6,13 +6,18 @@
 //! runs of equal prefixes, in the order of their ids, so one sort serves all orders, tables stream in sorted order, and fingerprints of
 //! disjoint ranges add.
 
+mod keys;
+mod runs;
+
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use rayon::prelude::*;
 
+use self::keys::{Key, Layout, Long};
+use self::runs::{List, Sorted, Tallies};
 use crate::corpus::{Alphabet, Id, Rank};
 use crate::fingerprint::Fingerprint;
 use crate::monitor::Monitor;
@@ -33,6 +38,15 @@ pub struct Coded {
 enum Places {
     Narrow(Vec<u16>),
     Wide(Vec<u32>),
+}
+
+impl Places {
+    fn at(&self, position: usize) -> usize {
+        match self {
+            Places::Narrow(places) => places[position].index(),
+            Places::Wide(places) => places[position].index(),
+        }
+    }
 }
 
 /// An n-gram as ids, and how often it occurred.
@@ -133,19 +147,33 @@ impl Coded {
             longest,
             &pieces,
             monitor,
-            || vec![Tally::default(); longest],
-            |tallies, _, list| {
-                tallies[0].add(list.len() as u64);
-                list.runs(&mut |order, _, count| tallies[order - 1].add(count));
-            },
+            || Tallies::new(longest),
+            |tallies, _, list| list.add_to(tallies),
         )?;
         let mut sums = vec![Fingerprint::default(); longest];
         for tallies in tallies {
-            for (sum, tally) in sums.iter_mut().zip(tallies) {
-                *sum = sum.merge(&tally.finish()?)?;
+            for (sum, part) in sums.iter_mut().zip(tallies.finish()) {
+                *sum = sum.merge(&part?)?;
             }
         }
+        // Those that occurred once are what the others leave.
+        let range = pieces.first().map_or(0, |piece| piece.start)..pieces.last().map_or(0, |piece| piece.end);
+        for (sum, total) in sums.iter_mut().zip(self.totals(longest, range)) {
+            *sum = sum.merge(&Fingerprint::from_entries([(1, total - sum.total())])?)?;
+        }
         Ok(sums)
+    }
+
+    /// How many n-grams of the orders 1..=longest have a first id with its place in `range`.
+    fn totals(&self, longest: usize, range: Range<usize>) -> Vec<u64> {
+        let mut totals = vec![self.tokens_of(range.clone()) as u64; longest];
+        for bounds in self.offsets.windows(2) {
+            let last = bounds[1].saturating_sub(longest - 1).max(bounds[0])..bounds[1];
+            for position in last.filter(|&position| range.contains(&self.places.at(position))) {
+                totals[bounds[1] - position..].iter_mut().for_each(|total| *total -= 1);
+            }
+        }
+        totals
     }
 
     /// The n-grams of one order whose first id has its place in `range`, sorted by their ids.
@@ -153,7 +181,7 @@ impl Coded {
         check(order)?;
         let range = range.start.min(self.alphabet.len())..range.end.min(self.alphabet.len());
         let found = self.each_piece(order, &[range], monitor, Vec::new, |entries, first, list| {
-            list.of_order(order, |codes, count| entries.push(self.entry(first, codes, count)));
+            list.ngrams(&mut |codes, count| entries.push(self.entry(first, codes, count)));
         })?;
         Ok(found.into_iter().flatten().collect())
     }
@@ -165,11 +193,11 @@ impl Coded {
         // The least of those kept is on top: (count, reversed codes).
         type Kept = Reverse<(u64, Reverse<(usize, Vec<usize>)>)>;
         let heaps = self.each_piece(order, &pieces, monitor, BinaryHeap::<Kept>::new, |heap, first, list| {
-            list.of_order(order, |codes, count| {
+            list.ngrams(&mut |codes, count| {
                 if heap.len() == k && heap.peek().is_none_or(|Reverse((least, _))| count < *least) {
                     return;
                 }
-                heap.push(Reverse((count, Reverse((first, codes.collect())))));
+                heap.push(Reverse((count, Reverse((first, codes.to_vec())))));
                 if heap.len() > k {
                     heap.pop();
                 }
@@ -178,14 +206,14 @@ impl Coded {
         let mut all: Vec<_> = heaps.into_iter().flatten().map(|Reverse(entry)| entry).collect();
         all.sort_unstable_by(|a, b| b.cmp(a));
         all.truncate(k);
-        let entry = |(count, Reverse((first, codes))): (u64, Reverse<(usize, Vec<usize>)>)| {
-            self.entry(first, codes.into_iter(), count)
-        };
+        let entry =
+            |(count, Reverse((first, codes))): (u64, Reverse<(usize, Vec<usize>)>)| self.entry(first, &codes, count);
         Ok(all.into_iter().map(entry).collect())
     }
 
-    fn entry(&self, first: usize, codes: impl Iterator<Item = usize>, count: u64) -> Entry {
-        let ids = std::iter::once(first).chain(codes.map(|code| code - 1)).map(|place| self.alphabet.keys[place]);
+    fn entry(&self, first: usize, codes: &[usize], count: u64) -> Entry {
+        let places = std::iter::once(first).chain(codes.iter().map(|code| code - 1));
+        let ids = places.map(|place| self.alphabet.keys[place]);
         Entry { ids: ids.collect(), count }
     }
 
@@ -323,152 +351,10 @@ fn clipped(pieces: Vec<Range<usize>>, range: &Range<usize>) -> Vec<Range<usize>>
     pieces.into_iter().map(clip).filter(|piece| piece.start < piece.end).collect()
 }
 
-/// How followers are packed: the nearest in the highest bits.
-#[derive(Debug, Clone, Copy)]
-struct Layout {
-    followers: usize,
-    bits: usize,
-}
-
-/// A packed sequence of codes.
-trait Key: Copy + Ord + Default + Send + Sync {
-    fn push(self, code: usize, bits: usize) -> Self;
-    /// The lowest 64 bits after a shift to the right.
-    fn shifted(self, by: usize) -> u64;
-    /// Position of the highest bit in which two keys differ; they do differ.
-    fn highest_difference(self, other: Self) -> usize;
-}
-
-macro_rules! key {
-    ($($t:ty),*) => { $(impl Key for $t {
-        #[inline(always)]
-        fn push(self, code: usize, bits: usize) -> Self { (self << bits) | code as $t }
-        #[inline(always)]
-        fn shifted(self, by: usize) -> u64 { (self >> by) as u64 }
-        #[inline(always)]
-        fn highest_difference(self, other: Self) -> usize { (<$t>::BITS - 1 - (self ^ other).leading_zeros()) as usize }
-    })* }
-}
-key!(u64, u128);
-
-/// 256 bits: the widest alphabet at order 8.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-struct Long {
-    high: u128,
-    low: u128,
-}
-
-impl Key for Long {
-    fn push(self, code: usize, bits: usize) -> Self {
-        Self { high: (self.high << bits) | (self.low >> (128 - bits)), low: (self.low << bits) | code as u128 }
-    }
-
-    fn shifted(self, by: usize) -> u64 {
-        match by {
-            0 => self.low as u64,
-            1..=127 => ((self.low >> by) | (self.high << (128 - by))) as u64,
-            _ => (self.high >> (by - 128)) as u64,
-        }
-    }
-
-    fn highest_difference(self, other: Self) -> usize {
-        if self.high != other.high {
-            128 + self.high.highest_difference(other.high)
-        } else {
-            self.low.highest_difference(other.low)
-        }
-    }
-}
-
-/// A sorted list of packed followers, whatever their width.
-trait List {
-    fn len(&self) -> usize;
-    /// Every distinct n-gram of every order from 2 on, shorter ones when their run ends: (order, index of a member, count).
-    fn runs(&self, visit: &mut dyn FnMut(usize, usize, u64));
-    fn code(&self, index: usize, follower: usize) -> usize;
-}
-
-impl dyn List + '_ {
-    /// The n-grams of the list's full order, sorted: (codes of the followers, count).
-    fn of_order(&self, order: usize, mut visit: impl FnMut(std::vec::IntoIter<usize>, u64)) {
-        if order == 1 {
-            visit(Vec::new().into_iter(), self.len() as u64);
-            return;
-        }
-        self.runs(&mut |run_order, index, count| {
-            if run_order == order {
-                let codes: Vec<usize> = (0..order - 1).map(|follower| self.code(index, follower)).collect();
-                visit(codes.into_iter(), count);
-            }
-        });
-    }
-}
-
-struct Sorted<'a, K> {
-    keys: &'a [K],
-    layout: Layout,
-}
-
-impl<K: Key> List for Sorted<'_, K> {
-    fn len(&self) -> usize {
-        self.keys.len()
-    }
-
-    fn code(&self, index: usize, follower: usize) -> usize {
-        let Layout { followers, bits } = self.layout;
-        let mask = (1u64 << bits) - 1;
-        (self.keys[index].shifted((followers - 1 - follower) * bits) & mask) as usize
-    }
-
-    fn runs(&self, visit: &mut dyn FnMut(usize, usize, u64)) {
-        let Layout { followers, bits } = self.layout;
-        let mut starts = [0; LONGEST];
-        for index in 1..=self.keys.len() {
-            let common = match self.keys.get(index) {
-                None => 0,
-                Some(key) if *key == self.keys[index - 1] => continue,
-                Some(key) => followers - 1 - key.highest_difference(self.keys[index - 1]) / bits,
-            };
-            for follower in common..followers {
-                // A document ended here: no n-gram of this or a higher order.
-                if self.code(index - 1, follower) != 0 {
-                    visit(follower + 2, index - 1, (index - starts[follower]) as u64);
-                }
-                starts[follower] = index;
-            }
-        }
-    }
-}
-
-/// Counts of counts of one order.
-#[derive(Debug, Clone)]
-struct Tally {
-    small: Vec<u64>,
-    large: BTreeMap<u64, u64>,
-}
-
-impl Default for Tally {
-    fn default() -> Self {
-        Self { small: vec![0; 1 << 10], large: BTreeMap::new() }
-    }
-}
-
-impl Tally {
-    fn add(&mut self, count: u64) {
-        match self.small.get_mut(count as usize) {
-            Some(symbols) => *symbols += 1,
-            None => *self.large.entry(count).or_default() += 1,
-        }
-    }
-
-    fn finish(self) -> Result<Fingerprint> {
-        let small = self.small.into_iter().enumerate().map(|(count, symbols)| (count as u64, symbols));
-        Fingerprint::from_entries(small.chain(self.large))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use proptest::prelude::*;
 
