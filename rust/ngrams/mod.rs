@@ -108,19 +108,21 @@ impl Coded {
         most * self.key_bytes(order.clamp(1, LONGEST)) + 8 + (1 << 20)
     }
 
-    /// Ranges of first ids whose lists take at most `budget` bytes each.
+    /// Ranges of first ids whose lists take at most `budget` bytes each: as few as that allows, of about the same size.
     pub fn plan(&self, order: usize, budget: u64) -> Result<Vec<Range<usize>>> {
         check(order)?;
         let key = self.key_bytes(order);
         let room = budget.saturating_sub(1 << 20);
+        let lists = || self.alphabet.frequencies.iter().map(|frequency| frequency * key + 8);
+        if let Some(list) = lists().find(|&list| list > room) {
+            return Err(Error::Memory { budget, needed: list + (1 << 20) });
+        }
+        let total: u64 = lists().sum();
+        let even = total.div_ceil(total.div_ceil(room.max(1)).max(1));
         let mut pieces = Vec::new();
         let (mut start, mut bytes) = (0, 0);
-        for (place, &frequency) in self.alphabet.frequencies.iter().enumerate() {
-            let list = frequency * key + 8;
-            if list > room {
-                return Err(Error::Memory { budget, needed: list + (1 << 20) });
-            }
-            if bytes + list > room {
+        for (place, list) in lists().enumerate() {
+            if bytes >= even || bytes + list > room {
                 pieces.push(start..place);
                 (start, bytes) = (place, 0);
             }
@@ -295,32 +297,60 @@ impl Coded {
             total += frequency as usize;
             total - frequency as usize
         }));
-        const CHUNK: usize = 4096;
-        let mut hits = [0u16; CHUNK];
+        let append = match layout.followers {
+            0 => append::<T, K, 0>,
+            1 => append::<T, K, 1>,
+            2 => append::<T, K, 2>,
+            3 => append::<T, K, 3>,
+            4 => append::<T, K, 4>,
+            5 => append::<T, K, 5>,
+            6 => append::<T, K, 6>,
+            _ => append::<T, K, 7>,
+        };
         for bounds in self.offsets.windows(2) {
-            let limit = bounds[1];
-            for start in (bounds[0]..limit).step_by(CHUNK) {
-                let end = limit.min(start + CHUNK);
-                let mut number = 0;
-                for (offset, place) in places[start..end].iter().enumerate() {
-                    hits[number] = offset as u16;
-                    number += usize::from(place.index().wrapping_sub(piece.start) < piece.len());
-                }
-                for &offset in &hits[..number] {
-                    let position = start + offset as usize;
-                    let mut key = K::default();
-                    for follower in position + 1..position + 1 + layout.followers {
-                        let code = if follower < limit { places[follower].index() + 1 } else { 0 };
-                        key = key.push(code, layout.bits);
-                    }
-                    let cursor = &mut cursors[places[position].index() - piece.start];
-                    keys[*cursor] = key;
+            let inside = bounds[1].saturating_sub(layout.followers).max(bounds[0]);
+            for start in (bounds[0]..inside).step_by(CHUNK) {
+                let end = inside.min(start + CHUNK);
+                append(&places[start..end + layout.followers], piece, layout.bits, cursors, keys);
+                monitor.advance(0)?;
+            }
+            for first in inside..bounds[1] {
+                if let Some(cursor) = cursors.get_mut(places[first].index().wrapping_sub(piece.start)) {
+                    let code = |position: usize| if position < bounds[1] { places[position].index() + 1 } else { 0 };
+                    let followers = first + 1..first + 1 + layout.followers;
+                    keys[*cursor] = followers.fold(K::default(), |key, follower| key.push(code(follower), layout.bits));
                     *cursor += 1;
                 }
-                monitor.advance(0)?;
             }
         }
         Ok(())
+    }
+}
+
+/// First tokens at a time: their offsets take 16 bits, and stay in the first-level cache.
+const CHUNK: usize = 4096;
+
+/// Append the followers of those tokens that are in the piece to their lists; `F` further tokens end `places`. (With the number of
+/// followers known only when it runs, this takes a third longer.)
+fn append<T: Rank, K: Key, const F: usize>(
+    places: &[T],
+    piece: &Range<usize>,
+    bits: usize,
+    cursors: &mut [usize],
+    keys: &mut [K],
+) {
+    let mut hits = [0u16; CHUNK];
+    let mut number = 0;
+    // No branch: whether a token is in the piece would be mispredicted every few tokens.
+    for (offset, place) in places[..places.len() - F].iter().enumerate() {
+        hits[number] = offset as u16;
+        number += usize::from(place.index().wrapping_sub(piece.start) < piece.len());
+    }
+    for &offset in &hits[..number] {
+        let (first, followers) = places[offset as usize..][..F + 1].split_first().expect("a first token");
+        let cursor = &mut cursors[first.index() - piece.start];
+        keys[*cursor] = followers[..F].iter().fold(K::default(), |key, place| key.push(place.index() + 1, bits));
+        *cursor += 1;
     }
 }
 

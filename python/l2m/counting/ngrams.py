@@ -281,8 +281,9 @@ class NgramsJob:
         """
         counter = self.counter
         least = counter.least(self.n_max)
-        # Lists of 8 bytes a token in all; in a part of the corpus, a list for every thread.
-        full = max(least, (64 << 20) // self.parts, self.corpus.tokens.size * 10 // (self.threads * self.parts))
+        # A token takes 8 bytes in a list. Four pieces at least: shorter lists stay nearer to the processor, which is worth more than
+        # the walks over the corpus cost.
+        full = max(least, (8 << 20) // self.parts, self.corpus.tokens.size * 10 // max(4, self.threads * self.parts))
         if self.memory is None:
             return self.threads, full
         room = self.memory - self.reserved - counter.bytes()
