@@ -9,6 +9,7 @@ use std::ops::{AddAssign, Range};
 use rand_philox::Philox;
 use rayon::prelude::*;
 
+use crate::large_pages::in_large_pages;
 use crate::monitor::Monitor;
 use crate::{Error, Result};
 
@@ -188,6 +189,7 @@ impl Alphabet {
     pub fn ranks<I: Id, T: Rank>(&self, tokens: &[I], spans: &[Range<usize>], monitor: &Monitor) -> Result<Vec<T>> {
         const PIECE: usize = 1 << 20;
         let mut ranks = vec![T::new(0); spans.iter().map(Range::len).sum()];
+        in_large_pages(&mut ranks);
         let mut pieces = Vec::new();
         let mut rest = ranks.as_mut_slice();
         for span in spans {
