@@ -5,11 +5,9 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::JointCounts;
-use super::increments::Increments;
 use super::lists::Task;
 use crate::Result;
 use crate::fingerprint::Fingerprint;
-use crate::monitor::Monitor;
 
 /// Cells of the largest table: their number takes 16 bits.
 const CELLS: usize = 1 << 16;
@@ -27,37 +25,27 @@ const AHEAD: usize = 512;
 impl Task<'_, u8> {
     /// Counts of the pairs whose first rank is in `range`, by distance: one table of all id pairs a group.
     pub fn dense(&self, distances: &[usize], range: &Range<usize>) -> Result<Vec<JointCounts>> {
-        let groups = self.corpus.groups;
-        let prefix = self.increments.map(prefix_sums).unwrap_or_default();
-        let counted: Vec<(JointCounts, Vec<Removal>)> = distances
+        let columns = self.corpus.second().len();
+        let size = self.corpus.first.len() * columns;
+        distances
             .par_iter()
             .map(|&distance| {
-                let size = self.corpus.first.len() * self.corpus.second().len();
                 let tables = self.tables(distance)?;
-                let cells = || range.start * self.corpus.second().len()..range.end * self.corpus.second().len();
+                let cells = || range.start * columns..range.end * columns;
                 let total = |cell: usize| tables.chunks_exact(size).map(|table| table[cell]).sum::<u64>();
                 let fingerprint = Fingerprint::from_counts(cells().map(total))?;
-                let mut counts = JointCounts { fingerprint, removed: vec![0; groups] };
-                let mut heavy = Vec::new();
-                if self.increments.is_some() {
-                    for (cell, n) in cells().map(|cell| (cell, total(cell))).filter(|&(_, n)| n > 0) {
-                        for (group, table) in tables.chunks_exact(size).enumerate() {
-                            let rest = n - table[cell];
-                            match prefix.get(n as usize) {
-                                Some(sum) => counts.removed[group] += i128::from(sum - prefix[rest as usize]),
-                                None => heavy.push(Removal { n, rest, group }),
-                            }
+                let mut counts = JointCounts { fingerprint, removed: vec![0; self.corpus.groups] };
+                if let Some(increments) = self.increments {
+                    for cell in cells() {
+                        let n = total(cell);
+                        for (removed, table) in counts.removed.iter_mut().zip(tables.chunks_exact(size)) {
+                            *removed += increments.sum(n, table[cell]);
                         }
                     }
                 }
-                Ok((counts, heavy))
+                Ok(counts)
             })
-            .collect::<Result<_>>()?;
-        let (mut counts, heavy): (Vec<_>, Vec<_>) = counted.into_iter().unzip();
-        if let Some(increments) = self.increments {
-            remove(&mut counts, heavy, increments, self.monitor)?;
-        }
-        Ok(counts)
+            .collect()
     }
 
     /// Counts of all id pairs at this distance, a table a group.
@@ -113,52 +101,4 @@ impl Task<'_, u8> {
         flush(&mut counters, group);
         Ok(tables)
     }
-}
-
-/// A cell whose count falls from `n` to `rest` without a group.
-struct Removal {
-    n: u64,
-    rest: u64,
-    group: usize,
-}
-
-/// Sums of the first 0, 1, 2, ... increments.
-fn prefix_sums(increments: &Increments) -> Vec<i64> {
-    std::iter::once(0)
-        .chain((1..1 << 16).map(|n| increments.at(n)))
-        .scan(0, |sum, increment| {
-            *sum += increment;
-            Some(*sum)
-        })
-        .collect()
-}
-
-/// Take the removals off in one walk over n: adding up the increments of each by itself takes as long as there are pairs times groups.
-fn remove(
-    counts: &mut [JointCounts],
-    removals: Vec<Vec<Removal>>,
-    increments: &Increments,
-    monitor: &Monitor,
-) -> Result<()> {
-    let mut ends: Vec<(u64, i128, usize, usize)> = Vec::new();
-    for (index, Removal { n, rest, group }) in removals
-        .into_iter()
-        .enumerate()
-        .flat_map(|(index, removals)| removals.into_iter().map(move |removal| (index, removal)))
-    {
-        ends.extend([(n, 1, index, group), (rest, -1, index, group)]);
-    }
-    ends.sort_unstable_by_key(|end| end.0);
-    let (mut reached, mut sum) = (0, 0i128);
-    for (n, sign, index, group) in ends {
-        while reached < n {
-            reached += 1;
-            sum += i128::from(increments.at(reached));
-            if reached % (1 << 20) == 0 {
-                monitor.advance(0)?;
-            }
-        }
-        counts[index].removed[group] += sign * sum;
-    }
-    Ok(())
 }

@@ -10,13 +10,10 @@ use super::blocks::{BLOCK, Block, SPARE, Sorted, blocks, sort_blocks};
 use super::increments::Increments;
 use super::pages::Records;
 use super::plan::Walk;
-use super::tally::{Counters, Tally, add_list};
+use super::tally::{Counters, Tally};
 use crate::Result;
 use crate::corpus::{Rank, Ranked};
 use crate::monitor::Monitor;
-
-/// Lists shorter than this are counted in 16 bits.
-const LIGHT: usize = 1 << 16;
 
 pub struct Task<'a, T> {
     pub corpus: &'a Ranked,
@@ -105,17 +102,13 @@ struct Worker<'a, T, const W: usize> {
     group: usize,
     /// Of the tokens of a block.
     successors: Vec<[T; W]>,
-    narrow: Counters<u16, W>,
-    wide: Counters<u32, W>,
-    /// for lists of 2^32 records or more; empty until there is one
-    widest: Option<Counters<u64, W>>,
+    counters: Counters<W>,
     /// (end, group) of the runs of records of one group in the list at hand
     runs: Vec<(usize, usize)>,
 }
 
 impl<'a, T: Rank, const W: usize> Worker<'a, T, W> {
     fn new(task: &'a Task<'a, T>, pieces: &[Range<usize>]) -> Result<Self> {
-        let seconds = task.corpus.second().len();
         let lists = pieces.iter().map(Range::len).max().unwrap_or(0);
         let room = |piece: &Range<usize>| {
             task.corpus.first.frequencies[piece.clone()].iter().sum::<u64>() as usize + piece.len() * SPARE
@@ -129,9 +122,7 @@ impl<'a, T: Rank, const W: usize> Worker<'a, T, W> {
             ends: Vec::with_capacity(if task.increments.is_some() { lists * task.corpus.groups } else { 0 }),
             group: 0,
             successors: vec![[T::new(0); W]; BLOCK],
-            narrow: Counters::new(seconds),
-            wide: Counters::new(seconds),
-            widest: None,
+            counters: Counters::new(task.corpus.second().len()),
             runs: Vec::new(),
         })
     }
@@ -277,7 +268,7 @@ impl<'a, T: Rank, const W: usize> Worker<'a, T, W> {
             if list.is_empty() {
                 continue;
             }
-            let jackknife = increments.map(|increments| {
+            let groups = increments.map(|increments| {
                 self.runs.clear();
                 let mut last = 0;
                 for group in 0..corpus.groups {
@@ -289,14 +280,7 @@ impl<'a, T: Rank, const W: usize> Worker<'a, T, W> {
                 }
                 (increments, &self.runs[..])
             });
-            if list.len() < LIGHT {
-                add_list(list, &mut self.narrow, jackknife, &mut tallies);
-            } else if u32::try_from(list.len()).is_ok() {
-                add_list(list, &mut self.wide, jackknife, &mut tallies);
-            } else {
-                let widest = self.widest.get_or_insert_with(|| Counters::new(corpus.second().len()));
-                add_list(list, widest, jackknife, &mut tallies);
-            }
+            self.counters.add(list, groups, &mut tallies);
             monitor.advance((list.len() * W) as u64)?;
         }
         tallies.into_iter().map(Tally::finish).collect()

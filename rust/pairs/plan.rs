@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::blocks::{BLOCK, SPARE};
 use super::dense::COUNTER_BYTES;
+use super::tally::table_bytes;
 use crate::corpus::{Rank, Ranked, Ranks};
 use crate::{Error, Result};
 
@@ -145,8 +146,8 @@ fn thread_bytes(corpus: &Ranked, at_once: usize, grouped: bool) -> u64 {
         let cells = (corpus.first.len() * corpus.second().len()) as u64;
         return cells * 8 * corpus.groups as u64 + COUNTER_BYTES;
     }
-    let counter = if grouped { 12 } else { 6 };
-    at_once as u64 * (counter * (corpus.second().len() as u64 + 1) + rank_bytes(corpus) * BLOCK as u64)
+    let longest = corpus.first.frequencies.first().copied().unwrap_or(0);
+    at_once as u64 * (table_bytes(corpus.second().len(), longest, grouped) + rank_bytes(corpus) * BLOCK as u64)
         + (1 << 19)
         + LARGE_PAGE
 }

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use proptest::prelude::*;
 
@@ -163,22 +163,26 @@ fn first_tokens_are_those_of_the_segments() {
     }
 }
 
-/// A list too long for 32 bits does not fit a test: here its counters count what those of 32 bits do.
+/// A list too long for 32 bits does not fit a test: here its counters count what those of 32 bits do, and those of 8.
 #[test]
-fn counters_of_64_bits_count_what_those_of_32_do() {
-    let list: Vec<[u16; 1]> = (0..200_000u64).map(|i| [(i * i % 97 % 40) as u16]).collect();
-    let increments = Increments::new(Estimator::Grassberger.summand().unwrap());
-    let runs = [(list.len() / 3, 0), (list.len(), 1)];
-    let mut narrow = [tally::Tally::new(2)];
-    let mut wide = [tally::Tally::new(2)];
-    tally::add_list(&list, &mut tally::Counters::<u32, 1>::new(40), Some((&increments, &runs)), &mut narrow);
-    tally::add_list(&list, &mut tally::Counters::<u64, 1>::new(40), Some((&increments, &runs)), &mut wide);
-    let [narrow, wide] = [narrow, wide].map(|[tally]| tally.finish().unwrap());
-    assert_eq!(narrow.fingerprint.total(), list.len() as u64);
-    assert_eq!(narrow, wide);
-    let counts: BTreeMap<u16, u64> = list.iter().fold(BTreeMap::new(), |mut counts, [y]| {
-        *counts.entry(*y).or_default() += 1;
-        counts
-    });
-    assert_eq!(narrow.fingerprint, Fingerprint::from_counts(counts.into_values()).unwrap());
+fn counters_of_all_widths_count_the_same() {
+    // 5,000 of a token, and more than the table of increments holds.
+    for tokens in [40, 2] {
+        let list: Vec<[u16; 1]> = (0..200_000u64).map(|i| [(i * i % 97 % tokens) as u16]).collect();
+        let increments = Increments::new(Estimator::Grassberger.summand().unwrap());
+        let runs = [(list.len() / 3, 0), (list.len(), 1)];
+        let groups: tally::Groups = Some((&increments, &runs));
+        let [mut eight, mut wide, mut widest] = std::array::from_fn(|_| [tally::Tally::new(2)]);
+        tally::add(&list, &mut [tally::Table::<u8>::new(40)], None, &mut eight);
+        tally::add(&list, &mut [tally::Table::<u32>::new(40)], groups, &mut wide);
+        tally::add(&list, &mut [tally::Table::<u64>::new(40)], groups, &mut widest);
+        let [eight, wide, widest] = [eight, wide, widest].map(|[tally]| tally.finish().unwrap());
+        assert_eq!(eight.fingerprint, wide.fingerprint);
+        assert_eq!(wide, widest);
+        let mut expected = Table::new();
+        for (index, [y]) in list.iter().enumerate() {
+            expected.entry((0, *y as u64)).or_insert_with(|| vec![0; 2])[usize::from(index >= runs[0].0)] += 1;
+        }
+        check(&wide, &expected, 2).unwrap();
+    }
 }
