@@ -15,15 +15,20 @@ use crate::{Error, Result};
 
 /// A token id of any integer type. `key` keeps the order and is unsigned.
 pub trait Id: Copy + Ord + Send + Sync {
+    /// The smallest and the largest id.
+    const RANGE: [Self; 2];
     fn key(self) -> u64;
 }
 
-macro_rules! unsigned_id { ($($t:ty),*) => { $(impl Id for $t { fn key(self) -> u64 { self as u64 } })* } }
-macro_rules! signed_id {
-    ($($t:ty),*) => { $(impl Id for $t { fn key(self) -> u64 { (self as i64 as u64) ^ (1 << 63) } })* }
+macro_rules! id {
+    ($sign:expr, $($t:ty),*) => { $(impl Id for $t {
+        const RANGE: [Self; 2] = [<$t>::MIN, <$t>::MAX];
+        #[inline(always)]
+        fn key(self) -> u64 { self as u64 ^ $sign }
+    })* }
 }
-unsigned_id!(u8, u16, u32, u64);
-signed_id!(i8, i16, i32, i64);
+id!(0, u8, u16, u32, u64);
+id!(1 << 63, i8, i16, i32, i64);
 
 /// A rank as it is stored: u8 or u16 where that suffices, else u32. The largest value of 16 and 32 bits is kept free for "no
 /// successor".
@@ -109,11 +114,16 @@ impl Alphabet {
         if number == 0 {
             return Ok(Self::default());
         }
-        let (smallest, largest) = slices
-            .par_iter()
-            .map(|slice| slice.iter().fold((slice[0], slice[0]), |(low, high), &id| (low.min(id), high.max(id))))
-            .reduce(|| (slices[0][0], slices[0][0]), |a, b| (a.0.min(b.0), a.1.max(b.1)));
-        let (smallest, largest) = (smallest.key(), largest.key());
+        // Many tokens of a narrow type: a table of all its values is small beside them.
+        let [smallest, largest] = if size_of::<I>() <= 2 && number >= 1 << 16 {
+            I::RANGE
+        } else {
+            slices
+                .par_iter()
+                .map(|slice| slice.iter().fold([slice[0]; 2], |[low, high], &id| [low.min(id), high.max(id)]))
+                .reduce(|| [slices[0][0]; 2], |a, b| [a[0].min(b[0]), a[1].max(b[1])])
+        }
+        .map(Id::key);
         monitor.advance(0)?;
         let span = (largest - smallest).saturating_add(1);
         let tabled = span <= (4 * number).max(1 << 16);
@@ -502,6 +512,28 @@ mod tests {
             let corpus = Ranked::new(&tokens, &whole(tokens.len()), 1, Arrangement::Given, &Monitor::new()).unwrap();
             assert_eq!(firsts(&corpus), tokens.iter().map(|&id| id as u64).collect::<Vec<_>>());
             assert!(corpus.first.frequencies.is_sorted_by(|a, b| a >= b));
+        }
+    }
+
+    #[test]
+    fn signs_and_spans_of_ids_do_not_matter() {
+        fn keys<I: Id>(tokens: Vec<I>) -> Vec<u64> {
+            let all = 0..tokens.len();
+            let alphabet = Alphabet::by_frequency(&tokens, std::slice::from_ref(&all), &Monitor::new()).unwrap();
+            let ranks: Vec<u16> = alphabet.ranks(&tokens, std::slice::from_ref(&all), &Monitor::new()).unwrap();
+            for (rank, token) in ranks.iter().zip(&tokens) {
+                assert_eq!(alphabet.keys[rank.index()], token.key());
+            }
+            alphabet.keys
+        }
+        // Few tokens look for their range; many of a narrow type take all of it.
+        for number in [100, 100_000] {
+            let number = 0..number;
+            assert_eq!(keys(number.clone().map(|i| [i16::MIN, 3, i16::MAX][i % 3]).collect()).len(), 3);
+            assert_eq!(keys(number.clone().map(|i| [i8::MIN, -1, 0, i8::MAX][i % 4]).collect()).len(), 4);
+            assert_eq!(keys(number.clone().map(|i| [0, u16::MAX][i % 2]).collect()), [0, u64::from(u16::MAX)]);
+            assert_eq!(keys(number.clone().map(|i| [i64::MIN, -1, i64::MAX][i % 3]).collect()).len(), 3);
+            assert_eq!(keys(number.map(|i| -(i as i32 % 7)).collect()).len(), 7);
         }
     }
 
