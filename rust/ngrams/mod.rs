@@ -259,7 +259,7 @@ impl Coded {
             .map(|_| {
                 let mut state = state();
                 let mut keys = vec![K::default(); largest];
-//(&mut keys);
+                in_large_pages(&mut keys);
                 let mut ends = Vec::new();
                 while let Some(piece) = pieces.get(next.fetch_add(1, Relaxed)) {
                     self.gather(places, piece, layout, &mut keys, &mut ends, monitor)?;
