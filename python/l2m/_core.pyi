@@ -75,7 +75,7 @@ class PairCounter:
 
     @property
     def narrow(self) -> bool:
-        """Whether ranks take 16 bits."""
+        """Whether ranks take 16 bits or less."""
 
     def least(self, grouped: bool) -> int:
         """Bytes that a thread needs at least: the commonest token at one distance."""
