@@ -9,7 +9,7 @@ use std::ops::{AddAssign, Range};
 use rand_philox::Philox;
 use rayon::prelude::*;
 
-use crate::large_pages::in_large_pages;
+use crate::memory::in_large_pages;
 use crate::monitor::Monitor;
 use crate::{Error, Result};
 

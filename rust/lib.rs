@@ -27,7 +27,7 @@
 //! - [`entropy`]: one estimator per file
 //! - [`power_law`], [`bootstrap`]: fits of curves and their intervals
 //! - [`gaussian`]: the hierarchical Gaussian language
-//! - `large_pages`: of memory that is about to be written
+//! - `memory`: hints to the system about ours
 //! - [`monitor`], [`error`]: progress and cancellation of long work; what can go wrong
 
 pub mod bootstrap;
@@ -37,8 +37,8 @@ pub mod entropy;
 pub mod error;
 pub mod fingerprint;
 pub mod gaussian;
-mod large_pages;
 pub mod margins;
+mod memory;
 pub mod monitor;
 pub mod near_duplicates;
 pub mod ngrams;

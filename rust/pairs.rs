@@ -20,6 +20,7 @@ use std::ops::Range;
 use crate::corpus::{Ranked, Ranks};
 use crate::entropy::Estimator;
 use crate::fingerprint::Fingerprint;
+use crate::memory::give_back_freed;
 use crate::monitor::Monitor;
 use crate::{Error, Result};
 use increments::Increments;
@@ -59,6 +60,7 @@ pub fn count(
     budget: u64,
     monitor: &Monitor,
 ) -> Result<Vec<JointCounts>> {
+    give_back_freed();
     let grouped = estimator.is_some() && corpus.groups > 1;
     let walks = plan(corpus, range.clone(), distances.len(), grouped, budget, rayon::current_num_threads())?;
     let firsts: u64 =

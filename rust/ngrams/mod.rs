@@ -20,7 +20,7 @@ use self::keys::{Key, Layout, Long};
 use self::runs::{List, Sorted, Tallies};
 use crate::corpus::{Alphabet, Id, Rank};
 use crate::fingerprint::Fingerprint;
-use crate::large_pages::in_large_pages;
+use crate::memory::in_large_pages;
 use crate::monitor::Monitor;
 use crate::{Error, Result};
 

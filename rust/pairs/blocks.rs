@@ -180,3 +180,52 @@ fn sort_block<T: Rank>(
     runs.iter().for_each(|run| counts[run.rank.index() - range.start] = 0);
     Sorted { runs, offsets }
 }
+
+/// Where in every block the tokens of `range` are: a fraction of the memory of sorting, which serves as well where lists are short.
+pub fn list_blocks<T: Rank>(
+    blocks: &[Block],
+    segments: &[Segment],
+    first: &[T],
+    range: &Range<usize>,
+    monitor: &Monitor,
+) -> Result<Vec<Vec<u16>>> {
+    let list = |block: &Block, offsets: &mut Vec<u16>| {
+        let mut number = 0;
+        for (span, _) in block.spans(segments) {
+            let start = span.start - block.span.start;
+            let found = find(&first[span], range, &mut offsets[number..]);
+            offsets[number..number + found].iter_mut().for_each(|offset| *offset += start as u16);
+            number += found;
+        }
+        offsets[..number].to_vec()
+    };
+    blocks
+        .par_iter()
+        .map_init(
+            || vec![0; BLOCK],
+            |offsets, block| {
+                monitor.advance(0)?;
+                Ok(list(block, offsets))
+            },
+        )
+        .collect()
+}
+
+/// Write where in `tokens` those of `range` are; returns how many.
+#[inline(always)]
+pub fn find<T: Rank>(tokens: &[T], range: &Range<usize>, hits: &mut [u16]) -> usize {
+    let offsets = (0..tokens.len()).map(|offset| offset as u16);
+    keep(offsets, hits, |offset| tokens[offset as usize].index().wrapping_sub(range.start) < range.len())
+}
+
+/// Write the offsets that are wanted; returns how many.
+#[inline(always)]
+pub fn keep(offsets: impl Iterator<Item = u16>, kept: &mut [u16], wanted: impl Fn(u16) -> bool) -> usize {
+    let mut number = 0;
+    // No branch on whether one is wanted: it would be mispredicted every few tokens.
+    for offset in offsets {
+        kept[number] = offset;
+        number += usize::from(wanted(offset));
+    }
+    number
+}

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use rayon::prelude::*;
 
 use super::JointCounts;
-use super::blocks::{BLOCK, Block, SPARE, Sorted, blocks, sort_blocks};
+use super::blocks::{BLOCK, Block, SPARE, Sorted, blocks, find, keep, list_blocks, sort_blocks};
 use super::increments::Increments;
 use super::pages::Records;
-use super::plan::Walk;
+use super::plan::{Index, Walk};
 use super::tally::{Counters, Tally};
 use crate::Result;
-use crate::corpus::{Rank, Ranked};
+use crate::corpus::{Rank, Ranked, Segment};
 use crate::monitor::Monitor;
 
 pub struct Task<'a, T> {
@@ -29,17 +29,19 @@ impl<T: Rank> Task<'_, T> {
         let mut counts = vec![JointCounts::none(self.corpus.groups); distances.len()];
         for walk in walks {
             let range = walk.pieces[0].start..walk.pieces[walk.pieces.len() - 1].end;
-            let sorted = match walk.sorted {
-                true => Some(sort_blocks(&blocks, &self.corpus.segments, self.first, &range, self.monitor)?),
-                false => None,
+            let segments = &self.corpus.segments;
+            let found = match walk.index {
+                Index::None => Found::None,
+                Index::Listed => Found::Listed(list_blocks(&blocks, segments, self.first, &range, self.monitor)?),
+                Index::Sorted => Found::Sorted(sort_blocks(&blocks, segments, self.first, &range, self.monitor)?),
             };
-            let source = Source { blocks: &blocks, sorted: sorted.as_deref() };
+            let source = Source { blocks: &blocks, range, found };
             let pairs = if walk.distances == 2 { distances.len() / 2 * 2 } else { 0 };
             let (twos, ones) = distances.split_at(pairs);
             let (twos, ones) = (twos.as_chunks::<2>().0, ones.as_chunks::<1>().0);
-            let found =
+            let parts =
                 self.walk(&source, twos, &walk.pieces)?.into_iter().chain(self.walk(&source, ones, &walk.pieces)?);
-            for (sum, part) in counts.iter_mut().zip(found) {
+            for (sum, part) in counts.iter_mut().zip(parts) {
                 *sum = sum.merge(&part)?;
             }
         }
@@ -82,10 +84,17 @@ impl<T: Rank> Task<'_, T> {
     }
 }
 
-/// Where the first tokens are: in blocks, sorted by token where memory allows.
+/// The corpus in blocks, and where the tokens of a walk's range are in each.
 struct Source<'a, T> {
     blocks: &'a [Block],
-    sorted: Option<&'a [Sorted<T>]>,
+    range: Range<usize>,
+    found: Found<T>,
+}
+
+enum Found<T> {
+    None,
+    Listed(Vec<Vec<u16>>),
+    Sorted(Vec<Sorted<T>>),
 }
 
 /// One thread's lists and counters.
@@ -147,9 +156,10 @@ impl<'a, T: Rank, const W: usize> Worker<'a, T, W> {
         self.group = 0;
         for (index, block) in source.blocks.iter().enumerate() {
             self.end_groups_before(block.group);
-            match source.sorted {
-                Some(sorted) => self.append_sorted(block, &sorted[index], distances),
-                None => self.append_scanned(block, distances),
+            match &source.found {
+                Found::Sorted(sorted) => self.append_sorted(block, &sorted[index], distances),
+                Found::Listed(offsets) => self.append_listed(block, &offsets[index], &source.range, distances),
+                Found::None => self.append_scanned(block, distances),
             }
             self.task.monitor.advance(0)?;
         }
@@ -206,52 +216,70 @@ impl<'a, T: Rank, const W: usize> Worker<'a, T, W> {
     }
 
     fn append_scanned(&mut self, block: &Block, distances: [usize; W]) {
-        const CHUNK: usize = 512;
         let mut hits: [u16; CHUNK] = std::array::from_fn(|offset| offset as u16);
-        let mut places = [0; CHUNK];
+        let whole = self.piece.len() == self.task.corpus.first.len();
+        for (span, segment) in block.spans(&self.task.corpus.segments) {
+            for start in span.clone().step_by(CHUNK) {
+                let firsts = &self.task.first[start..span.end.min(start + CHUNK)];
+                let number = if whole { firsts.len() } else { find(firsts, &self.piece, &mut hits) };
+                self.append_hits(&hits[..number], start, segment, distances);
+            }
+        }
+    }
+
+    /// `listed`: where the tokens of `range` are in the block.
+    fn append_listed(&mut self, block: &Block, listed: &[u16], range: &Range<usize>, distances: [usize; W]) {
+        let mut hits = [0; CHUNK];
+        let (first, base) = (self.task.first, block.span.start);
+        let mut rest = listed;
+        for (span, segment) in block.spans(&self.task.corpus.segments) {
+            let (inside, beyond) = rest.split_at(rest.partition_point(|&offset| base + (offset as usize) < span.end));
+            rest = beyond;
+            for listed in inside.chunks(CHUNK) {
+                if self.piece == *range {
+                    self.append_hits(listed, base, segment, distances);
+                } else {
+                    let number = keep(listed.iter().copied(), &mut hits, |offset| {
+                        first[base + offset as usize].index().wrapping_sub(self.piece.start) < self.piece.len()
+                    });
+                    self.append_hits(&hits[..number], base, segment, distances);
+                }
+            }
+        }
+    }
+
+    /// Append the successors of the tokens at these offsets from `base`, all of one segment.
+    #[inline(always)]
+    fn append_hits(&mut self, hits: &[u16], base: usize, segment: &Segment, distances: [usize; W]) {
         let Self { task, records, cursors, piece, .. } = self;
         let records = records.get_mut();
-        let (first, second) = (task.first, task.second);
+        let second = task.second;
         let sentinel = T::new(task.corpus.second().len());
-        let reach = distances.iter().max().copied().unwrap_or(0);
-        let whole = piece.len() == task.corpus.first.len();
-        for (span, segment) in block.spans(&task.corpus.segments) {
-            for start in span.clone().step_by(CHUNK) {
-                let end = span.end.min(start + CHUNK);
-                let firsts = &first[start..end];
-                let mut number = firsts.len();
-                if !whole {
-                    // No branch on whether a token is in the piece: it would be mispredicted every few tokens.
-                    number = 0;
-                    for (offset, token) in firsts.iter().enumerate() {
-                        hits[number] = offset as u16;
-                        number += usize::from(token.index().wrapping_sub(piece.start) < piece.len());
-                    }
-                }
-                let hits = &hits[..number];
-                // The places of all, then the records: a record written where a cursor has just said holds up the next cursors'
-                // loads, which might read what it writes (60 % more time).
-                for (place, &offset) in places.iter_mut().zip(hits) {
-                    let cursor = &mut cursors[firsts[offset as usize].index() - piece.start];
-                    *place = *cursor;
-                    *cursor += 1;
-                    prefetch(records.as_ptr().wrapping_add(*place));
-                }
-                let places = places.iter().zip(hits);
-                if end + reach <= segment.limit {
-                    let sources = distances.map(|distance| &second[start + distance..end + distance]);
-                    for (&place, &offset) in places {
-                        records[place] = sources.map(|source| source[offset as usize]);
-                    }
-                } else {
-                    for (&place, &offset) in places {
-                        let position = start + offset as usize;
-                        records[place] = distances.map(|distance| match position + distance {
-                            successor if successor < segment.limit => second[successor],
-                            _ => sentinel,
-                        });
-                    }
-                }
+        let Some(&last) = hits.last() else { return };
+        let end = base + last as usize + 1;
+        let firsts = &task.first[base..end];
+        // The places of all, then the records: a record written where a cursor has just said holds up the next cursors'
+        // loads, which might read what it writes (60 % more time).
+        let mut places = [0; CHUNK];
+        for (place, &offset) in places.iter_mut().zip(hits) {
+            let cursor = &mut cursors[firsts[offset as usize].index() - piece.start];
+            *place = *cursor;
+            *cursor += 1;
+            prefetch(records.as_ptr().wrapping_add(*place));
+        }
+        let places = places.iter().zip(hits);
+        if end + distances.iter().max().copied().unwrap_or(0) <= segment.limit {
+            let sources = distances.map(|distance| &second[base + distance..end + distance]);
+            for (&place, &offset) in places {
+                records[place] = sources.map(|source| source[offset as usize]);
+            }
+        } else {
+            for (&place, &offset) in places {
+                let position = base + offset as usize;
+                records[place] = distances.map(|distance| match position + distance {
+                    successor if successor < segment.limit => second[successor],
+                    _ => sentinel,
+                });
             }
         }
     }
@@ -286,6 +314,9 @@ impl<'a, T: Rank, const W: usize> Worker<'a, T, W> {
         tallies.into_iter().map(Tally::finish).collect()
     }
 }
+
+/// Hits whose places are kept in the first-level cache.
+const CHUNK: usize = 512;
 
 /// How many records ahead their place is fetched.
 const AHEAD: usize = 12;

@@ -7,8 +7,15 @@ use memmap2::MmapMut;
 use crate::corpus::Rank;
 use crate::{Error, Result};
 
-/// Records, zero at first, in large pages where the system has them: the lists of a piece are appended to in every block, so
-/// that small pages miss the address cache at most appends. (Large pages: 10 % of the whole.)
+/// Bytes from which on large pages are asked for: the last one may be all but empty, which a small budget has no room for.
+#[cfg(target_os = "linux")]
+const LARGE: usize = 1 << 25;
+
+/// Records, zero at first, in memory that goes back to the system with them: the walks of a small budget take such memory again
+/// and again, and an allocator may keep it.
+///
+/// Many records lie in large pages where the system has them: the lists of a piece are appended to in every block, so that small
+/// pages miss the address cache at most appends (10 % of the whole).
 pub struct Records<T, const W: usize> {
     map: MmapMut,
     kind: PhantomData<[T; W]>,
@@ -20,7 +27,9 @@ impl<T: Rank, const W: usize> Records<T, W> {
         let map = MmapMut::map_anon(bytes)
             .map_err(|error| Error::invalid("memory", error.to_string(), format!("{bytes} bytes for lists")))?;
         #[cfg(target_os = "linux")]
-        let _ = map.advise(memmap2::Advice::HugePage); // a hint: without large pages it is slower
+        if bytes >= LARGE {
+            let _ = map.advise(memmap2::Advice::HugePage); // a hint: without large pages it is slower
+        }
         Ok(Self { map, kind: PhantomData })
     }
 

@@ -8,12 +8,19 @@ use super::tally::table_bytes;
 use crate::corpus::{Rank, Ranked, Ranks};
 use crate::{Error, Result};
 
-/// Distances to take in one walk over the corpus, whether its blocks are sorted before, and the ranges of first ranks whose
-/// lists a thread holds at a time.
+/// What is made of the blocks before a walk, to find the first tokens of its range at every distance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Index {
+    None,
+    Listed,
+    Sorted,
+}
+
+/// Distances to take in one walk over the corpus, and the ranges of first ranks whose lists a thread holds at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Walk {
     pub distances: usize,
-    pub sorted: bool,
+    pub index: Index,
     pub pieces: Vec<Range<usize>>,
 }
 
@@ -38,17 +45,26 @@ fn list_bytes(corpus: &Ranked, frequency: u64, distances: usize, grouped: bool) 
     (frequency + SPARE as u64) * distances as u64 * rank_bytes(corpus) + 8 + ends
 }
 
+/// Bytes of a position in a block.
+const OFFSET: u64 = 2;
+
+/// Bytes that the listed blocks take, for the tokens in `range`.
+fn listed_bytes(corpus: &Ranked, range: Range<usize>) -> u64 {
+    let blocks = corpus.len().div_ceil(BLOCK) as u64 + corpus.groups as u64;
+    OFFSET * corpus.first.frequencies[range].iter().sum::<u64>() + blocks * 64
+}
+
 /// Bytes that the sorted blocks take, for the tokens in `range`.
 fn sorted_bytes(corpus: &Ranked, range: Range<usize>) -> u64 {
     let blocks = corpus.len().div_ceil(BLOCK) as u64 + corpus.groups as u64;
     let frequencies = &corpus.first.frequencies[range];
     let runs: u64 = frequencies.iter().map(|&frequency| frequency.min(blocks)).sum();
     // Each vector of a block may take a page of 4 KB more.
-    2 * frequencies.iter().sum::<u64>() + runs * 2 * rank_bytes(corpus) + blocks * (8 << 10)
+    OFFSET * frequencies.iter().sum::<u64>() + runs * 2 * rank_bytes(corpus) + blocks * (8 << 10)
 }
 
-/// With few distances, sorting the blocks costs more than it saves.
-const WORTH_SORTING: usize = 4;
+/// With fewer distances, an index costs more than it saves.
+const WORTH_INDEXING: usize = 4;
 
 /// Cut `range` so that the lists and counters of each of `threads` threads stay within `budget` bytes: two distances in one walk
 /// where the lists fit; the commonest tokens, whose lists do not, with one. The blocks are sorted where there is room.
@@ -66,20 +82,18 @@ pub fn plan(
         return Ok(Vec::new());
     }
     if is_dense(corpus) {
-        return Ok(vec![Walk { distances, sorted: false, pieces: vec![range] }]);
+        return Ok(vec![Walk { distances, index: Index::None, pieces: vec![range] }]);
     }
     let needed = thread_bytes(corpus, 1, grouped) + list_bytes(corpus, frequencies[range.start], 1, grouped);
     if needed > budget {
         return Err(Error::Memory { budget, needed });
     }
-    // Two threads at work on their largest pieces at once took up to 17 % more than what is counted here: an eighth is kept back
-    // where the commonest token's list leaves it.
-    let budget = if needed <= budget - budget / 8 { budget - budget / 8 } else { budget };
-    let walk = |range: Range<usize>, at_once: usize, room: u64| Walk {
-        distances: at_once,
-        sorted: false,
+    let pieces = |range: Range<usize>, at_once: usize, room: u64| {
         // Two units of work a thread, so that none waits long for the last.
-        pieces: cut(corpus, range, at_once, grouped, room, (2 * (threads - 1)).div_ceil(distances.div_ceil(at_once))),
+        cut(corpus, range, at_once, grouped, room, (2 * (threads - 1)).div_ceil(distances.div_ceil(at_once)))
+    };
+    let lists_bytes = |piece: Range<usize>, at_once: usize| {
+        frequencies[piece].iter().map(|&frequency| list_bytes(corpus, frequency, at_once, grouped)).sum::<u64>()
     };
     let mut walks = Vec::new();
     let mut end = range.end;
@@ -92,18 +106,34 @@ pub fn plan(
         let fits = |&rank: &usize| list_bytes(corpus, frequencies[rank], at_once, grouped) <= room;
         let start = (range.start..end).find(fits).unwrap_or(end);
         if start < end {
-            walks.push(walk(start..end, at_once, room));
+            let whole = pieces(start..end, at_once, room);
+            if distances < WORTH_INDEXING || whole.len() == 1 {
+                walks.push(Walk { distances: at_once, index: Index::None, pieces: whole });
+            } else {
+                // So few pieces that every thread has work: each reads all of the corpus again.
+                let together = threads.div_ceil(distances.div_ceil(at_once));
+                let record = at_once as u64 * rank_bytes(corpus) * threads as u64;
+                let lists =
+                    room.saturating_sub(listed_bytes(corpus, 0..0)) * record / (record + OFFSET * together as u64);
+                for pieces in pieces(start..end, at_once, lists).chunks(together) {
+                    let range = pieces[0].start..pieces[pieces.len() - 1].end;
+                    let records = pieces.iter().map(|piece| lists_bytes(piece.clone(), at_once)).max().unwrap_or(0);
+                    let fits = listed_bytes(corpus, range).div_ceil(threads as u64) + records <= room;
+                    let index = if fits { Index::Listed } else { Index::None };
+                    walks.push(Walk { distances: at_once, index, pieces: pieces.to_vec() });
+                }
+            }
         }
         end = start;
     }
-    if distances >= WORTH_SORTING {
+    if distances >= WORTH_INDEXING {
         let sorted = sorted_bytes(corpus, range.clone()).div_ceil(threads as u64);
         let room = budget.saturating_sub(sorted + thread_bytes(corpus, 2, grouped));
         if list_bytes(corpus, frequencies[range.start], 2, grouped) <= room {
-            let walk = Walk { sorted: true, ..walk(range, 2, room) };
+            let pieces = pieces(range, 2, room);
             // A walk over sorted blocks takes half the time of one that looks for the tokens of its piece.
-            if walk.pieces.len() <= 2 * walks.iter().map(|walk| walk.pieces.len()).sum::<usize>() {
-                return Ok(vec![walk]);
+            if pieces.len() <= 2 * walks.iter().map(|walk| walk.pieces.len()).sum::<usize>() {
+                return Ok(vec![Walk { distances: 2, index: Index::Sorted, pieces }]);
             }
         }
     }
@@ -137,8 +167,8 @@ fn cut(
     pieces
 }
 
-/// The last of the large pages that hold the lists may be all but empty.
-const LARGE_PAGE: u64 = 1 << 21;
+/// Bytes of a thread's tallies and increments, of its stack, and of what the allocator keeps.
+const SCRATCH: u64 = 2 << 20;
 
 /// Bytes a thread needs besides the lists: counters, tallies, scratch.
 fn thread_bytes(corpus: &Ranked, at_once: usize, grouped: bool) -> u64 {
@@ -148,8 +178,7 @@ fn thread_bytes(corpus: &Ranked, at_once: usize, grouped: bool) -> u64 {
     }
     let longest = corpus.first.frequencies.first().copied().unwrap_or(0);
     at_once as u64 * (table_bytes(corpus.second().len(), longest, grouped) + rank_bytes(corpus) * BLOCK as u64)
-        + (1 << 19)
-        + LARGE_PAGE
+        + SCRATCH
 }
 
 /// The smallest budget of [`plan`]: the commonest token's list at one distance.

@@ -301,7 +301,7 @@ def test_the_memory_option_is_that_of_the_process(tmp_path: Path) -> None:
     command = [sys.executable, "-c", PEAK, "two-point", str(tmp_path / "corpus"), *options]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     peak = int(printed.split()[-1]) << 10
-    assert peak - tokens.nbytes <= 1.1 * budget
+    assert peak - tokens.nbytes <= 1.02 * budget
     # Without a budget the lists take more: the bound above is one.
     free = subprocess.run([*command[:-2]], check=True, capture_output=True, text=True).stdout
     assert int(free.split()[-1]) << 10 > peak

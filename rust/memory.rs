@@ -1,4 +1,4 @@
-//! Large pages for memory that is about to be written.
+//! What the system should know of our memory: hints, without which everything works.
 
 /// Hint that these items, none of them written yet, should lie in large pages where the system has them: a fault for every 4 KB took
 /// more time than ranking the tokens in it.
@@ -16,4 +16,14 @@ pub fn in_large_pages<T>(items: &mut [T]) {
     }
     #[cfg(not(target_os = "linux"))]
     let _ = items;
+}
+
+/// Give what the allocator keeps of freed memory back to the system. A budget counts what is in use: after the margins of 32 groups
+/// the allocator kept 20 MB.
+pub fn give_back_freed() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: changes nothing that is in use.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
