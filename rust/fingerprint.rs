@@ -8,12 +8,24 @@ pub struct Fingerprint {
     entries: Vec<(u64, u64)>,
 }
 
+/// Counts below this are looked up by themselves.
+const SMALL: usize = 1 << 10;
+
 impl Fingerprint {
     /// Of a count table, one entry per symbol; zeros are ignored.
     pub fn from_counts(counts: impl IntoIterator<Item = u64>) -> Result<Self> {
-        let mut sorted: Vec<u64> = counts.into_iter().filter(|&count| count > 0).collect();
-        sorted.sort_unstable();
-        Self::from_entries(sorted.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as u64)))
+        // Most symbols of a text are rare: sorting all counts took a tenth of the time of error bars.
+        let mut small = vec![0; SMALL];
+        let mut large = Vec::new();
+        for count in counts {
+            match small.get_mut(count as usize) {
+                Some(symbols) => *symbols += 1,
+                None => large.push(count),
+            }
+        }
+        large.sort_unstable();
+        let small = (0..).zip(small);
+        Self::from_entries(small.chain(large.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as u64))))
     }
 
     /// Of (n, symbols) in any order; equal n add, entries with a zero are ignored.
