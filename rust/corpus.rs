@@ -248,6 +248,25 @@ where
     counts.map(|(index, count)| (index as u64 + smallest, count)).collect()
 }
 
+/// Write where in `tokens` those of `range` are; returns how many.
+#[inline(always)]
+pub fn find<T: Rank>(tokens: &[T], range: &Range<usize>, hits: &mut [u16]) -> usize {
+    let offsets = (0..tokens.len()).map(|offset| offset as u16);
+    keep(offsets, hits, |offset| tokens[offset as usize].index().wrapping_sub(range.start) < range.len())
+}
+
+/// Write the offsets that are wanted; returns how many.
+#[inline(always)]
+pub fn keep(offsets: impl Iterator<Item = u16>, kept: &mut [u16], wanted: impl Fn(u16) -> bool) -> usize {
+    let mut number = 0;
+    // No branch on whether one is wanted: it would be mispredicted every few tokens.
+    for offset in offsets {
+        kept[number] = offset;
+        number += usize::from(wanted(offset));
+    }
+    number
+}
+
 /// First tokens `start..end` of one document (or a block of it) in one jackknife group; a successor lies before `limit`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment {

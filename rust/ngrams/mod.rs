@@ -18,7 +18,7 @@ use rayon::prelude::*;
 
 use self::keys::{Key, Layout, Long};
 use self::runs::{List, Sorted, Tallies};
-use crate::corpus::{Alphabet, Id, Rank};
+use crate::corpus::{Alphabet, Id, Rank, find};
 use crate::fingerprint::Fingerprint;
 use crate::memory::in_large_pages;
 use crate::monitor::Monitor;
@@ -342,12 +342,7 @@ fn append<T: Rank, K: Key, const F: usize>(
     keys: &mut [K],
 ) {
     let mut hits = [0u16; CHUNK];
-    let mut number = 0;
-    // No branch: whether a token is in the piece would be mispredicted every few tokens.
-    for (offset, place) in places[..places.len() - F].iter().enumerate() {
-        hits[number] = offset as u16;
-        number += usize::from(place.index().wrapping_sub(piece.start) < piece.len());
-    }
+    let number = find(&places[..places.len() - F], piece, &mut hits);
     let hits = &hits[..number];
     // The places of all, then the keys: a key written where a cursor has just said holds up the next cursors' loads, which might
     // read what it writes. (4 % of the whole; fetching the lines of the keys in between gains nothing.)

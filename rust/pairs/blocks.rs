@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::Result;
-use crate::corpus::{Rank, Segment};
+use crate::corpus::{Rank, Segment, find};
 use crate::monitor::Monitor;
 
 /// Most positions of a block: an offset takes 16 bits, and the successors of a block at two distances 256 KB.
@@ -209,23 +209,4 @@ pub fn list_blocks<T: Rank>(
             },
         )
         .collect()
-}
-
-/// Write where in `tokens` those of `range` are; returns how many.
-#[inline(always)]
-pub fn find<T: Rank>(tokens: &[T], range: &Range<usize>, hits: &mut [u16]) -> usize {
-    let offsets = (0..tokens.len()).map(|offset| offset as u16);
-    keep(offsets, hits, |offset| tokens[offset as usize].index().wrapping_sub(range.start) < range.len())
-}
-
-/// Write the offsets that are wanted; returns how many.
-#[inline(always)]
-pub fn keep(offsets: impl Iterator<Item = u16>, kept: &mut [u16], wanted: impl Fn(u16) -> bool) -> usize {
-    let mut number = 0;
-    // No branch on whether one is wanted: it would be mispredicted every few tokens.
-    for offset in offsets {
-        kept[number] = offset;
-        number += usize::from(wanted(offset));
-    }
-    number
 }

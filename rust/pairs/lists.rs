@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use rayon::prelude::*;
 
 use super::JointCounts;
-use super::blocks::{BLOCK, Block, SPARE, Sorted, blocks, find, keep, list_blocks, sort_blocks};
+use super::blocks::{BLOCK, Block, SPARE, Sorted, blocks, list_blocks, sort_blocks};
 use super::increments::Increments;
 use super::pages::Records;
 use super::plan::{Index, Walk};
 use super::tally::{Counters, Tally};
 use crate::Result;
-use crate::corpus::{Rank, Ranked, Segment};
+use crate::corpus::{Rank, Ranked, Segment, find, keep};
 use crate::monitor::Monitor;
 
 pub struct Task<'a, T> {
