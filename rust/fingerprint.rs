@@ -8,14 +8,14 @@ pub struct Fingerprint {
     entries: Vec<(u64, u64)>,
 }
 
-/// Counts below this are looked up by themselves.
-const SMALL: usize = 1 << 10;
+/// Counts below this are looked up by themselves: most symbols of a text are rare, and sorting all counts took a tenth of the time of
+/// error bars.
+pub const SMALL: usize = 1 << 10;
 
 impl Fingerprint {
     /// Of a count table, one entry per symbol; zeros are ignored.
     pub fn from_counts(counts: impl IntoIterator<Item = u64>) -> Result<Self> {
-        // Most symbols of a text are rare: sorting all counts took a tenth of the time of error bars.
-        let mut small = vec![0; SMALL];
+        let mut small = [0; SMALL];
         let mut large = Vec::new();
         for count in counts {
             match small.get_mut(count as usize) {
@@ -23,8 +23,13 @@ impl Fingerprint {
                 None => large.push(count),
             }
         }
+        Self::from_small_and_large(&small, large)
+    }
+
+    /// `small[n]`: how many symbols occurred n times; `large`: the other counts, one entry per symbol.
+    pub fn from_small_and_large(small: &[u64; SMALL], mut large: Vec<u64>) -> Result<Self> {
         large.sort_unstable();
-        let small = (0..).zip(small);
+        let small = (0..).zip(small.iter().copied());
         Self::from_entries(small.chain(large.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as u64))))
     }
 

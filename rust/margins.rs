@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use crate::Result;
 use crate::corpus::{Rank, Ranked, Ranks, Segment, Sides};
 use crate::entropy::Estimator;
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, SMALL};
 use crate::monitor::Monitor;
 use crate::null_model::expected_joint_entropy;
 
@@ -75,108 +75,170 @@ fn margins_of<T: Rank>(
             null_joint: if with_null { expected_joint_entropy(estimator, x, y)? } else { f64::NAN },
         })
     };
-    let (first, second) = (&sides.first, sides.second());
     let mut segments = vec![Vec::new(); corpus.groups];
     corpus.segments.iter().for_each(|segment| segments[segment.group].push(*segment));
-    let regardless: Vec<MarginCounts> = match corpus.frequencies() {
-        Some((x, y)) => vec![MarginCounts { x: x.to_vec(), y: y.to_vec() }],
-        None => segments
-            .par_iter()
-            .map(|segments| MarginCounts::regardless_of_distance(corpus, sides, segments, monitor))
-            .collect::<Result<_>>()?,
+    let known = corpus.frequencies();
+    let counts_x = Counts::new(&sides.first, corpus.first.len(), &segments, known.map(|(x, _)| x), monitor)?;
+    let counts_y = match &sides.second {
+        Some(second) => Some(Counts::new(second, corpus.second().len(), &segments, known.map(|(_, y)| y), monitor)?),
+        None => None,
     };
+    let x = Side { tokens: &sides.first, counts: &counts_x, changes: without_successor };
+    let y =
+        Side { tokens: sides.second(), counts: counts_y.as_ref().unwrap_or(&counts_x), changes: from_first_to_second };
     distances
         .par_iter()
         .map(|&distance| {
-            let at_distance = |group: usize| {
-                let mut counts = regardless[group].clone();
-                counts.correct(first, second, &segments[group], distance);
-                counts
-            };
-            let mut total = MarginCounts::new(corpus);
-            let mut pairs = Vec::with_capacity(corpus.groups);
-            for group in 0..corpus.groups {
-                let counts = at_distance(group);
-                pairs.push(counts.x.iter().sum());
-                total.add(&counts);
-                monitor.advance(0)?;
-            }
-            let (x, y) = (
-                Fingerprint::from_counts(total.x.iter().copied())?,
-                Fingerprint::from_counts(total.y.iter().copied())?,
-            );
-            let mut levels = vec![level(&x, &y)?];
+            let (x, y) = (x.at(distance, &corpus.segments), y.at(distance, &corpus.segments));
+            monitor.advance(0)?;
+            let (all_x, all_y) = (x.fingerprint()?, y.fingerprint()?);
+            let mut levels = vec![level(&all_x, &all_y)?];
             if corpus.groups > 1 {
-                let replicates = (0..corpus.groups).into_par_iter().map(|group| {
-                    let part = at_distance(group);
-                    let left = |all: &[u64], part: &[u64]| {
-                        Fingerprint::from_counts(all.iter().zip(part).map(|(all, part)| all - part))
-                    };
-                    level(&left(&total.x, &part.x)?, &left(&total.y, &part.y)?)
+                let replicates = segments.par_iter().enumerate().map_init(Vec::new, |scratch, (group, segments)| {
+                    level(&x.without(group, segments, scratch)?, &y.without(group, segments, scratch)?)
                 });
                 levels.extend(replicates.collect::<Result<Vec<_>>>()?);
             }
-            Ok(Margins { x, y, pairs, levels })
+            let of_group = |segments: &Vec<Segment>| segments.iter().map(|s| s.firsts(distance).len() as u64).sum();
+            Ok(Margins { x: all_x, y: all_y, pairs: segments.iter().map(of_group).collect(), levels })
         })
         .collect()
 }
 
-#[derive(Clone)]
-struct MarginCounts {
-    x: Vec<u64>,
-    y: Vec<u64>,
+/// How often each token of the segments occurs: its counts on either side of a pair at distance 0.
+struct Counts {
+    all: Vec<u64>,
+    /// By group, where there is more than one: (rank, count), ranks ascending, without zeros.
+    groups: Vec<Vec<(u32, u64)>>,
 }
 
-impl MarginCounts {
-    fn new(corpus: &Ranked) -> Self {
-        Self { x: vec![0; corpus.first.len()], y: vec![0; corpus.second().len()] }
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.x.iter_mut().zip(&other.x).for_each(|(sum, count)| *sum += count);
-        self.y.iter_mut().zip(&other.y).for_each(|(sum, count)| *sum += count);
-    }
-
-    /// All tokens of the segments, as both margins at distance 0.
-    fn regardless_of_distance<T: Rank>(
-        corpus: &Ranked,
-        sides: &Sides<T>,
-        segments: &[Segment],
+impl Counts {
+    /// `known`: the counts of all, where they are known.
+    fn new<T: Rank>(
+        tokens: &[T],
+        alphabet: usize,
+        segments: &[Vec<Segment>],
+        known: Option<&[u64]>,
         monitor: &Monitor,
     ) -> Result<Self> {
-        let mut counts = Self::new(corpus);
-        for segment in segments {
-            for start in (segment.start..segment.end).step_by(1 << 22) {
-                let span = start..segment.end.min(start + (1 << 22));
-                change(&mut counts.x, &sides.first, span.clone(), 1);
-                if let Some(second) = &sides.second {
-                    change(&mut counts.y, second, span, 1);
+        if let Some(known) = known {
+            return Ok(Self { all: known.to_vec(), groups: Vec::new() });
+        }
+        let of_group = |counts: &mut Vec<u64>, segments: &Vec<Segment>| {
+            counts.resize(alphabet, 0);
+            for segment in segments {
+                for start in (segment.start..segment.end).step_by(1 << 22) {
+                    change(counts, tokens, start..segment.end.min(start + (1 << 22)), 1);
+                    monitor.advance(0)?;
                 }
-                monitor.advance(0)?;
+            }
+            let occurring = counts.iter_mut().enumerate().filter(|(_, count)| **count > 0);
+            Ok(occurring.map(|(rank, count)| (rank as u32, std::mem::take(count))).collect())
+        };
+        let mut groups = segments.par_iter().map_init(Vec::new, of_group).collect::<Result<Vec<Vec<_>>>>()?;
+        let mut all = vec![0; alphabet];
+        groups.iter().flatten().for_each(|&(rank, count)| all[rank as usize] += count);
+        if groups.len() == 1 {
+            groups.clear();
+        }
+        Ok(Self { all, groups })
+    }
+}
+
+/// One side of the pairs. `changes`: what a distance takes from a segment's counts at distance 0, and what it adds.
+struct Side<'a, T> {
+    tokens: &'a [T],
+    counts: &'a Counts,
+    changes: Changes,
+}
+
+type Changes = fn(&Segment, usize) -> [(Range<usize>, i64); 2];
+
+/// Tokens at the end of a segment come first in no pair.
+fn without_successor(segment: &Segment, distance: usize) -> [(Range<usize>, i64); 2] {
+    [(segment.firsts(distance).end..segment.end, -1), (0..0, 1)]
+}
+
+/// Second tokens lie `distance` after the first ones, up to the end of the document.
+fn from_first_to_second(segment: &Segment, distance: usize) -> [(Range<usize>, i64); 2] {
+    let firsts = segment.firsts(distance);
+    let seconds = firsts.start + distance..firsts.end + distance;
+    if firsts.is_empty() {
+        [(segment.start..segment.end, -1), (0..0, 1)]
+    } else if seconds.start >= segment.end {
+        [(segment.start..segment.end, -1), (seconds, 1)]
+    } else {
+        [(segment.start..seconds.start, -1), (segment.end..seconds.end, 1)]
+    }
+}
+
+impl<T: Rank> Side<'_, T> {
+    fn at<'a>(&'a self, distance: usize, segments: &[Segment]) -> SideAt<'a, T> {
+        let mut counts = self.counts.all.clone();
+        for (span, by) in segments.iter().flat_map(|segment| (self.changes)(segment, distance)) {
+            change(&mut counts, self.tokens, span, by);
+        }
+        let mut small = [0; SMALL];
+        let mut large = Vec::new();
+        for (rank, &count) in counts.iter().enumerate() {
+            match small.get_mut(count as usize) {
+                Some(symbols) => *symbols += 1,
+                None => large.push(rank),
             }
         }
-        if sides.second.is_none() {
-            counts.y.copy_from_slice(&counts.x);
-        }
-        Ok(counts)
+        SideAt { side: self, distance, counts, small, large }
+    }
+}
+
+/// One side of the pairs at a distance: how often each token comes there.
+struct SideAt<'a, T> {
+    side: &'a Side<'a, T>,
+    distance: usize,
+    counts: Vec<u64>,
+    /// How many tokens come n times, and the ranks of those that come more often.
+    small: [u64; SMALL],
+    large: Vec<usize>,
+}
+
+impl<T: Rank> SideAt<'_, T> {
+    fn fingerprint(&self) -> Result<Fingerprint> {
+        Fingerprint::from_small_and_large(&self.small, self.large.iter().map(|&rank| self.counts[rank]).collect())
     }
 
-    /// From distance 0 to `distance`, at the ends of the segments.
-    fn correct<T: Rank>(&mut self, first: &[T], second: &[T], segments: &[Segment], distance: usize) {
-        for segment in segments {
-            let all = segment.start..segment.end;
-            let firsts = segment.firsts(distance);
-            change(&mut self.x, first, firsts.end..all.end, -1);
-            if firsts.is_empty() {
-                change(&mut self.y, second, all, -1);
-            } else if distance >= all.len() {
-                change(&mut self.y, second, all, -1);
-                change(&mut self.y, second, firsts.start + distance..firsts.end + distance, 1);
-            } else {
-                change(&mut self.y, second, all.start..all.start + distance, -1);
-                change(&mut self.y, second, all.end..firsts.end + distance, 1);
+    /// Without a group's pairs. Tokens that the group does not hold keep their counts, and are not looked at. `part`: zeros, or empty.
+    fn without(&self, group: usize, segments: &[Segment], part: &mut Vec<u64>) -> Result<Fingerprint> {
+        part.resize(part.len().max(self.counts.len()), 0);
+        let occurring = &self.side.counts.groups[group];
+        occurring.iter().for_each(|&(rank, count)| part[rank as usize] = count);
+        // Second tokens may lie in another group's segment of the document.
+        let mut others = Vec::new();
+        for (span, by) in segments.iter().flat_map(|segment| (self.side.changes)(segment, self.distance)) {
+            if by > 0 {
+                others.extend(
+                    self.side.tokens[span.clone()].iter().map(|token| token.index()).filter(|&rank| part[rank] == 0),
+                );
+            }
+            change(part, self.side.tokens, span, by);
+        }
+        let mut small = self.small;
+        for rank in occurring.iter().map(|&(rank, _)| rank as usize).chain(others) {
+            let count = self.counts[rank] as usize;
+            if count < SMALL {
+                // Zero when a rank comes again.
+                let left = count - std::mem::take(&mut part[rank]) as usize;
+                small[count] -= 1;
+                small[left] += 1;
             }
         }
+        let mut large = Vec::with_capacity(self.large.len());
+        for &rank in &self.large {
+            let left = self.counts[rank] - std::mem::take(&mut part[rank]);
+            match small.get_mut(left as usize) {
+                Some(symbols) => *symbols += 1,
+                None => large.push(left),
+            }
+        }
+        Fingerprint::from_small_and_large(&small, large)
     }
 }
 
@@ -193,6 +255,45 @@ mod tests {
     use crate::corpus::Arrangement;
     use proptest::prelude::*;
 
+    /// Against the pairs in a list. Two segments a document, cut at this share: second tokens of one group may be first tokens of
+    /// the next.
+    fn check(documents: &[Vec<u32>], distance: usize, groups: usize, cut: f64) {
+        let tokens = documents.concat();
+        let group_of = |segment: usize| segment * groups / (2 * documents.len());
+        let mut segments = Vec::new();
+        let mut start = 0;
+        for document in documents {
+            let (middle, limit) = (start + (cut * document.len() as f64) as usize, start + document.len());
+            for (start, end) in [(start, middle), (middle, limit)] {
+                segments.push(Segment { start, end, limit, group: group_of(segments.len()) });
+            }
+            start = limit;
+        }
+        let corpus = Ranked::new(&tokens, &segments, groups, Arrangement::Given, &Monitor::new()).unwrap();
+        let found = margins(&corpus, &[distance], Estimator::Grassberger, false, &Monitor::new()).unwrap().remove(0);
+        let fingerprints = |left_out: Option<usize>| {
+            let mut counts = [[0u64; 5]; 2];
+            let kept = segments.iter().filter(|segment| Some(segment.group) != left_out);
+            for position in kept.flat_map(|segment| segment.firsts(distance)) {
+                counts[0][tokens[position] as usize] += 1;
+                counts[1][tokens[position + distance] as usize] += 1;
+            }
+            counts.map(|side| Fingerprint::from_counts(side).unwrap())
+        };
+        let [x, y] = fingerprints(None);
+        assert_eq!((&found.x, &found.y), (&x, &y));
+        assert_eq!(found.pairs.iter().sum::<u64>(), x.total());
+        for (group, level) in found.levels.iter().skip(1).enumerate() {
+            let [x, y] = fingerprints(Some(group));
+            if x.is_empty() {
+                assert!(level.entropy_x.is_nan());
+            } else {
+                let entropy = |side: &Fingerprint| Estimator::Grassberger.estimate(side, None).unwrap().value;
+                assert_eq!((level.entropy_x, level.entropy_y), (entropy(&x), entropy(&y)));
+            }
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
@@ -200,37 +301,22 @@ mod tests {
             documents in prop::collection::vec(prop::collection::vec(0u32..5, 0..40), 1..8),
             distance in 1usize..45,
             groups in 1usize..4,
+            cut in 0.0..1.0f64,
         ) {
-            let tokens = documents.concat();
-            let group_of = |index: usize| index * groups / documents.len();
-            let mut start = 0;
-            let segments: Vec<Segment> = documents.iter().enumerate().map(|(index, document)| {
-                start += document.len();
-                Segment { start: start - document.len(), end: start, limit: start, group: group_of(index) }
-            }).collect();
-            let corpus = Ranked::new(&tokens, &segments, groups, Arrangement::Given, &Monitor::new()).unwrap();
-            let found = margins(&corpus, &[distance], Estimator::Grassberger, false, &Monitor::new()).unwrap().remove(0);
-            let fingerprints = |left_out: Option<usize>| {
-                let mut counts = [[0u64; 5]; 2];
-                let kept = documents.iter().enumerate().filter(|(index, _)| Some(group_of(*index)) != left_out);
-                for (x, y) in kept.flat_map(|(_, ids)| ids.iter().zip(ids.iter().skip(distance))) {
-                    counts[0][*x as usize] += 1;
-                    counts[1][*y as usize] += 1;
-                }
-                counts.map(|side| Fingerprint::from_counts(side).unwrap())
-            };
-            let [x, y] = fingerprints(None);
-            prop_assert_eq!((&found.x, &found.y), (&x, &y));
-            prop_assert_eq!(found.pairs.iter().sum::<u64>(), x.total());
-            for (group, level) in found.levels.iter().skip(1).enumerate() {
-                let [x, y] = fingerprints(Some(group));
-                if x.is_empty() {
-                    prop_assert!(level.entropy_x.is_nan());
-                } else {
-                    let entropy = |side: &Fingerprint| Estimator::Grassberger.estimate(side, None).unwrap().value;
-                    prop_assert_eq!((level.entropy_x, level.entropy_y), (entropy(&x), entropy(&y)));
-                }
-            }
+            check(&documents, distance, groups, cut);
+        }
+    }
+
+    #[test]
+    fn counts_on_both_sides_of_what_is_looked_up() {
+        // The ids occur 464 to 3,940 times: without a group, some fall below 1,024.
+        let documents: Vec<Vec<u32>> = (0..4u64)
+            .map(|document| {
+                (0..2_000u64).map(|i| (1 + (i * i + document) % 1_009).ilog2().saturating_sub(5) as u32 % 5).collect()
+            })
+            .collect();
+        for (distance, groups) in [(1, 4), (700, 3), (1_500, 2), (2_500, 4)] {
+            check(&documents, distance, groups, 0.4);
         }
     }
 }

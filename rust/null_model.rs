@@ -10,9 +10,9 @@
 //!
 //! E[f(n)] = sum_k c_k E_Poisson(lambda)[Delta^k f(n)], k = 0, 2, 3, 4,
 //!
-//! where c_k are the hypergeometric's factorial moments about lambda, in the closed forms of [`coefficients`] (no
-//! cancellation), the Poisson means are tabulated over log lambda, and counts above 64 are gathered in bins 15 % wide,
-//! each replaced by the two nodes that keep its first four moments (0 to 3).
+//! where c_k are the hypergeometric's factorial moments about lambda, in the closed forms of [`Hypergeometric::coefficients`] (no
+//! cancellation), the Poisson means are tabulated over log lambda, and counts above 8 are gathered in bins half a unit of the
+//! logarithm wide, each replaced by the three nodes of its Gauss quadrature, which keep its moments 0 to 5.
 
 use std::sync::OnceLock;
 
@@ -77,26 +77,31 @@ fn exact_terms(x: &Fingerprint, y: &Fingerprint) -> f64 {
     x.iter().map(|(a, _)| y.iter().map(|(b, _)| width(a, b)).sum::<f64>()).sum()
 }
 
-const BIN_FROM: u64 = 64;
-const BIN_WIDTH: f64 = 0.15;
+/// Beside a symbol that holds a good part of all pairs, counts up to this one are summed exactly.
+const FEW: usize = 64;
+/// Counts up to this one are nodes of their own.
+const SINGLE: u64 = 8;
+/// Of the logarithm of a count. The error of a bin grows with the sixth power: below 2e-7 of what it holds.
+const BIN_WIDTH: f64 = 0.5;
 
-/// Counts up to 64 as they are; above, bins that keep number, mean, variance and skewness (two Gauss nodes a bin). Counts
-/// above half the total are left out: see [`Null::expanded_sum`].
+/// Counts up to `SINGLE` as they are; above, the nodes of bins, none of them across `FEW`. Counts above half the total are left out:
+/// see [`Null::expanded_sum`].
 fn binned(fingerprint: &Fingerprint) -> Vec<Node> {
     let half = fingerprint.total() / 2;
     let mut nodes = Vec::new();
     let mut bin: Vec<Node> = Vec::new();
-    let mut number = 0;
+    let width = BIN_WIDTH.exp();
+    // Bins end at `FEW` and whole widths away from it.
+    let mut end = FEW as f64 / width.powi(((FEW as f64 / SINGLE as f64).ln() / BIN_WIDTH) as i32);
     for (count, symbols) in fingerprint.iter().take_while(|&(count, _)| count <= half) {
         let node = Node { count: count as f64, symbols: symbols as f64 };
-        if count <= BIN_FROM {
+        if count <= SINGLE {
             nodes.push(node);
             continue;
         }
-        let its_bin = ((count as f64 / BIN_FROM as f64).ln() / BIN_WIDTH) as i64;
-        if its_bin != number {
+        while node.count > end {
             close_bin(&mut bin, &mut nodes);
-            number = its_bin;
+            end *= width;
         }
         bin.push(node);
     }
@@ -104,25 +109,39 @@ fn binned(fingerprint: &Fingerprint) -> Vec<Node> {
     nodes
 }
 
+/// Gauss quadrature of a bin: the roots of its third orthogonal polynomial, in units of the standard deviation about the mean.
 fn close_bin(bin: &mut Vec<Node>, nodes: &mut Vec<Node>) {
-    if bin.len() <= 2 {
+    if bin.len() <= 3 {
         nodes.append(bin);
         return;
     }
     let symbols: f64 = bin.iter().map(|node| node.symbols).sum();
-    let mean = bin.iter().map(|node| node.symbols * node.count).sum::<f64>() / symbols;
-    let moment =
-        |power: i32| bin.iter().map(|node| node.symbols * (node.count - mean).powi(power)).sum::<f64>() / symbols;
-    let deviation = moment(2).sqrt();
-    let half_skew = 0.5 * moment(3) / deviation.powi(3);
-    let root = (1.0 + half_skew * half_skew).sqrt();
-    for sign in [-1.0, 1.0] {
-        nodes.push(Node {
-            count: mean + deviation * (half_skew + sign * root),
-            symbols: symbols * 0.5 * (1.0 - sign * half_skew / root),
-        });
+    let mean_of = |f: &dyn Fn(f64) -> f64| bin.iter().map(|node| node.symbols * f(node.count)).sum::<f64>() / symbols;
+    let mean = mean_of(&|count| count);
+    let deviation = mean_of(&|count| (count - mean).powi(2)).sqrt();
+    let standard = |count: f64| (count - mean) / deviation;
+    // p_1 = t, p_2 = (t - skew) t - 1, p_3 = (t - shift) p_2 - size t: three terms each, as of all orthogonal polynomials.
+    let skew = mean_of(&|count| standard(count).powi(3));
+    let second = |t: f64| (t - skew) * t - 1.0;
+    let size = mean_of(&|count| second(standard(count)).powi(2));
+    let shift = mean_of(&|count| standard(count) * second(standard(count)).powi(2)) / size;
+    let middle = (skew + shift) / 3.0;
+    let [first, constant] = [skew * shift - 1.0 - size, shift];
+    // p_3 = s^3 - 3 radius^2 s + ..., s = t - middle.
+    let radius = (middle * middle - first / 3.0).sqrt();
+    let at_middle = middle * (first - 2.0 * middle * middle) + constant;
+    let angle = (-at_middle / (2.0 * radius.powi(3))).clamp(-1.0, 1.0).acos();
+    for turn in [1.0, 2.0, 0.0] {
+        let t = middle + 2.0 * radius * ((angle + std::f64::consts::TAU * turn) / 3.0).cos();
+        let weight = 1.0 / (1.0 + t * t + second(t).powi(2) / size);
+        nodes.push(Node { count: mean + deviation * t, symbols: symbols * weight });
     }
     bin.clear();
+}
+
+/// Cells of counts above this one with counts up to `FEW` are far from Poisson.
+fn heavy(pairs: f64) -> f64 {
+    (pairs / 64.0).max(FEW as f64)
 }
 
 /// g of one estimator, with its Poisson means.
@@ -183,31 +202,66 @@ impl Null {
             let others: Vec<Node> = nodes_of(x).into_iter().filter(|node| node.count <= pairs / 2.0).collect();
             sum += self.exact_sum(&others, b, pairs);
         }
-        sum + self.poisson_sum(&binned(x), &binned(y), pairs)
+        let (nodes_x, nodes_y) = (binned(x), binned(y));
+        sum += self.sum_of_few(x, &nodes_y, pairs) + self.sum_of_few(y, &nodes_x, pairs);
+        sum + self.poisson_sum(&nodes_x, &nodes_y, pairs)
     }
 
+    /// The cells that [`Null::sum_of_few`] leaves.
     fn poisson_sum(&self, x: &[Node], y: &[Node], pairs: f64) -> f64 {
+        let law = Hypergeometric::new(pairs);
         let logs: Vec<f64> = y.iter().map(|node| node.count.ln() - pairs.ln()).collect();
-        let (heavy, small) = (pairs / 64.0, BIN_FROM as f64);
+        let (few, heavy) = (FEW as f64, heavy(pairs));
+        let [few_y, heavy_y] = [few, heavy].map(|most| y.partition_point(|node| node.count <= most));
         let mut total = 0.0;
         for a in x {
+            let low = if a.count > heavy { few_y } else { 0 };
+            let high = if a.count <= few { heavy_y } else { y.len() };
             let log_a = a.count.ln();
             let mut row = 0.0;
-            for (b, log_b) in y.iter().zip(&logs) {
-                let mean = if (a.count > heavy && b.count <= small) || (b.count > heavy && a.count <= small) {
-                    self.mean_hypergeometric(a.count, b.count, pairs)
-                } else {
-                    let lambda = a.count * b.count / pairs;
-                    let [c2, c3, c4] = coefficients(a.count, b.count, pairs);
-                    let [e0, e2, e3, e4] = self.means.at(log_a + log_b, lambda);
-                    let scale = 1.0 / (1.0 + lambda);
-                    e0 + scale * (c2 * e2 + scale * (c3 * e3 + scale * c4 * e4))
-                };
+            for (b, log_b) in y[low..high].iter().zip(&logs[low..high]) {
+                let lambda = a.count * b.count * law.per_pair;
+                let [c2, c3, c4] = law.coefficients(a.count, b.count);
+                let [e0, e2, e3, e4] = self.means.at(log_a + log_b, lambda);
+                let scale = 1.0 / (1.0 + lambda);
+                let mean = e0 + scale * (c2 * e2 + scale * (c3 * e3 + scale * c4 * e4));
                 row += b.symbols * b.count * mean;
             }
             total += a.symbols * (a.count / pairs) * row;
         }
         total / pairs
+    }
+
+    /// The cells of small counts beside heavy nodes of the other side.
+    fn sum_of_few(&self, one: &Fingerprint, other: &[Node], pairs: f64) -> f64 {
+        let few: Vec<(u64, u64)> = one.iter().take_while(|&(count, _)| count <= FEW as u64).collect();
+        let of_heavy = |node: &Node| {
+            let means = self.means_of_few(node.count, pairs);
+            let row = few.iter().map(|&(count, symbols)| (count * symbols) as f64 * means[count as usize - 1]);
+            node.symbols * (node.count / pairs) * row.sum::<f64>()
+        };
+        other.iter().filter(|node| node.count > heavy(pairs)).map(of_heavy).sum::<f64>() / pairs
+    }
+
+    /// E[n g(n)] / lambda of hypergeometric n: a marked of `pairs`, and 1, 2, ... drawn. Each law follows from the one before, by
+    /// whether the next that is drawn is marked: no division a term.
+    #[inline]
+    fn means_of_few(&self, a: f64, pairs: f64) -> [f64; FEW] {
+        // As in `mean_hypergeometric`: E[g(m + 1)], one less of each.
+        let (marked, all) = (a - 1.0, pairs - 1.0);
+        let mut law = [0.0; FEW];
+        law[0] = 1.0;
+        std::array::from_fn(|drawn| {
+            let mean = law.iter().zip(&self.table).take(drawn + 1).map(|(weight, g)| weight * g).sum();
+            let each = 1.0 / (all - drawn as f64);
+            let others = all - marked - drawn as f64;
+            let before = law;
+            law[0] *= each * others;
+            for (m, pair) in before.windows(2).enumerate().take(drawn + 1) {
+                law[m + 1] = each * (pair[1] * (others + (m + 1) as f64) + pair[0] * (marked - m as f64));
+            }
+            mean
+        })
     }
 
     /// g(m + 1)
@@ -243,30 +297,55 @@ impl Null {
     }
 }
 
-/// c_2/lambda, c_3/lambda, c_4/lambda: (1/k!) E[sum_j (-1)^(k-j) binom(k, j) lambda^(k-j) n_(j)] of the hypergeometric law.
-///
-/// With u_j = (a-j)(b-j)/(N-j) the factorial moments are lambda u_1 ... u_(k-1). Written with e_j = u_j - lambda and the
-/// second and third differences of u in closed form, R = (N-a)(N-b): no two large terms are subtracted.
-fn coefficients(a: f64, b: f64, pairs: f64) -> [f64; 3] {
-    let lambda = a * b / pairs;
-    let cross = a * b - pairs * (a + b);
-    let e = |j: f64| j * (cross + j * pairs) / (pairs * (pairs - j));
-    let (e1, e2, e3) = (e(1.0), e(2.0), e(3.0));
-    let remainder = (pairs - a) * (pairs - b);
-    let second = 2.0 * remainder / (pairs * (pairs - 1.0) * (pairs - 2.0));
-    let third = 3.0 * second / (pairs - 3.0);
-    [
-        e1 / 2.0,
-        (lambda * second + e1 * e2) / 6.0,
-        (lambda * lambda * third + lambda * (e1 * e3 + e2 * e3 - 3.0 * e1 * e2) + e1 * e2 * e3) / 24.0,
-    ]
+/// The hypergeometric law of a cell, and what its moments share among all cells of so many pairs.
+struct Hypergeometric {
+    pairs: f64,
+    /// 1/N
+    per_pair: f64,
+    /// j / (N (N - j)), j = 1, 2, 3
+    falls: [f64; 3],
+    /// 2 / (N (N-1) (N-2)) and 6 / (N (N-1) (N-2) (N-3))
+    differences: [f64; 2],
+}
+
+impl Hypergeometric {
+    fn new(pairs: f64) -> Self {
+        let second = 2.0 / (pairs * (pairs - 1.0) * (pairs - 2.0));
+        Self {
+            pairs,
+            per_pair: 1.0 / pairs,
+            falls: [1.0, 2.0, 3.0].map(|j| j / (pairs * (pairs - j))),
+            differences: [second, 3.0 * second / (pairs - 3.0)],
+        }
+    }
+
+    /// c_2/lambda, c_3/lambda, c_4/lambda: (1/k!) E[sum_j (-1)^(k-j) binom(k, j) lambda^(k-j) n_(j)].
+    ///
+    /// With u_j = (a-j)(b-j)/(N-j) the factorial moments are lambda u_1 ... u_(k-1). Written with e_j = u_j - lambda and the
+    /// second and third differences of u in closed form, R = (N-a)(N-b): no two large terms are subtracted.
+    #[inline]
+    fn coefficients(&self, a: f64, b: f64) -> [f64; 3] {
+        let lambda = a * b * self.per_pair;
+        let cross = a * b - self.pairs * (a + b);
+        let e = |j: usize| self.falls[j - 1] * (cross + j as f64 * self.pairs);
+        let (e1, e2, e3) = (e(1), e(2), e(3));
+        let remainder = (self.pairs - a) * (self.pairs - b);
+        let [second, third] = self.differences.map(|difference| remainder * difference);
+        [
+            e1 * (1.0 / 2.0),
+            (lambda * second + e1 * e2) * (1.0 / 6.0),
+            (lambda * lambda * third + lambda * (e1 * e3 + e2 * e3 - 3.0 * e1 * e2) + e1 * e2 * e3) * (1.0 / 24.0),
+        ]
+    }
 }
 
 /// E[g(n+1)] = E[f]/lambda and (1 + lambda)^(k-1) E[Delta^k f] for k = 2, 3, 4 under a Poisson law, over u = log lambda: a grid
 /// with exact slopes (d/dlambda E[h] = E[Delta h]) and cubic interpolation, error below 1e-9; above it the leading terms.
 struct PoissonMeans {
-    /// [value, slope in u, times the grid's step] of the four functions at every grid point.
-    grid: Vec<[[f64; 2]; 4]>,
+    /// Of every interval of the grid: the coefficients of 1, t, t^2, t^3 of the four functions, t from 0 to 1 over the interval.
+    cubics: Vec<[[f64; 4]; 4]>,
+    /// The functions at the end of the grid.
+    last: [f64; 4],
     /// E[f] - lambda log lambda at the end of the grid.
     constant: f64,
 }
@@ -289,6 +368,7 @@ impl PoissonMeans {
         }
         let slope_g = difference(&g);
         let points = ((LOG_LAST - LOG_FIRST) * STEPS_PER_UNIT) as usize + 1;
+        // Value and slope in u, times the grid's step.
         let grid: Vec<[[f64; 2]; 4]> = (0..points)
             .map(|point| {
                 let lambda = (LOG_FIRST + point as f64 / STEPS_PER_UNIT).exp();
@@ -303,29 +383,29 @@ impl PoissonMeans {
                 [[e0, slope0 * step], scaled(2, d2, d3), scaled(3, d3, d4), scaled(4, d4, d5)]
             })
             .collect();
-        let last = LOG_LAST.exp();
-        let constant = last * (grid[points - 1][0][0] - LOG_LAST);
-        Self { grid, constant }
+        let last = grid[points - 1].map(|[value, _]| value);
+        let constant = LOG_LAST.exp() * (last[0] - LOG_LAST);
+        let of_interval = |ends: &[[[f64; 2]; 4]]| {
+            let of_function = |k: usize| {
+                let ([y0, s0], [y1, s1]) = (ends[0][k], ends[1][k]);
+                let rise = y1 - y0;
+                [y0, s0, 3.0 * rise - 2.0 * s0 - s1, s0 + s1 - 2.0 * rise]
+            };
+            std::array::from_fn(|power| std::array::from_fn(|k| of_function(k)[power]))
+        };
+        Self { cubics: grid.windows(2).map(of_interval).collect(), last, constant }
     }
 
     #[inline]
     fn at(&self, log_lambda: f64, lambda: f64) -> [f64; 4] {
-        let place = (log_lambda - LOG_FIRST) * STEPS_PER_UNIT;
-        if place < 0.0 {
-            return self.grid[0].map(|[value, _]| value);
-        }
+        // Below the grid: the values at its beginning.
+        let place = ((log_lambda - LOG_FIRST) * STEPS_PER_UNIT).max(0.0);
         let index = place as usize;
-        if index + 1 >= self.grid.len() {
-            let last = self.grid[self.grid.len() - 1];
-            return [log_lambda + self.constant / lambda, last[1][0], last[2][0], last[3][0]];
-        }
+        let Some([c0, c1, c2, c3]) = self.cubics.get(index) else {
+            return [log_lambda + self.constant / lambda, self.last[1], self.last[2], self.last[3]];
+        };
         let t = place - index as f64;
-        let (left, right) = (&self.grid[index], &self.grid[index + 1]);
-        std::array::from_fn(|k| {
-            let ([y0, s0], [y1, s1]) = (left[k], right[k]);
-            let rise = y1 - y0;
-            y0 + t * (s0 + t * (3.0 * rise - 2.0 * s0 - s1 + t * (s0 + s1 - 2.0 * rise)))
-        })
+        std::array::from_fn(|k| c0[k] + t * (c1[k] + t * (c2[k] + t * c3[k])))
     }
 }
 
@@ -425,8 +505,8 @@ mod tests {
     fn bins_keep_their_moments() {
         let fingerprint = margin((1..5000).map(|i| 3 * i));
         let (all, few) = (nodes_of(&fingerprint), binned(&fingerprint));
-        assert!(few.len() < 150, "{}", few.len());
-        for power in 0..4 {
+        assert!(few.len() < 60, "{}", few.len());
+        for power in 0..6 {
             let moment = |nodes: &[Node]| nodes.iter().map(|node| node.symbols * node.count.powi(power)).sum::<f64>();
             assert!((moment(&few) / moment(&all) - 1.0).abs() < 1e-12);
         }

@@ -7,7 +7,7 @@
 //! once (f1 falls) or twice (f1 rises).
 
 use super::special::Sum;
-use super::{Entropy, influence_error};
+use super::{Entropy, mean_influence};
 use crate::fingerprint::Fingerprint;
 
 pub fn estimate(fingerprint: &Fingerprint) -> Entropy {
@@ -26,7 +26,7 @@ pub fn estimate(fingerprint: &Fingerprint) -> Entropy {
         fingerprint.iter().map(|(count, symbols)| symbols as f64 * count as f64 * term(count, samples, coverage).1);
     // dH/dC * dC/df1, times N as every influence here.
     let by_once = -(by_coverage.collect::<Sum>().total() / n) / coverage;
-    let stderr = influence_error(fingerprint, |count| {
+    let stderr = mean_influence(fingerprint, |count| {
         let own = if count < 1000 {
             let less = if count == 1 { 0.0 } else { term(count - 1, samples, coverage).0 };
             n * (term(count, samples, coverage).0 - less)
@@ -38,7 +38,8 @@ pub fn estimate(fingerprint: &Fingerprint) -> Entropy {
             2 => -by_once,
             _ => 0.0,
         }
-    });
+    })
+    .stderr;
     Entropy { value: value(coverage), stderr }
 }
 

@@ -7,7 +7,7 @@
 //! Standard error: delta method; a sample of a symbol seen once, twice or three times also moves f1 and f2.
 
 use super::special::Sum;
-use super::{Entropy, additive, influence_error, log_ratio, zhang};
+use super::{Entropy, additive, log_ratio, mean_influence, zhang};
 use crate::fingerprint::Fingerprint;
 
 pub fn estimate(fingerprint: &Fingerprint) -> Entropy {
@@ -21,9 +21,10 @@ pub fn estimate(fingerprint: &Fingerprint) -> Entropy {
         samples as f64 * (missed - self::missed(f1, f2, samples))
     };
     let moves = [moved(1.0, 0.0), moved(-1.0, 1.0), moved(0.0, -1.0)];
-    let stderr = influence_error(fingerprint, |count| {
+    let stderr = mean_influence(fingerprint, |count| {
         log_ratio(samples, count) + zhang::deficit(count) + if count <= 3 { moves[count as usize - 1] } else { 0.0 }
-    });
+    })
+    .stderr;
     Entropy { value: seen.value + missed, stderr }
 }
 

@@ -176,25 +176,22 @@ impl FromStr for Estimator {
 /// lose the value where one symbol holds almost all samples.
 fn additive(fingerprint: &Fingerprint, deficit: impl Fn(u64) -> f64, constant: f64) -> Entropy {
     let samples = fingerprint.total();
-    let influence = |count: u64| log_ratio(samples, count) + deficit(count);
-    let value = weighted_mean(fingerprint, influence) + constant;
-    Entropy { value, stderr: influence_error(fingerprint, influence) }
+    let mean = mean_influence(fingerprint, |count| log_ratio(samples, count) + deficit(count));
+    Entropy { value: mean.value + constant, ..mean }
 }
 
-/// sum over symbols of (n/N) f(n).
-fn weighted_mean(fingerprint: &Fingerprint, f: impl Fn(u64) -> f64) -> f64 {
+/// sum over symbols of (n/N) influence(n), and its standard error by the delta method: each sample of a symbol that occurred n times
+/// moves the estimate by influence(n) / N, up to a constant.
+fn mean_influence(fingerprint: &Fingerprint, influence: impl Fn(u64) -> f64) -> Entropy {
     let samples = fingerprint.total() as f64;
-    fingerprint
-        .iter()
-        .map(|(count, symbols)| (count as f64 / samples) * symbols as f64 * f(count))
-        .collect::<Sum>()
-        .total()
-}
-
-/// Delta method: each sample of a symbol that occurred n times moves the estimate by influence(n) / N, up to a constant.
-fn influence_error(fingerprint: &Fingerprint, influence: impl Fn(u64) -> f64) -> f64 {
-    let mean = weighted_mean(fingerprint, &influence);
-    (weighted_mean(fingerprint, |count| (influence(count) - mean).powi(2)) / fingerprint.total() as f64).sqrt()
+    // Logarithms of every count: once for both sums.
+    let influences: Vec<f64> = fingerprint.iter().map(|(count, _)| influence(count)).collect();
+    let mean = |of: &dyn Fn(f64) -> f64| {
+        let weighted = |((count, symbols), &influence)| (count as f64 / samples) * symbols as f64 * of(influence);
+        fingerprint.iter().zip(&influences).map(weighted).collect::<Sum>().total()
+    };
+    let value = mean(&|influence| influence);
+    Entropy { value, stderr: (mean(&|influence| (influence - value).powi(2)) / samples).sqrt() }
 }
 
 /// log(N / n), to full relative precision also where n is almost N.

@@ -7,7 +7,7 @@
 //! averaged over a, is `nsb`.) Standard errors: delta method, with the change of l where the data choose it.
 
 use super::special::Sum;
-use super::{Entropy, influence_error};
+use super::{Entropy, mean_influence};
 use crate::fingerprint::Fingerprint;
 
 pub fn james_stein(fingerprint: &Fingerprint, alphabet: u64) -> Entropy {
@@ -65,5 +65,5 @@ fn shrunk(fingerprint: &Fingerprint, alphabet: u64, intensity: f64, slope: f64) 
     }
     let through = by_intensity.total() * slope;
     let influence = |count: u64| (1.0 - intensity) * of(count).1 + 2.0 * through * (count as f64 / n);
-    Entropy { value: value.total(), stderr: influence_error(fingerprint, influence) }
+    Entropy { value: value.total(), stderr: mean_influence(fingerprint, influence).stderr }
 }
