@@ -5,13 +5,14 @@
     python benches/counting.py --zipf 20e6 --ids 50000 --following 0    independent ones
 
 Every method counts the same in-document pairs at 14 distances (or n-grams 1 to 5, or one distance as two plain arrays) in a process
-of its own, tokens in memory to plug-in entropies, median of 5 runs (slow peers: fewer distances, scaled up, and said so). All
+of its own, tokens in memory to plug-in entropies, median of 5 runs, in turn (slow peers: fewer distances, scaled up, and said so). All
 must agree on the number of different pairs. The floor, `cargo bench --bench floor`, reads every pair and increments one counter.
 Needs the extra `bench`: polars, duckdb.
 """
 
 import argparse
 import json
+import math
 import os
 import re
 import statistics
@@ -21,6 +22,8 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -263,30 +266,77 @@ def zipf_markov(tokens: int, folder: Path, ids: int, follow: float) -> None:
 
 
 def run_one(folder: Path, name: str) -> None:
-    """In a process of its own: time one job and print it as JSON."""
+    """In a process of its own: time one job once for every line of the input, and print each time as JSON."""
     corpus = l2m.Corpus.open(folder)
     corpus = l2m.Corpus(np.array(corpus.tokens), corpus.offsets, corpus.vocab_size)
     work, runs, scale = jobs(corpus)[name]()
+    print(json.dumps({"runs": runs, "scale": scale}), flush=True)
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     before = psutil.Process().memory_info().rss // 1024
-    times = []
-    found: dict[int, int] = {}
-    for _ in range(runs):
+    for _ in sys.stdin:
         start = time.perf_counter()
         found = work()
-        times.append(time.perf_counter() - start)
-    after = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])  # type: ignore[index]
-    print(
-        json.dumps(
-            {
-                "seconds": statistics.median(times) * scale,
-                "runs": runs,
-                "scale": scale,
-                "found": found,
-                "rss": after - before,
-            }
+        seconds = time.perf_counter() - start
+        after = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])  # type: ignore[index]
+        print(json.dumps({"seconds": seconds, "found": found, "rss": after - before}), flush=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timed:
+    """What one method took and found; or why it failed."""
+
+    seconds: float = math.nan
+    runs: int = 0
+    scale: float = 1
+    found: dict[str, int] = field(default_factory=dict)
+    rss: int = 0
+    failure: str = ""
+
+
+def in_turn(folder: Path, names: list[str]) -> dict[str, Timed]:
+    """Every method's first run, then every method's second: a machine that slows down for a minute slows all of them."""
+    environment = {**os.environ, "POLARS_MAX_THREADS": "2", "OMP_NUM_THREADS": "1"}
+    replies: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    failures: dict[str, str] = {}
+    with ExitStack() as stack:
+        processes = {}
+        for name in names:
+            command = [sys.executable, __file__, str(folder), "--job", name]
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=environment,
+            )
+            processes[name] = stack.enter_context(process)
+            replies[name].append(_reply(process, name, failures))
+        for turn in range(max(reply[0].get("runs", 0) for reply in replies.values())):
+            for name, process in processes.items():
+                if name not in failures and turn < replies[name][0]["runs"]:
+                    print(f"run {turn + 1}: {name}", file=sys.stderr)
+                    process.stdin.write("\n")  # type: ignore[union-attr]
+                    process.stdin.flush()  # type: ignore[union-attr]
+                    replies[name].append(_reply(process, name, failures))
+    return {
+        name: Timed(failure=failures[name])
+        if name in failures
+        else Timed(
+            seconds=statistics.median(run["seconds"] for run in runs) * job["scale"],
+            found=runs[-1]["found"],
+            rss=runs[-1]["rss"],
+            **job,
         )
-    )
+        for name, (job, *runs) in replies.items()
+    }
+
+
+def _reply(process: subprocess.Popen[str], name: str, failures: dict[str, str]) -> dict[str, Any]:
+    line = process.stdout.readline()  # type: ignore[union-attr]
+    if not line:
+        failures[name] = process.stderr.read().strip().splitlines()[-1]  # type: ignore[union-attr]
+    return json.loads(line) if line else {}
 
 
 def note_goals(goals: Goals, text: str, spent: dict[str, float], pairs: int, made_up: bool) -> None:
@@ -392,27 +442,23 @@ def main() -> None:
             if corpus.vocab_size <= 256
             else "text"
         )
-        for name in SCENARIOS[scenario]:
-            command = [sys.executable, __file__, str(folder), "--job", name]
-            environment = {**os.environ, "POLARS_MAX_THREADS": "2", "OMP_NUM_THREADS": "1"}
-            printed = subprocess.run(command, capture_output=True, text=True, env=environment)
-            if printed.returncode:
-                print(f"| {name} | failed: {printed.stderr.strip().splitlines()[-1]} | | | | |")
+        for name, result in in_turn(folder, SCENARIOS[scenario]).items():
+            if result.failure:
+                print(f"| {name} | failed: {result.failure} | | | | |")
                 continue
-            result = json.loads(printed.stdout)
-            spent[name] = result["seconds"]
+            spent[name] = result.seconds
             job, colon, _ = name.partition(":")
             kind = job if colon else "1 thread" if "1 thread" in name else "2 threads"
-            seconds, counted = reference.setdefault(kind, (result["seconds"], result["found"]))
-            wrong = {key: value for key, value in result["found"].items() if counted[key] != value}
+            seconds, counted = reference.setdefault(kind, (result.seconds, result.found))
+            wrong = {key: value for key, value in result.found.items() if counted[key] != value}
             assert not wrong, f"{name} disagrees with l2m: {wrong}"
             amount = pairs
             if colon:
                 amount = corpus.tokens.size if kind.startswith("n-grams") else int(np.maximum(lengths - 64, 0).sum())
-            scaled = f" (1/{result['scale']:.0f} timed)" if result["scale"] > 1 else ""
+            scaled = f" (1/{result.scale:.0f} timed)" if result.scale > 1 else ""
             print(
-                f"| {name} | {result['runs']}{scaled} | {result['seconds']:.2f} | {amount / result['seconds'] / 1e6:.1f} | "
-                f"{result['seconds'] / seconds:.1f} | {result['rss'] / 2**20:.2f} GiB |",
+                f"| {name} | {result.runs}{scaled} | {result.seconds:.2f} | {amount / result.seconds / 1e6:.1f} | "
+                f"{result.seconds / seconds:.1f} | {result.rss / 2**20:.2f} GiB |",
                 flush=True,
             )
         if scenario in ("text", "bytes"):

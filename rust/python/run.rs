@@ -1,5 +1,6 @@
 //! Heavy work without the GIL, that still answers Ctrl-C and reports progress.
 
+use std::sync::LazyLock;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -70,8 +71,9 @@ impl FromPyObject<'_, '_> for Threads {
     type Error = PyErr;
 
     fn extract(given: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let most = (4 * cores).max(64);
+        // Asked once: it reads files of the system, which takes longer than small work.
+        static CORES: LazyLock<usize> = LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let most = (4 * *CORES).max(64);
         let number = if given.is_instance_of::<PyInt>() && !given.is_instance_of::<PyBool>() {
             given.extract::<usize>().ok().filter(|number| (1..=most).contains(number))
         } else {
