@@ -53,6 +53,10 @@ def before(rows: list[dict[str, str]], job: str, unit: str, where: str, commit: 
     return next((row for row in reversed(same) if row["commit"] != commit), None)
 
 
+def number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
 def worse(now: dict[str, Any], then: dict[str, str]) -> float:
     """By what share: 0.1 is ten percent worse."""
     past, reached = float(then["reached"]), float(now["reached"])
@@ -61,12 +65,12 @@ def worse(now: dict[str, Any], then: dict[str, str]) -> float:
 
 def words(now: dict[str, Any], then: dict[str, str] | None) -> str:
     """One line for people."""
-    said = f"{now['job']}: {now['reached']:.3g} {now['unit']}"
+    said = f"{now['job']}: {number(now['reached'])} {now['unit']}"
     if now["goal"] is not None:
         direction = "at least" if now["better"] == "more" else "at most"
-        said += f"; goal {direction} {now['goal']:g}: {'met' if now['met'] else 'MISSED'}"
+        said += f"; goal {direction} {number(now['goal'])}: {'met' if now['met'] else 'MISSED'}"
     if then is not None and worse(now, then) >= SLOWER:
-        said += f"; {100 * worse(now, then):.0f} % WORSE than {float(then['reached']):.3g} at {then['commit']} ({then['date']})"
+        said += f"; {100 * worse(now, then):.0f} % WORSE than {number(float(then['reached']))} at {then['commit']} ({then['date']})"
     return said
 
 
@@ -86,7 +90,9 @@ def table(lines: list[dict[str, Any]]) -> str:
         if line["goal"] is not None:
             least = "at least" if line["better"] == "more" else "at most"
             met = "met" if line["met"] else "**missed**"
-            rows.append(f"| {line['job']} | {line['reached']:.3g} {line['unit']} | {least} {line['goal']:g} | {met} |")
+            rows.append(
+                f"| {line['job']} | {number(line['reached'])} {line['unit']} | {least} {number(line['goal'])} | {met} |"
+            )
     return "\n".join(rows)
 
 
