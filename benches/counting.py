@@ -335,7 +335,8 @@ def in_turn(folder: Path, names: list[str]) -> dict[str, Timed]:
 def _reply(process: subprocess.Popen[str], name: str, failures: dict[str, str]) -> dict[str, Any]:
     line = process.stdout.readline()  # type: ignore[union-attr]
     if not line:
-        failures[name] = process.stderr.read().strip().splitlines()[-1]  # type: ignore[union-attr]
+        said = process.stderr.read().strip().splitlines()  # type: ignore[union-attr]
+        failures[name] = said[-1] if said else f"ended with code {process.wait()}"
     return json.loads(line) if line else {}
 
 
