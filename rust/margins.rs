@@ -312,7 +312,7 @@ mod tests {
         // The ids occur 464 to 3,940 times: without a group, some fall below 1,024.
         let documents: Vec<Vec<u32>> = (0..4u64)
             .map(|document| {
-                (0..2_000u64).map(|i| (1 + (i * i + document) % 1_009).ilog2().saturating_sub(5) as u32 % 5).collect()
+                (0..2_000u64).map(|i| (1 + (i * i + document) % 1_009).ilog2().saturating_sub(5) % 5).collect()
             })
             .collect();
         for (distance, groups) in [(1, 4), (700, 3), (1_500, 2), (2_500, 4)] {
