@@ -12,17 +12,23 @@ pub struct Fingerprint {
 /// error bars.
 pub const SMALL: usize = 1 << 10;
 
+/// Add the counts below `SMALL` to `small`; what comes with the others is returned.
+pub fn add_small<L>(small: &mut [u64; SMALL], counts: impl IntoIterator<Item = (u64, L)>) -> Vec<L> {
+    let mut large = Vec::new();
+    for (count, label) in counts {
+        match small.get_mut(count as usize) {
+            Some(symbols) => *symbols += 1,
+            None => large.push(label),
+        }
+    }
+    large
+}
+
 impl Fingerprint {
     /// Of a count table, one entry per symbol; zeros are ignored.
     pub fn from_counts(counts: impl IntoIterator<Item = u64>) -> Result<Self> {
         let mut small = [0; SMALL];
-        let mut large = Vec::new();
-        for count in counts {
-            match small.get_mut(count as usize) {
-                Some(symbols) => *symbols += 1,
-                None => large.push(count),
-            }
-        }
+        let large = add_small(&mut small, counts.into_iter().map(|count| (count, count)));
         Self::from_small_and_large(&small, large)
     }
 

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use crate::Result;
 use crate::corpus::{Rank, Ranked, Ranks, Segment, Sides};
 use crate::entropy::Estimator;
-use crate::fingerprint::{Fingerprint, SMALL};
+use crate::fingerprint::{Fingerprint, SMALL, add_small};
 use crate::monitor::Monitor;
 use crate::null_model::expected_joint_entropy;
 
@@ -79,10 +79,9 @@ fn margins_of<T: Rank>(
     corpus.segments.iter().for_each(|segment| segments[segment.group].push(*segment));
     let known = corpus.frequencies();
     let counts_x = Counts::new(&sides.first, corpus.first.len(), &segments, known.map(|(x, _)| x), monitor)?;
-    let counts_y = match &sides.second {
-        Some(second) => Some(Counts::new(second, corpus.second().len(), &segments, known.map(|(_, y)| y), monitor)?),
-        None => None,
-    };
+    let of_second =
+        |second: &Vec<T>| Counts::new(second, corpus.second().len(), &segments, known.map(|(_, y)| y), monitor);
+    let counts_y = sides.second.as_ref().map(of_second).transpose()?;
     let x = Side { tokens: &sides.first, counts: &counts_x, changes: without_successor };
     let y =
         Side { tokens: sides.second(), counts: counts_y.as_ref().unwrap_or(&counts_x), changes: from_first_to_second };
@@ -179,13 +178,7 @@ impl<T: Rank> Side<'_, T> {
             change(&mut counts, self.tokens, span, by);
         }
         let mut small = [0; SMALL];
-        let mut large = Vec::new();
-        for (rank, &count) in counts.iter().enumerate() {
-            match small.get_mut(count as usize) {
-                Some(symbols) => *symbols += 1,
-                None => large.push(rank),
-            }
-        }
+        let large = add_small(&mut small, counts.iter().copied().zip(0..));
         SideAt { side: self, distance, counts, small, large }
     }
 }
@@ -230,14 +223,8 @@ impl<T: Rank> SideAt<'_, T> {
                 small[left] += 1;
             }
         }
-        let mut large = Vec::with_capacity(self.large.len());
-        for &rank in &self.large {
-            let left = self.counts[rank] - std::mem::take(&mut part[rank]);
-            match small.get_mut(left as usize) {
-                Some(symbols) => *symbols += 1,
-                None => large.push(left),
-            }
-        }
+        let left = self.large.iter().map(|&rank| self.counts[rank] - std::mem::take(&mut part[rank]));
+        let large = add_small(&mut small, left.map(|left| (left, left)));
         Fingerprint::from_small_and_large(&small, large)
     }
 }

@@ -90,9 +90,10 @@ fn binned(fingerprint: &Fingerprint) -> Vec<Node> {
     let half = fingerprint.total() / 2;
     let mut nodes = Vec::new();
     let mut bin: Vec<Node> = Vec::new();
-    let width = BIN_WIDTH.exp();
-    // Bins end at `FEW` and whole widths away from it.
-    let mut end = FEW as f64 / width.powi(((FEW as f64 / SINGLE as f64).ln() / BIN_WIDTH) as i32);
+    // Bins end whole widths away from `FEW`, and at it exactly: steps by a product of rounded widths might miss it.
+    let below = ((FEW as f64 / SINGLE as f64).ln() / BIN_WIDTH) as i32;
+    let mut ends = (-below..).map(|bin| FEW as f64 * (BIN_WIDTH * bin as f64).exp());
+    let mut end = 0.0;
     for (count, symbols) in fingerprint.iter().take_while(|&(count, _)| count <= half) {
         let node = Node { count: count as f64, symbols: symbols as f64 };
         if count <= SINGLE {
@@ -101,7 +102,7 @@ fn binned(fingerprint: &Fingerprint) -> Vec<Node> {
         }
         while node.count > end {
             close_bin(&mut bin, &mut nodes);
-            end *= width;
+            end = ends.next().unwrap_or(f64::INFINITY);
         }
         bin.push(node);
     }
